@@ -1,0 +1,43 @@
+"""Every error of ours, and what the one who catches it does.
+
+    RedriveError
+    ├── SettingsError     stop: the settings are wrong; each problem names its key and the remedy (exit 2)
+    ├── BadInput          refuse: what somebody handed in is wrong; the message is for them (exit 1)
+    ├── SchemaError       stop: the database is not at the schema this version needs (exit 2)
+    ├── StaleBatch        stop quietly: the batch is no longer ours; somebody else looks after its tasks
+    └── Unreachable       say so and try later: database or broker does not answer (exit 1)
+"""
+
+from collections.abc import Sequence
+
+
+class RedriveError(Exception):
+    """Base of all errors that Redrive raises on purpose."""
+
+
+class SettingsError(RedriveError):
+    """One or more settings are wrong.
+
+    Attributes:
+        problems: each "key: what is wrong and what to do", in the order found.
+    """
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class BadInput(RedriveError, ValueError):  # noqa: N818 - reads as what it is
+    """Something handed to Redrive cannot be taken; the message names it and the remedy."""
+
+
+class SchemaError(RedriveError):
+    """The database's schema is missing, older or newer than this version needs."""
+
+
+class StaleBatch(RedriveError):  # noqa: N818 - a fact, not a fault
+    """The batch was lost or ended: a late writer must drop what it holds."""
+
+
+class Unreachable(RedriveError):  # noqa: N818 - a fact, not a fault
+    """The database or the broker did not answer; the message names it without its password."""
