@@ -50,8 +50,8 @@ class Kind:
         sub_id: whether ``sub_id`` is needed ("required") or must be empty ("forbidden").
         digits: whether ids are all digits.
         look_first: a look must precede the first retry (DocFlow: a rule's membership of its review).
-        whole: kinds of which another task of the same ``external_id`` must not be under way at the same time:
-            the same letter means "may run together", different letters conflict ('' never conflicts).
+        conflict: two tasks of the same ``external_id`` whose kinds name different, non-empty conflicts are never
+            under way together (DocFlow: a whole review and its rules).
     """
 
     name: str

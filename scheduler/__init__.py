@@ -1,0 +1,1 @@
+"""The deciding floor: what is due, claims, publishing, rescue, pruning."""
