@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 import httpx
+
 from models.capabilities import Capabilities
 from models.outcome import Look, Outcome
 
