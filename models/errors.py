@@ -1,11 +1,10 @@
 """Every error of ours, and what the one who catches it does.
 
-RedriveError
-├── SettingsError     stop: the settings are wrong; each problem names its key and the remedy (exit 2)
-├── BadInput          refuse: what somebody handed in is wrong; the message is for them (exit 1)
-├── SchemaError       stop: the database is not at the schema this version needs (exit 2)
-├── StaleBatch        stop quietly: the batch is no longer ours; somebody else looks after its tasks
-└── Unreachable       say so and try later: database or broker does not answer (exit 1)
+- ``SettingsError``: stop; each problem names its key and the remedy (exit 2).
+- ``BadInput``: refuse; what somebody handed in is wrong, the message is for them (exit 1).
+- ``SchemaError``: stop; the database is not at the schema this version needs (exit 2).
+- ``StaleBatch``: stop quietly; the batch is no longer ours, somebody else looks after its tasks.
+- ``Unreachable``: say so and try later; database or broker does not answer (exit 1).
 """
 
 from collections.abc import Sequence
