@@ -79,10 +79,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The calls for some tasks, and those for which none can be made."""
+    """The calls for some tasks, and those for which none can be made: outcomes of retries, looks of checks."""
 
     calls: tuple[Call, ...]
-    refused: Mapping[int, Outcome] = field(default_factory=dict)
+    refused: Mapping[int, Outcome | Look] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,10 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What a status call said: a look per task, or the next page to ask for first."""
+    """What a status call said: a look per task, or the next page to ask for first.
+
+    A page keeps the tasks of the first call and carries what was read, so the last answer yields all the looks.
+    """
 
     looks: Mapping[int, Look] = field(default_factory=dict)
     more: Call | None = None

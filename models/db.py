@@ -1,0 +1,179 @@
+"""Engines and transactions, one code path for PostgreSQL and SQLite.
+
+Nothing is opened at import: a :class:`Database` is built per process, at its edge, and handed in.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, create_engine, event, func, make_url, select
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.pool import QueuePool
+
+from .clock import boottime, utc_now
+from .errors import Unreachable
+from .types import Moment
+
+Clock = Callable[[], datetime]
+
+SQLITE_BUSY_SECONDS = 30.0
+"""How long a SQLite writer waits for another before it gives up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One open transaction and the moment it works with.
+
+    Attributes:
+        connection: where statements go.
+        now: the database's moment, read first.
+        asked: seconds on :func:`boottime` before the moment was asked for: deadlines count from here.
+        answered: the same after the answer came: moments before which nothing may leave count from here.
+    """
+
+    connection: Connection
+    now: datetime
+    asked: float
+    answered: float
+
+    @property
+    def dialect(self) -> str:
+        """``postgresql`` or ``sqlite``."""
+        return self.connection.dialect.name
+
+    def execute(self, statement: Executable) -> CursorResult[Any]:
+        """Run a statement."""
+        return self.connection.execute(statement)
+
+    def rows(self, statement: Executable) -> Sequence[Row[Any]]:
+        """All rows of a query."""
+        return self.connection.execute(statement).all()
+
+    def mappings(self, statement: Executable) -> list[dict[str, Any]]:
+        """All rows of a query, each by column name."""
+        return [dict(row) for row in self.connection.execute(statement).mappings()]
+
+    def mapping(self, statement: Executable) -> dict[str, Any] | None:
+        """The one row of a query by column name, or None."""
+        row = self.connection.execute(statement).mappings().one_or_none()
+        return dict(row) if row is not None else None
+
+    def not_before(self, moment: datetime) -> float:
+        """The boottime at which ``moment`` has surely come."""
+        return self.answered + (moment - self.now).total_seconds()
+
+    def not_after(self, moment: datetime) -> float:
+        """The boottime at which ``moment`` has surely not passed yet."""
+        return self.asked + (moment - self.now).total_seconds()
+
+    @classmethod
+    def over(cls, connection: Connection, clock: Clock | None = None) -> "Transaction":
+        """Work inside a transaction somebody else opened and will end."""
+        asked = boottime()
+        if clock is not None:
+            now = clock()
+        elif connection.dialect.name == "sqlite":
+            now = utc_now()
+        else:
+            now = connection.execute(select(func.clock_timestamp(type_=Moment()))).scalar_one()
+        return cls(connection, now, asked, boottime())
+
+
+class Database:
+    """The engine of this process.
+
+    Args:
+        url: an SQLAlchemy URL, ``postgresql+psycopg://…`` or ``sqlite:///…``.
+        clock: where moments come from; None asks the database. Tests pass a fake.
+        pool_size: connections kept open; a job holds one only for the length of a transaction.
+    """
+
+    def __init__(self, url: str, *, clock: Clock | None = None, pool_size: int = 8) -> None:
+        self.url = make_url(url)
+        self.clock = clock
+        self.engine = _engine(self.url.render_as_string(hide_password=False), pool_size)
+
+    def __repr__(self) -> str:
+        return f"Database({self.url.render_as_string(hide_password=True)})"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """A writing transaction: committed durably at the end, rolled back on any error."""
+        with self._begin(self.engine) as transaction:
+            yield transaction
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """A transaction that only reads: on SQLite it does not wait for writers."""
+        with self._begin(self.engine.execution_options(redrive_reading=True)) as transaction:
+            yield transaction
+
+    @contextmanager
+    def _begin(self, engine: Engine) -> Iterator[Transaction]:
+        with self.saying_unreachable(), engine.begin() as connection:
+            yield Transaction.over(connection, self.clock)
+
+    @contextmanager
+    def saying_unreachable(self) -> Iterator[None]:
+        """Turn "no connection" into :class:`Unreachable`, which names the database without its password."""
+        try:
+            yield
+        except (OperationalError, InterfaceError) as error:
+            raise Unreachable(f"database {self.url.render_as_string(hide_password=True)}: {words(error)}") from error
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def words(error: DBAPIError) -> str:
+    """The database's own words, on one line."""
+    return " ".join(str(error.orig).split())[:300]
+
+
+def _engine(url: str, pool_size: int) -> Engine:
+    if url.startswith("sqlite"):
+        return _sqlite_engine(url)
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        # A record that was confirmed must survive a crash, whatever the server's default is.
+        connect_args={"connect_timeout": 10, "options": "-c synchronous_commit=on", "application_name": "redrive"},
+    )
+
+
+def _sqlite_engine(url: str) -> Engine:
+    engine = create_engine(
+        url, poolclass=QueuePool, connect_args={"check_same_thread": False, "timeout": SQLITE_BUSY_SECONDS}
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(raw: sqlite3.Connection, _record: object) -> None:
+        raw.isolation_level = None  # we say BEGIN ourselves
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            raw.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # SQLite drops FOR UPDATE without a word: one writer at a time from the first statement on does its work.
+        reading = connection.get_execution_options().get("redrive_reading")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def insert_for(transaction: Transaction) -> Callable[..., Any]:
+    """The dialect's ``insert``, the one with ON CONFLICT."""
+    if transaction.dialect == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert as sqlite_insert  # noqa: PLC0415 - one of the two is used
+
+        return sqlite_insert
+    from sqlalchemy.dialects.postgresql import insert as postgresql_insert  # noqa: PLC0415 - one of the two is used
+
+    return postgresql_insert

@@ -1,0 +1,179 @@
+"""Accounts as rows: made from settings, paused and resumed, by people and by what providers answer."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+
+from ..db import Transaction, insert_for
+from ..errors import BadInput, SettingsError
+from ..outcome import Accepted, Already, Blocked, Cause, Outcome, Refused
+from ..rules import Rules
+from ..tables import accounts
+from .actions import Who, acted
+
+FORBIDDEN_IN_A_ROW = 3
+"""403 answers to different tasks, one after the other, that pause an account: one alone may be that task's."""
+
+BALANCE_PROBE_SECONDS = 1800.0
+"""How often one task tries whether an empty balance was filled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A row of ``redrive_accounts``."""
+
+    name: str
+    provider: str
+    paused_at: datetime | None
+    paused_cause: str | None
+    paused_reason: str
+    paused_by: str
+    resumed_at: datetime | None
+    probe_at: datetime | None
+    refusals: int
+    forbidden: int
+    created_at: datetime
+
+
+def ensure(t: Transaction, providers: Mapping[str, str]) -> None:
+    """Make a row for every configured account (name → provider).
+
+    Raises:
+        SettingsError: when a name stood for another provider before; its tasks would go to the wrong one.
+    """
+    if not providers:
+        return
+    rows = [{"name": name, "provider": provider} for name, provider in sorted(providers.items())]
+    t.execute(insert_for(t)(accounts).values(rows).on_conflict_do_nothing())
+    known = t.rows(select(accounts.c.name, accounts.c.provider).where(accounts.c.name.in_(sorted(providers))))
+    problems = [
+        f"accounts.{row.name}.provider: was {row.provider} when its tasks were added and may not change; "
+        f"give the {providers[row.name]} account another name"
+        for row in known
+        if row.provider != providers[row.name]
+    ]
+    if problems:
+        raise SettingsError(problems)
+
+
+def locked(t: Transaction, name: str) -> Account | None:
+    """The account's row under lock: taken before any of its tasks, by everybody."""
+    row = t.mapping(select(accounts).where(accounts.c.name == name).with_for_update())
+    return Account(**row) if row is not None else None
+
+
+def pause(t: Transaction, name: str, who: Who) -> None:
+    """An operator's pause: nothing of the account is claimed, and workers give back what they have not sent.
+
+    Raises:
+        BadInput: when no such account is known.
+    """
+    _known(t, name)
+    _update(
+        t, name, paused_at=t.now, paused_cause=Cause.OPERATOR, paused_reason=who.why, paused_by=who.who, probe_at=None
+    )
+    acted(t, who, "pause", name)
+
+
+def resume(t: Transaction, name: str, who: Who) -> bool:
+    """End a pause of any cause. False when there was none.
+
+    Raises:
+        BadInput: when no such account is known.
+    """
+    account = _known(t, name)
+    _resumed(t, name)
+    acted(t, who, "resume", name)
+    return account.paused_at is not None
+
+
+def _known(t: Transaction, name: str) -> Account:
+    account = locked(t, name)
+    if account is None:
+        raise BadInput(f"no account named {name!r}; `redrive accounts` lists them")
+    return account
+
+
+def _resumed(t: Transaction, name: str) -> None:
+    _update(
+        t, name, paused_at=None, paused_cause=None, paused_reason="", paused_by="", resumed_at=t.now, probe_at=None,
+        refusals=0, forbidden=0,
+    )  # fmt: skip
+
+
+def learned(
+    t: Transaction, account: Account, rules: Rules, outcomes: Iterable[Outcome], *, opened_at: datetime, probe: bool
+) -> bool:
+    """What answers tell of the account itself. True when it is paused now.
+
+    A pause only follows answers to attempts opened after the last ``resume``: what was under way then is old news.
+    """
+    told = list(outcomes)
+    refusals, forbidden = _in_a_row(account, told)
+    stale = account.resumed_at is not None and opened_at < account.resumed_at
+    blocked = None if stale else _why_blocked(told, refusals, forbidden, rules)
+    if blocked is not None:
+        _block(t, account, blocked)
+    elif probe and account.paused_cause == Cause.BALANCE and told:
+        _resumed(t, account.name)
+        acted(t, Who("redrive", "the probe went through"), "resume", account.name)
+    elif (refusals, forbidden) != (account.refusals, account.forbidden):
+        _update(t, account.name, refusals=refusals, forbidden=forbidden)
+    return blocked is not None or (account.paused_at is not None and not probe)
+
+
+def _in_a_row(account: Account, told: list[Outcome]) -> tuple[int, int]:
+    """Refusals, and 403 answers, one after the other without an acceptance between them."""
+    refusals, forbidden = account.refusals, account.forbidden
+    for outcome in told:
+        match outcome:
+            case Accepted():
+                refusals = forbidden = 0
+            case Already(forbidden=True):
+                refusals, forbidden = refusals + 1, forbidden + 1
+            case Refused() | Already():
+                refusals, forbidden = refusals + 1, 0
+            case _:
+                pass
+    return refusals, forbidden
+
+
+def _why_blocked(told: list[Outcome], refusals: int, forbidden: int, rules: Rules) -> Blocked | None:
+    for outcome in told:
+        if isinstance(outcome, Blocked):
+            return outcome
+    words = next((f"{o.code} {o.message}".strip() for o in reversed(told) if isinstance(o, Already | Refused)), "")
+    if forbidden >= FORBIDDEN_IN_A_ROW:
+        return Blocked(
+            cause=Cause.CREDENTIALS, http_status=403, message=f"{forbidden} tasks in a row forbidden: {words}"
+        )
+    if refusals >= rules.breaker.max_refusals:
+        return Blocked(cause=Cause.REFUSALS, message=f"{refusals} refusals without one acceptance, last: {words}")
+    return None
+
+
+def _block(t: Transaction, account: Account, blocked: Blocked) -> None:
+    """Pause for what the provider said. A pause by an operator is not overwritten, and one of the same cause stays."""
+    probe_at = t.now + timedelta(seconds=BALANCE_PROBE_SECONDS) if blocked.cause is Cause.BALANCE else None
+    if account.paused_cause == blocked.cause and probe_at is not None:
+        _update(t, account.name, probe_at=probe_at)
+    if account.paused_at is not None:
+        return
+    reason = " ".join(str(part) for part in (blocked.http_status, blocked.code, blocked.message) if part)
+    _update(
+        t, account.name, paused_at=t.now, paused_cause=blocked.cause, paused_reason=reason, paused_by="redrive",
+        probe_at=probe_at, refusals=0, forbidden=0,
+    )  # fmt: skip
+    acted(t, Who("redrive", reason), "pause", account.name)
+
+
+def probing(t: Transaction, name: str) -> None:
+    """A probe is on its way: the next one not before this one had its time."""
+    _update(t, name, probe_at=t.now + timedelta(seconds=BALANCE_PROBE_SECONDS))
+
+
+def _update(t: Transaction, name: str, **values: Any) -> None:
+    t.execute(update(accounts).where(accounts.c.name == name).values(**values))

@@ -1,0 +1,83 @@
+"""Opening and closing attempts: the record that comes before every call, and what came of it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import and_, insert, update
+
+from ..db import Transaction
+from ..lifecycle.answers import SPENT
+from ..outcome import Accepted, Outcome
+from ..rowset import rowset
+from ..tables import attempts
+from ..task import Task
+from .rows import count
+
+_CLOSED = ("outcome", "spent", "http_status", "provider_code", "message", "provider_ref")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One attempt."""
+
+    task_id: int
+    number: int
+
+
+def opened(t: Transaction, batch_id: UUID, tasks: Iterable[Task]) -> None:
+    """Open the next attempt of each task. The schema refuses a second open one."""
+    rows = [
+        {"task_id": x.id, "number": x.attempts, "batch_id": batch_id, "trigger": x.trigger, "opened_at": t.now}
+        for x in tasks
+    ]
+    names = ("task_id", "number", "batch_id", "trigger", "opened_at")
+    r = rowset(t.dialect, rows, attempts, names)
+    t.execute(insert(attempts).from_select(names, r.select()))
+
+
+def closed(t: Transaction, account: str, batch_id: UUID, outcomes: Mapping[Key, Outcome]) -> None:
+    """Close open attempts of this batch with what came of them, and count it."""
+    if not outcomes:
+        return
+    rows = [{"task_id": key.task_id, "number": key.number} | _columns(o) for key, o in outcomes.items()]
+    r = rowset(t.dialect, rows, attempts, ("task_id", "number", *_CLOSED))
+    mine = and_(
+        attempts.c.task_id == r.c.task_id,
+        attempts.c.number == r.c.number,
+        attempts.c.batch_id == batch_id,
+        attempts.c.closed_at.is_(None),
+    )
+    t.execute(update(attempts).where(mine).values({n: r.c[n] for n in _CLOSED} | {"closed_at": t.now}))
+    steps: dict[tuple[str, str], int] = {}
+    for outcome in outcomes.values():
+        for name in ("attempts", f"outcome:{outcome.name}", *(("spent",) if isinstance(outcome, SPENT) else ())):
+            steps[account, name] = steps.get((account, name), 0) + 1
+    count(t, steps)
+
+
+def _columns(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "outcome": outcome.name,
+        "spent": isinstance(outcome, SPENT),
+        "http_status": outcome.http_status,
+        "provider_code": outcome.code[:64],
+        "message": outcome.message,
+        "provider_ref": outcome.ref[:255] if isinstance(outcome, Accepted) else "",
+    }
+
+
+def settled(t: Transaction, results: Mapping[Key, str]) -> None:
+    """Write what became of attempts whose task was followed to an end of that run."""
+    if not results:
+        return
+    rows = [{"task_id": key.task_id, "number": key.number, "result": result} for key, result in results.items()]
+    r = rowset(t.dialect, rows, attempts, ("task_id", "number", "result"))
+    mine = and_(
+        attempts.c.task_id == r.c.task_id,
+        attempts.c.number == r.c.number,
+        attempts.c.settled_at.is_(None),
+        attempts.c.closed_at.is_not(None),
+    )
+    t.execute(update(attempts).where(mine).values(result=r.c.result, settled_at=t.now))

@@ -1,0 +1,143 @@
+"""A batch's own life: published again until begun, begun once, ended, or lost with its lease."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+from uuid import UUID
+
+from sqlalchemy import and_, select, text, update
+
+from ..db import Transaction
+from ..errors import StaleBatch
+from ..lifecycle import Context, gave_back, lost
+from ..outcome import Unknown
+from ..rules import Rules
+from ..states import BatchStatus, Operation
+from ..tables import batches, tasks
+from ..task import Task
+from . import accounts, attempts, breaker
+from .claims import FIRST_REPUBLISH_SECONDS, Batch
+from .rows import by_ids, locked, open_attempts, store
+
+LONGEST_REPUBLISH_SECONDS = 600.0
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A batch that this worker has begun.
+
+    Attributes:
+        lease_until: the moment its lease ends.
+        deadline: the same on :func:`models.clock.boottime`, from the safe side.
+        tasks: as they were when it began.
+    """
+
+    id: UUID
+    rules: Rules
+    operation: Operation
+    probe: bool
+    lease_until: datetime
+    deadline: float
+    tasks: tuple[Task, ...]
+
+
+def to_publish(t: Transaction) -> list[Batch]:
+    """Queued batches whose message may be lost, each moved to its next time: 5, 10, 20 s … at most every 10 min."""
+    due = and_(text("status = 'queued'"), batches.c.publish_at <= t.now)
+    statement = select(batches).where(due).order_by(batches.c.publish_at).limit(PAGE)
+    rows = t.rows(statement.with_for_update(skip_locked=True))
+    for row in rows:
+        seconds = min(FIRST_REPUBLISH_SECONDS * 2.0 ** min(row.publishes, 16), LONGEST_REPUBLISH_SECONDS)
+        again = {"publishes": row.publishes + 1, "publish_at": t.now + timedelta(seconds=seconds)}
+        t.execute(update(batches).where(batches.c.id == row.id).values(again))
+    return [Batch(row.id, row.account, row.provider, Operation(row.operation), row.size) for row in rows]
+
+
+def begin(t: Transaction, batch_id: UUID, rules_of: Mapping[str, Rules], worker: str) -> Work | None:
+    """Begin a queued batch, once and never again; the lease starts here. None when it is not to be had.
+
+    A batch of an account this worker does not know stays queued: another worker may know it.
+    """
+    batch = t.mapping(select(batches).where(batches.c.id == batch_id))
+    rules = rules_of.get(batch["account"]) if batch is not None else None
+    if batch is None or rules is None or batch["provider"] != rules.provider:
+        return None
+    lease_until = t.now + timedelta(seconds=rules.lease_seconds)
+    queued = and_(batches.c.id == batch_id, batches.c.status == BatchStatus.QUEUED.value)
+    begun = {"status": BatchStatus.SENDING.value, "begun_at": t.now, "lease_until": lease_until, "worker": worker[:255]}
+    if t.execute(update(batches).where(queued).values(begun)).rowcount != 1:
+        return None
+    operation = Operation(batch["operation"])
+    mine = by_ids(batch["task_ids"])
+    if operation is Operation.RETRY:
+        mine = and_(mine, tasks.c.batch_id == batch_id)
+    found = tuple(Task.of(row) for row in t.mappings(select(tasks).where(mine).order_by(tasks.c.id)))
+    return Work(batch_id, rules, operation, batch["probe"], lease_until, t.not_after(lease_until), found)
+
+
+def still_mine(t: Transaction, work: Work) -> None:
+    """Lock the batch, or learn that it is not ours any more.
+
+    Raises:
+        StaleBatch: when it was rescued or ended.
+    """
+    row = t.execute(select(batches.c.status).where(batches.c.id == work.id).with_for_update()).one_or_none()
+    if row is None or row.status != BatchStatus.SENDING:
+        raise StaleBatch(f"batch {work.id} is {row.status if row else 'gone'}")
+
+
+def ended(t: Transaction, batch_id: UUID, status: BatchStatus, counts: Mapping[str, int]) -> None:
+    """The batch is over."""
+    values = {"status": status.value, "ended_at": t.now, "counts": dict(counts)}
+    t.execute(update(batches).where(batches.c.id == batch_id).values(values))
+
+
+def give_back(t: Transaction, work: Work) -> int:
+    """Tasks still in the batch that were never sent go back, due at once. Those with an open attempt stay."""
+    if work.operation is not Operation.RETRY:
+        return 0
+    mine = locked(t, and_(by_ids(task.id for task in work.tasks), tasks.c.batch_id == work.id))
+    unsettled = open_attempts(t, (task.id for task in mine))
+    changes = [(task, gave_back(task, t.now)) for task in mine if task.id not in unsettled]
+    store(t, changes)
+    return len(changes)
+
+
+def expired(t: Transaction) -> list[tuple[UUID, str]]:
+    """Batches past their lease, with their account; each is rescued in a transaction of its own."""
+    over = and_(text("status = 'sending'"), batches.c.lease_until <= t.now)
+    rows = t.rows(select(batches.c.id, batches.c.account).where(over).order_by(batches.c.lease_until).limit(PAGE))
+    return [(row.id, row.account) for row in rows]
+
+
+def rescue(t: Transaction, batch_id: UUID, rules: Rules, rng: Random) -> int:
+    """Take a batch back whose lease is over: open attempts become unknown and spent, the rest goes back unspent.
+
+    Returns the number of tasks that left it; 0 when somebody else was faster or its worker lives.
+    """
+    accounts.locked(t, rules.account)
+    row = t.execute(select(batches).where(batches.c.id == batch_id).with_for_update()).one_or_none()
+    if row is None or row.status != BatchStatus.SENDING or row.lease_until > t.now:
+        return 0
+    operation = Operation(row.operation)
+    found = (
+        _take_back(t, row.task_ids, batch_id, row.lease_until, Context(rules, t.now, rng))
+        if operation is Operation.RETRY
+        else 0
+    )
+    breaker.probe_over(t, rules, operation, batch_id)
+    ended(t, batch_id, BatchStatus.LOST, {"rescued": found})
+    return found
+
+
+def _take_back(t: Transaction, ids: list[int], batch_id: UUID, lease_until: datetime, context: Context) -> int:
+    open_ones = open_attempts(t, ids, batch_id=batch_id)
+    # An open attempt's task may have left the batch: its owner reported a success meanwhile.
+    mine = locked(t, and_(by_ids(ids), (tasks.c.batch_id == batch_id) | tasks.c.id.in_(sorted(open_ones))))
+    store(t, [(x, lost(x, was_open=x.id in open_ones, lease_until=lease_until, context=context)) for x in mine])
+    words = Unknown(message="its worker was lost while the call may have been under way")
+    account = context.rules.account
+    attempts.closed(t, account, batch_id, {attempts.Key(i, number): words for i, number in open_ones.items()})
+    return len(mine)

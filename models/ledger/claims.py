@@ -1,0 +1,238 @@
+"""Claims: what is due of one account, taken into a batch in one short transaction.
+
+A claim looks at permits but takes none. Every due row it looks at is claimed, or moved so that the next claim does
+not look at it again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from random import Random
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    exists,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    text,
+    union_all,
+    update,
+)
+
+from ..capabilities import Capabilities
+from ..db import Transaction
+from ..lifecycle import Claimed, Context, LookFirst, consider
+from ..outcome import Cause
+from ..rules import Rules
+from ..states import Operation
+from ..tables import CHECK_DUE, RETRY_DUE, attempts, batches, tasks
+from ..task import Task
+from . import accounts, breaker, permits
+from .rows import Change, by_ids, store
+
+PROBE_CHOICE = 100
+"""A probe is the least spent of so many due tasks, so that one poisoned task does not keep a breaker open."""
+
+FIRST_REPUBLISH_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a job says of its batch, for people's eyes; the worker trusts only the row."""
+
+    id: UUID
+    account: str
+    provider: str
+    operation: Operation
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a claim did: the batch it made, if any, and how many due rows it looked at."""
+
+    batch: Batch | None = None
+    looked_at: int = 0
+    dead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """What may be claimed now: how many tasks, of which kinds, and whether as a probe."""
+
+    tasks: int
+    kinds: tuple[str, ...]
+    probe: bool = False
+
+
+def claim(t: Transaction, rules: Rules, operation: Operation, rng: Random) -> Claim:
+    """Claim due tasks of an account for one operation; an empty claim when it may not act or nothing is due."""
+    account = accounts.locked(t, rules.account)
+    if account is None or account.provider != rules.provider:
+        return Claim()
+    room = _room(t, rules, operation, account)
+    if room is None or room.tasks < 1:
+        return Claim()
+    if operation is Operation.CHECK:
+        return _claim_checks(t, rules, room)
+    return _claim_retries(t, rules, room, rng)
+
+
+def _room(t: Transaction, rules: Rules, operation: Operation, account: accounts.Account) -> _Room | None:
+    probe = False
+    if account.paused_at is not None:
+        probe = account.paused_cause == Cause.BALANCE and account.probe_at is not None and account.probe_at <= t.now
+        if not probe or operation is Operation.CHECK:
+            return None
+    state = breaker.load(t, rules.account, operation)
+    if not state.lets_through(t.now):
+        return None
+    if probe or state.half_open:
+        return _Room(1, tuple(kind.name for kind in rules.capabilities.kinds), probe=True)
+    return _at_this_pace(t, rules, operation)
+
+
+def _at_this_pace(t: Transaction, rules: Rules, operation: Operation) -> _Room | None:
+    """What can be sent in half a lease, less what is claimed already and not sent."""
+    open_ones = and_(batches.c.account == rules.account, batches.c.operation == operation.value)
+    open_ones = and_(open_ones, text("status IN ('queued', 'sending')"))
+    counted = t.execute(select(func.count(), func.coalesce(func.sum(batches.c.size), 0)).where(open_ones)).one()
+    if counted[0] >= rules.max_in_flight:
+        return None
+    states, horizon = permits.paths_of(t, rules), t.now + timedelta(seconds=rules.lease_seconds / 2)
+    calls, kinds = 0, list[str]()
+    for path, names in rules.capabilities.paths(operation).items():
+        seconds = (horizon - permits.free_at(states, path, t.now)).total_seconds()
+        if seconds >= 0:
+            calls += int(seconds / rules.interval_seconds) + 1
+            kinds += names
+    waiting = calls * rules.capabilities.ids_per_call(operation) - int(counted[1])
+    return _Room(min(rules.batch_size, waiting), tuple(kinds)) if kinds else None
+
+
+def _claim_retries(t: Transaction, rules: Rules, room: _Room, rng: Random) -> Claim:
+    due = _due_retries(t, rules, room)
+    if not due:
+        return Claim()
+    batch_id, context = uuid4(), Context(rules, t.now, rng)
+    busy = _busy(t, rules.capabilities, due)
+    decided = [(task, consider(task, batch_id, context, busy=task.id in busy)) for task in due]
+    changes: list[Change] = [(task, decision.task) for task, decision in decided]
+    store(t, changes)
+    taken = [task for task, decision in decided if isinstance(decision, Claimed)]
+    dead = sum(decision.task.dead_reason is not None for _, decision in decided if not isinstance(decision, LookFirst))
+    if not taken:
+        return Claim(None, len(due), dead)
+    return Claim(_batch(t, rules, Operation.RETRY, taken, batch_id, probe=room.probe), len(due), dead)
+
+
+def _due_retries(t: Transaction, rules: Rules, room: _Room) -> list[Task]:
+    """Due tasks, the urgent first. One index range per priority: a single range would read all that is not due."""
+    wanted = PROBE_CHOICE if room.probe else room.tasks
+    branches = [_of_priority(rules, room.kinds, priority, wanted, t) for priority in (1, 0, -1)]
+    first = union_all(*(branch.subquery().select() for branch in branches)).subquery()
+    ids = select(first.c.id).order_by(first.c.priority.desc(), first.c.due_at, first.c.id).limit(wanted)
+    rows = t.mappings(
+        select(tasks)
+        .where(tasks.c.id.in_(ids), text(f"redrive_tasks.{RETRY_DUE.replace(' AND ', ' AND redrive_tasks.')}"))
+        .order_by(tasks.c.id)
+        .with_for_update(skip_locked=True, of=tasks)
+    )
+    due = [Task.of(row) for row in rows]
+    return sorted(due, key=lambda task: (task.spent, task.id))[:1] if room.probe else due
+
+
+def _of_priority(rules: Rules, kinds: Sequence[str], priority: int, limit: int, t: Transaction) -> Select[Any]:
+    where: ColumnElement[bool] = and_(
+        tasks.c.account == rules.account,
+        text(RETRY_DUE),
+        tasks.c.priority == literal_column(str(priority)),
+        tasks.c.due_at <= t.now,
+    )
+    if len(kinds) < len(rules.capabilities.kinds):
+        where = and_(where, tasks.c.kind.in_(kinds))
+    return (
+        select(tasks.c.id, tasks.c.priority, tasks.c.due_at)
+        .where(where)
+        .order_by(tasks.c.due_at, tasks.c.id)
+        .limit(limit)
+    )
+
+
+def _busy(t: Transaction, capabilities: Capabilities, due: Sequence[Task]) -> set[int]:
+    """Due tasks that must wait: an attempt of theirs is open, or what excludes them is under way or claimed here."""
+    open_ones = and_(attempts.c.task_id.in_([task.id for task in due]), attempts.c.closed_at.is_(None))
+    busy = {row.task_id for row in t.rows(select(attempts.c.task_id).where(open_ones))}
+    conflicts = {kind.name: kind.conflict for kind in capabilities.kinds if kind.conflict}
+    if not conflicts:
+        return busy
+    under_way = _under_way(t, due, conflicts)
+    for task in due:
+        mine = conflicts.get(task.kind, "")
+        words = under_way.setdefault(task.external_id, set())
+        if task.id not in busy and mine and words - {mine}:
+            busy.add(task.id)
+        elif task.id not in busy and mine:
+            words.add(mine)
+    return busy
+
+
+def _under_way(t: Transaction, due: Sequence[Task], conflicts: dict[str, str]) -> dict[str, set[str]]:
+    same = and_(
+        tasks.c.account == due[0].account,
+        tasks.c.kind.in_(sorted(conflicts)),
+        tasks.c.external_id.in_(sorted({task.external_id for task in due})),
+        or_(
+            tasks.c.status.in_(("in_flight", "retrying", "unknown")),
+            exists().where(attempts.c.task_id == tasks.c.id, attempts.c.closed_at.is_(None)),
+        ),
+    )
+    found: dict[str, set[str]] = {}
+    for row in t.rows(select(tasks.c.external_id, tasks.c.kind).where(same)):
+        found.setdefault(row.external_id, set()).add(conflicts[row.kind])
+    return found
+
+
+def _claim_checks(t: Transaction, rules: Rules, room: _Room) -> Claim:
+    """A lost check is due again by itself: claiming one only moves its moment by a lease."""
+    where: ColumnElement[bool] = and_(tasks.c.account == rules.account, text(CHECK_DUE), tasks.c.due_at <= t.now)
+    if len(room.kinds) < len(rules.capabilities.kinds):
+        where = and_(where, tasks.c.kind.in_(room.kinds))
+    chosen = select(tasks).where(where).order_by(tasks.c.due_at, tasks.c.id).limit(room.tasks)
+    due = [Task.of(row) for row in t.mappings(chosen.with_for_update(skip_locked=True))]
+    if not due:
+        return Claim()
+    again = t.now + timedelta(seconds=rules.lease_seconds)
+    t.execute(update(tasks).where(by_ids(task.id for task in due)).values(due_at=again))
+    return Claim(_batch(t, rules, Operation.CHECK, due, uuid4(), probe=room.probe), len(due))
+
+
+def _batch(
+    t: Transaction, rules: Rules, operation: Operation, taken: list[Task], batch_id: UUID, *, probe: bool
+) -> Batch:
+    t.execute(
+        insert(batches).values(
+            id=batch_id, account=rules.account, provider=rules.provider, operation=operation.value,
+            task_ids=[task.id for task in taken], size=len(taken), probe=probe, created_at=t.now,
+            # Published right after this commit; the row says when it is published again should that be lost.
+            publishes=1, publish_at=t.now + timedelta(seconds=FIRST_REPUBLISH_SECONDS),
+        )
+    )  # fmt: skip
+    if probe:
+        _probing(t, rules, operation, batch_id)
+    return Batch(batch_id, rules.account, rules.provider, operation, len(taken))
+
+
+def _probing(t: Transaction, rules: Rules, operation: Operation, batch_id: UUID) -> None:
+    account = accounts.locked(t, rules.account)
+    if account is not None and account.probe_at is not None and operation is Operation.RETRY:
+        accounts.probing(t, rules.account)
+    if breaker.load(t, rules.account, operation).half_open:
+        breaker.probing(t, rules.account, operation, batch_id)

@@ -1,0 +1,112 @@
+"""When calls may leave: the rate of each API path, penalties, and permits as moments.
+
+All accounts of a group share these rows, so they hold across workers, schedulers and restarts. A permit is a moment;
+moments of one path lie at least one interval apart and are never given back.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, select, update
+
+from ..db import Transaction, insert_for
+from ..outcome import Throttled
+from ..rules import GROUP_WIDE, Rules
+from ..tables import limits
+
+FIRST_WAIT_SECONDS = 5.0
+LONGEST_WAIT_SECONDS = 600.0
+"""The growing wait after a throttling answer that names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One API path of a group: when its next call may leave, and why not earlier."""
+
+    next_at: datetime | None = None
+    blocked_until: datetime | None = None
+    why: str = ""
+    throttles: int = 0
+
+    def free_at(self, now: datetime) -> datetime:
+        """The moment from which a call may leave."""
+        return max(now, *(moment for moment in (self.next_at, self.blocked_until) if moment is not None), now)
+
+
+def paths_of(t: Transaction, rules: Rules, *, lock: bool = False) -> dict[str, Path]:
+    """API path → its state, for the whole group; the group-wide penalty is already in each."""
+    statement = select(limits).where(limits.c.group == rules.group).order_by(limits.c.path)
+    rows = t.rows(statement.with_for_update() if lock else statement)
+    found = {row.path: Path(row.next_at, row.blocked_until, row.why, row.throttles) for row in rows}
+    everywhere = found.get(GROUP_WIDE)
+    if everywhere is None or everywhere.blocked_until is None:
+        return found
+    return {path: _under(state, everywhere) for path, state in found.items()}
+
+
+def _under(state: Path, everywhere: Path) -> Path:
+    if state.blocked_until is not None and everywhere.blocked_until <= state.blocked_until:  # type: ignore[operator]
+        return state
+    return Path(state.next_at, everywhere.blocked_until, everywhere.why, state.throttles)
+
+
+def free_at(paths: Mapping[str, Path], path: str, now: datetime) -> datetime:
+    """The moment from which a call may leave on this path, also when no call ever did."""
+    return (paths.get(path) or paths.get(GROUP_WIDE) or Path()).free_at(now)
+
+
+def take(t: Transaction, rules: Rules, wanted: Mapping[str, int], horizon: datetime) -> dict[str, list[datetime]]:
+    """Permits: for each API path at most so many moments up to ``horizon``, each an interval after the one before."""
+    wanted = {path: n for path, n in sorted(wanted.items()) if n > 0}
+    if not wanted:
+        return {}
+    _ensure(t, rules.group, wanted)
+    paths = paths_of(t, rules, lock=True)
+    interval = timedelta(seconds=rules.interval_seconds)
+    moments: dict[str, list[datetime]] = {}
+    for path, n in wanted.items():
+        first = free_at(paths, path, t.now)
+        moments[path] = [moment for i in range(n) if (moment := first + interval * i) <= horizon]
+        if moments[path]:
+            _set(t, rules.group, path, next_at=moments[path][-1] + interval)
+    return moments
+
+
+def penalize(t: Transaction, rules: Rules, path: str, answers: Iterable[Throttled]) -> None:
+    """Move the path's (or the group's) next moment; a penalty only grows."""
+    by_path: dict[str, list[Throttled]] = {}
+    for answer in answers:
+        by_path.setdefault(GROUP_WIDE if answer.whole_account else path, []).append(answer)
+    if not by_path:
+        return
+    _ensure(t, rules.group, by_path)
+    paths = paths_of(t, rules, lock=True)
+    for where, told in sorted(by_path.items()):
+        state = paths.get(where, Path())
+        until = max(t.now + timedelta(seconds=_wait(answer, state.throttles)) for answer in told)
+        if state.blocked_until is None or until > state.blocked_until:
+            why = f"{told[0].code} {told[0].message}".strip() or "throttled"
+            _set(t, rules.group, where, blocked_until=until, why=why, throttles=state.throttles + 1)
+
+
+def _wait(answer: Throttled, throttles: int) -> float:
+    if answer.wait_seconds is not None:
+        return answer.wait_seconds
+    return min(FIRST_WAIT_SECONDS * 2.0 ** min(throttles, 16), LONGEST_WAIT_SECONDS)
+
+
+def relieve(t: Transaction, rules: Rules, path: str) -> None:
+    """A call went through: the next unnamed wait starts small again."""
+    where = and_(limits.c.group == rules.group, limits.c.path.in_((path, GROUP_WIDE)), limits.c.throttles > 0)
+    t.execute(update(limits).where(where, limits.c.blocked_until <= t.now).values(throttles=0, why=""))
+
+
+def _ensure(t: Transaction, group: str, paths: Iterable[str]) -> None:
+    rows = [{"group": group, "path": path} for path in sorted({*paths, GROUP_WIDE})]
+    t.execute(insert_for(t)(limits).values(rows).on_conflict_do_nothing())
+
+
+def _set(t: Transaction, group: str, path: str, **values: Any) -> None:
+    t.execute(update(limits).where(limits.c.group == group, limits.c.path == path).values(**values))

@@ -1,0 +1,213 @@
+"""One step of a retry batch: what came back is recorded and the next attempts are opened, in one transaction.
+
+The record comes first, always: an attempt is committed before its call may leave. A step locks in the order that
+everybody keeps (account, batch, limits, tasks), so steps of different batches never wait in a circle.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from random import Random
+
+from ..db import Transaction
+from ..lifecycle import Context, answered
+from ..outcome import Deferred, Look, Outcome, Throttled, Unknown, Unsent
+from ..rules import Rules
+from ..states import BatchStatus, Status
+from ..task import Task
+from . import accounts, attempts, breaker, permits
+from .attempts import Key
+from .batches import Work, ended, give_back, still_mine
+from .rows import Change, by_ids, count, locked, open_attempts, store
+
+SLICE_SECONDS = 1.0
+"""How far ahead attempts are opened: an open attempt that a crash leaves behind is spent, so there should be few."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One call to be made: the API path whose permit it needs, and the tasks it is about."""
+
+    path: str
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One call that was made, or given up.
+
+    Attributes:
+        asked_at: the moment its attempts were opened, or the look was asked.
+        extra_calls: API paths of further calls made for it (logins, halves, pages): they count as calls, too.
+    """
+
+    path: str
+    asked_at: datetime
+    answers: Mapping[int, Outcome]
+    extra_calls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """One call that may be made, its attempts open.
+
+    Attributes:
+        leave_after: the boottime before which it may not leave.
+        asked_at: the moment of opening.
+        tasks: those still in the batch; each task's ``attempts`` is the number of its open attempt.
+    """
+
+    path: str
+    leave_after: float
+    asked_at: datetime
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a step allows.
+
+    Attributes:
+        permits: calls to make now.
+        wait_until: the boottime at which the next permit may be had, when there was none.
+        stop: the account is paused or its breaker open: make no more calls.
+    """
+
+    permits: tuple[Permit, ...] = ()
+    wait_until: float | None = None
+    stop: bool = False
+
+
+def advance(t: Transaction, work: Work, told: Sequence[Answered], groups: Sequence[Group], rng: Random) -> Step:
+    """Record what came back and open the next attempts. Recording twice is harmless.
+
+    Raises:
+        StaleBatch: the batch was lost; its attempts were closed by the rescue, and nothing here is written.
+    """
+    account = accounts.locked(t, work.rules.account)
+    still_mine(t, work)
+    stop = learned(t, work, account, told)
+    grants = {} if stop else permitted(t, work.rules, groups)
+    context = Context(work.rules, t.now, rng)
+    found = _tasks_of(t, told, grants)
+    closing = open_attempts(t, _ids(told), batch_id=work.id)
+    changes, outcomes = _closing(found, closing, told, context)
+    permits_, opening = _opening(t, found, grants, work)
+    store(t, [*changes, *opening])
+    attempts.closed(t, work.rules.account, work.id, outcomes)
+    if opening:
+        attempts.opened(t, work.id, [now for _, now in opening])
+    return Step(tuple(permits_), waiting(t, work.rules, groups, grants), stop)
+
+
+def finish(t: Transaction, work: Work, counts: Mapping[str, int]) -> None:
+    """The batch is done: what was never sent goes back.
+
+    Raises:
+        StaleBatch: somebody else ended it.
+    """
+    accounts.locked(t, work.rules.account)
+    still_mine(t, work)
+    breaker.probe_over(t, work.rules, work.operation, work.id)
+    give_back(t, work)
+    ended(t, work.id, BatchStatus.DONE, counts)
+
+
+def learned(t: Transaction, work: Work, account: accounts.Account | None, told: Sequence[Answered]) -> bool:
+    """What answers say of the account, its paths and its breaker. True: make no more calls."""
+    if account is None:
+        return True
+    rules, stop = work.rules, account.paused_at is not None and not work.probe
+    for each in told:
+        outcomes: list[Outcome] = list(each.answers.values())
+        stop |= accounts.learned(t, account, rules, outcomes, opened_at=each.asked_at, probe=work.probe)
+        permits.penalize(t, rules, each.path, [o for o in outcomes if isinstance(o, Throttled)])
+        account = accounts.locked(t, rules.account) or account
+    breaker.heard(t, rules, work.operation, _health(told), probe=work.id if work.probe else None)
+    count_calls(t, work, told)
+    return stop or (
+        bool(told) and not breaker.load(t, rules.account, work.operation).lets_through(t.now) and not work.probe
+    )
+
+
+def _health(told: Sequence[Answered]) -> list[str]:
+    """A word per call without a usable answer, '' per call with one; calls that never left say nothing."""
+    words = []
+    for each in told:
+        answers: list[Outcome | Look] = [a for a in each.answers.values() if not isinstance(a, Unsent)]
+        if not answers:
+            continue
+        bad = [a for a in answers if isinstance(a, Deferred | Unknown)]
+        words.append((bad[0].message or bad[0].name) if len(bad) == len(answers) else "")
+    return words
+
+
+def count_calls(t: Transaction, work: Work, told: Sequence[Answered]) -> None:
+    """Every HTTP call counts, by operation."""
+    calls = sum(
+        len(each.extra_calls) + any(not isinstance(a, Unsent | Deferred) for a in each.answers.values())
+        for each in told
+    )
+    count(t, {(work.rules.account, f"calls:{work.operation}"): calls})
+
+
+def permitted(t: Transaction, rules: Rules, groups: Sequence[Group]) -> dict[Group, datetime]:
+    """The groups that got a permit, in order, each with the moment it may leave."""
+    wanted: dict[str, int] = {}
+    for group in groups:
+        wanted[group.path] = wanted.get(group.path, 0) + 1
+    moments = permits.take(t, rules, wanted, t.now + timedelta(seconds=SLICE_SECONDS))
+    left = {path: iter(list_) for path, list_ in moments.items()}
+    granted = {group: next(left[group.path], None) for group in groups}
+    return {group: moment for group, moment in granted.items() if moment is not None}
+
+
+def waiting(t: Transaction, rules: Rules, groups: Sequence[Group], grants: Mapping[Group, datetime]) -> float | None:
+    """When the first of the groups may be tried again, if none got a permit."""
+    if grants or not groups:
+        return None
+    paths = permits.paths_of(t, rules)
+    return t.not_before(min(permits.free_at(paths, group.path, t.now) for group in groups))
+
+
+def _ids(told: Iterable[Answered]) -> list[int]:
+    return [task_id for each in told for task_id in each.answers]
+
+
+def _tasks_of(t: Transaction, told: Sequence[Answered], granted: Iterable[Group]) -> dict[int, Task]:
+    ids = {*_ids(told), *(task_id for group in granted for task_id in group.ids)}
+    return {task.id: task for task in locked(t, by_ids(ids))} if ids else {}
+
+
+def _closing(
+    found: Mapping[int, Task], open_ones: Mapping[int, int], told: Sequence[Answered], context: Context
+) -> tuple[list[Change], dict[Key, Outcome]]:
+    """The tasks whose open attempt is answered, and the attempts to close. What is closed already is left alone."""
+    changes: list[Change] = []
+    outcomes: dict[Key, Outcome] = {}
+    for each in told:
+        for task_id, outcome in each.answers.items():
+            if task_id in open_ones and task_id in found:
+                outcomes[Key(task_id, open_ones[task_id])] = outcome
+                changes.append((found[task_id], answered(found[task_id], outcome, context)))
+    return changes, outcomes
+
+
+def _opening(
+    t: Transaction, found: Mapping[int, Task], grants: Mapping[Group, datetime], work: Work
+) -> tuple[list[Permit], list[Change]]:
+    """The attempts to open: of tasks still in this batch and within their limit."""
+    permits_: list[Permit] = []
+    changes: list[Change] = []
+    for group, moment in grants.items():
+        mine = [found[i] for i in group.ids if i in found and _sendable(found[i], work)]
+        opened = [replace(task, attempts=task.attempts + 1) for task in mine]
+        changes += zip(mine, opened, strict=True)
+        if opened:
+            permits_.append(Permit(group.path, t.not_before(moment), t.now, tuple(opened)))
+    return permits_, changes
+
+
+def _sendable(task: Task, work: Work) -> bool:
+    mine = task.status is Status.IN_FLIGHT and task.batch_id == work.id
+    return mine and task.spent < task.limit(work.rules)

@@ -1,0 +1,114 @@
+"""What operators want of a task, and what they are told when it cannot be."""
+
+from dataclasses import dataclass, replace
+
+from ..states import AT_WORK_STATES, ENDED_STATES, FAILED_STATES, FOLLOWED_STATES, DeadReason, Operation, Status, Wish
+from ..task import Task
+from . import moves
+from .moves import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The task after somebody said something, and a hint for them when it changed nothing or not at once."""
+
+    task: Task
+    hint: str = ""
+
+
+def hold(task: Task, context: Context, *, is_open: bool) -> Said:
+    """Nobody touches it until it is released; at once, or as a wish when a call cannot be taken back."""
+    if task.status in ENDED_STATES:
+        return Said(task, f"nothing to hold: it is {_end(task)}")
+    if task.status is Status.HELD:
+        return Said(task, "held already")
+    if is_open or task.status in FOLLOWED_STATES:
+        return Said(replace(task, wish=Wish.HOLD), "held when its retry has failed; success wins")
+    return Said(moves.held(task, task.held_from or task.status, context.now))
+
+
+def release(task: Task, context: Context) -> Said:
+    """Back to where it was held, after a look; or a wish is withdrawn."""
+    if task.wish is not None:
+        return Said(replace(task, wish=None))
+    if task.status is not Status.HELD or task.held_from is None:
+        return Said(task, "not held")
+    if task.held_from in AT_WORK_STATES:
+        back = moves.at_work(task, task.held_from, context.now)
+    else:
+        back = moves.failed(task, context.now, context.now, status=task.held_from)
+    return Said(_looked_at_first(back, context))
+
+
+def stop(task: Task, context: Context, *, is_open: bool) -> Said:
+    """Dead (stopped); at once, or when the retry under way has failed."""
+    if task.status in ENDED_STATES:
+        return Said(task, f"ended already: it is {_end(task)}")
+    if is_open or task.status in FOLLOWED_STATES:
+        return Said(replace(task, wish=Wish.STOP), "stopped when its retry has failed; success wins")
+    return Said(moves.dead(task, DeadReason.STOPPED, context.now))
+
+
+def retry_now(task: Task, context: Context) -> Said:
+    """Now, within the limits: a look for what is at work or followed, a retry for what failed."""
+    if task.status in ENDED_STATES:
+        return Said(task, f"it is {_end(task)}: only --force retries it")
+    if task.status is Status.IN_FLIGHT:
+        return Said(task, "a retry of it is under way")
+    if task.status in AT_WORK_STATES and not context.rules.capabilities.can_check:
+        return Said(task, f"{context.rules.capabilities.title} cannot be asked for its state")
+    if task.status is Status.HELD:
+        task = release(task, context).task
+    if task.status in FAILED_STATES:
+        task = replace(task, trigger="manual")
+    elif task.status in AT_WORK_STATES:
+        task = replace(task, next=Operation.CHECK)
+    return Said(replace(task, due_at=context.now))
+
+
+def force(task: Task, context: Context) -> Said:
+    """One more retry than the limit allows, never past the provider's own cap; also of what has ended."""
+    if task.status is Status.IN_FLIGHT or task.status in FOLLOWED_STATES:
+        return retry_now(task, context)
+    if _used_up(task, context):
+        return Said(task, _cap(context))
+    task = replace(task, granted=task.granted + 1)
+    if task.status in ENDED_STATES:
+        task = _reopened(task, context)
+    said = retry_now(task, context)
+    return replace(said, task=replace(said.task, trigger="forced" if said.task.trigger == "manual" else "due"))
+
+
+def revive(task: Task, context: Context) -> Said:
+    """A dead task gets another round of retries, and is looked at first."""
+    if task.status not in ENDED_STATES:
+        return Said(task, f"not ended: it is {task.status}")
+    if _used_up(task, context):
+        return Said(task, _cap(context))
+    granted = task.granted + task.round_of_retries(context.rules)
+    return Said(_reopened(replace(task, granted=granted), context))
+
+
+def _reopened(task: Task, context: Context) -> Task:
+    fresh = replace(task, errors=0, refusals=0, seen=None, round_at=context.now)
+    return _looked_at_first(moves.failed(fresh, context.now, context.now), context)
+
+
+def _looked_at_first(task: Task, context: Context) -> Task:
+    if context.rules.capabilities.can_check:
+        return moves.look_first(task, context.now)
+    return task
+
+
+def _used_up(task: Task, context: Context) -> bool:
+    cap = context.rules.capabilities.retry_cap
+    return cap is not None and task.spent >= cap
+
+
+def _cap(context: Context) -> str:
+    capabilities = context.rules.capabilities
+    return f"{capabilities.title} takes {capabilities.retry_cap} retries of a task, and all are spent"
+
+
+def _end(task: Task) -> str:
+    return f"dead ({task.dead_reason})" if task.dead_reason else task.status.value

@@ -1,0 +1,96 @@
+"""What the owner of a task says of it: that it exists, and what became of it elsewhere."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from ..states import AT_WORK_STATES, FAILED_STATES, Status
+from ..task import Task
+from . import moves
+from .moves import Context
+from .operators import Said
+
+
+def add_again(task: Task, new: Task, context: Context) -> Task:
+    """The same task added once more: nothing moves, except that work may now have failed.
+
+    A nightly export must not reopen what succeeded, nor reset what is under way.
+    """
+    if task.status in AT_WORK_STATES and new.status in FAILED_STATES:
+        filled = replace(_filled(task, new), failed_at=new.failed_at, round_at=context.now, seen=None)
+        return moves.resting(moves.failed(filled, context.now, context.now, status=new.status), context)
+    if task.status in FAILED_STATES:
+        return _filled(task, new)
+    return task
+
+
+def _filled(task: Task, new: Task) -> Task:
+    """Fields that were empty take what the second telling knows."""
+    return replace(
+        task,
+        params=task.params or new.params,
+        origin=task.origin or new.origin,
+        max_retries=new.max_retries if task.max_retries is None else task.max_retries,
+        last_error=task.last_error or new.last_error,
+        failed_at=task.failed_at or new.failed_at,
+    )
+
+
+def report(
+    task: Task, status: Status, context: Context, *, at: datetime | None, reason: str = "", is_open: bool = False
+) -> Said:
+    """The owner learned that the task is ``status`` (pending, running, failed, canceled or succeeded) since ``at``."""
+    if at is not None and at < task.status_since:
+        return Said(task, f"ignored: older than what is known since {task.status_since:%Y-%m-%d %H:%M:%S} UTC")
+    if status is Status.SUCCEEDED:
+        return _reported_success(task, context)
+    if status in AT_WORK_STATES:
+        return _reported_work(task, status, context, is_open=is_open)
+    return _reported_failure(task, status, at or context.now, reason, context)
+
+
+def _reported_success(task: Task, context: Context) -> Said:
+    """Wins everywhere; an open attempt is still closed by its own batch."""
+    if task.status is Status.SUCCEEDED:
+        return Said(task, "known already")
+    return Said(moves.succeeded(task, context.now))
+
+
+def _reported_work(task: Task, status: Status, context: Context, *, is_open: bool) -> Said:
+    match task.status:
+        case Status.PENDING | Status.RUNNING:
+            return Said(moves.at_work(task, status, context.now))
+        case Status.IN_FLIGHT if is_open:
+            return Said(task, "ignored: a retry of it is being sent")
+        case Status.RETRYING:
+            return Said(task, "known already: its retry is followed")
+        case Status.UNKNOWN:
+            return Said(replace(task, due_at=context.now))
+        case Status.HELD:
+            return Said(replace(task, held_from=status))
+        case _:
+            return Said(moves.at_work(replace(task, seen=None, round_at=context.now), status, context.now))
+
+
+def _reported_failure(task: Task, status: Status, at: datetime, reason: str, context: Context) -> Said:
+    told = replace(task, last_error=reason or task.last_error, failed_at=at)
+    match task.status:
+        case Status.PENDING | Status.RUNNING:
+            return Said(_new_round(told, status, context))
+        case Status.FAILED | Status.CANCELED:
+            return Said(told)
+        case Status.IN_FLIGHT:
+            return Said(task, "ignored: old news, a retry of it is under way")
+        case Status.RETRYING | Status.UNKNOWN:
+            return Said(replace(task, due_at=context.now))
+        case Status.HELD:
+            return Said(replace(told, held_from=status))
+        case Status.SUCCEEDED:
+            granted = task.granted + task.round_of_retries(context.rules)
+            return Said(_new_round(replace(told, granted=granted), status, context))
+        case _:
+            return Said(task, f"ignored: it is dead ({task.dead_reason}); `redrive revive` brings it back")
+
+
+def _new_round(task: Task, status: Status, context: Context) -> Task:
+    fresh = replace(task, round_at=context.now, seen=None, errors=0, refusals=0)
+    return moves.resting(moves.failed(fresh, context.now, context.now, status=status), context)

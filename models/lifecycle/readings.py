@@ -1,0 +1,166 @@
+"""What a look at the provider does to a task."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from ..outcome import Reading, State
+from ..policy import Event, backoff_seconds, next_look_seconds
+from ..states import AT_WORK_STATES, FOLLOWED_STATES, DeadReason, Operation, Status
+from ..task import Seen, Task, seen_after
+from . import moves
+from .moves import Context
+
+_ENDS = (State.SUCCEEDED, State.FAILED, State.CANCELED, State.MISSING)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A look's effect: the task, and what became of its last attempt ('' while that is open)."""
+
+    task: Task
+    result: str = ""
+
+
+def read(task: Task, reading: Reading, asked_at: datetime, context: Context) -> Settled:
+    """The task after a readable look that was asked at ``asked_at``."""
+    seen = seen_after(task.seen, reading, asked_at, task.attempts)
+    task = replace(task, errors=0)
+    if task.status in FOLLOWED_STATES:
+        return _read_followed(task, reading, seen, asked_at, context)
+    return Settled(_read_waiting(replace(task, seen=seen), reading, seen, context))
+
+
+def unread(task: Task, message: str, context: Context) -> Task:
+    """The look failed or could not be read: later, a little rarer each time."""
+    policy = context.rules.policy
+    task = replace(task, errors=task.errors + 1, last_error=message or task.last_error)
+    if task.status in FOLLOWED_STATES and _timed_out(task, context):
+        return _expired(task, context)
+    wait = max(policy.check_after_seconds, min(backoff_seconds(policy, task.errors), policy.check_max_seconds))
+    return replace(task, due_at=context.after(wait))
+
+
+def _read_waiting(task: Task, reading: Reading, seen: Seen, context: Context) -> Task:
+    """A look at a task that has no retry under way: before its first retry, or because somebody asked."""
+    working = task.status in AT_WORK_STATES
+    match reading.state:
+        case State.RUNNING if working:
+            return moves.at_work(task, task.status, context.now)
+        case State.RUNNING:
+            first_look = context.after(context.rules.policy.check_after_seconds)
+            return moves.followed(task, Status.RETRYING, first_look, context.now)
+        case State.SUCCEEDED:
+            return moves.succeeded(task, context.now)
+        case State.GONE:
+            return _gone(task, reading, context)
+        case State.MISSING if working:
+            return replace(moves.at_work(task, task.status, context.now), last_error=_missing(reading))
+        case State.MISSING:
+            # The provider forgot it, or never shows it: the retry call is the authority.
+            return replace(task, next=Operation.RETRY, due_at=context.now)
+        case State.FAILED | State.CANCELED:
+            return _failed_before_retry(task, reading, seen, context)
+    assert_never(reading.state)
+
+
+def _failed_before_retry(task: Task, reading: Reading, seen: Seen, context: Context) -> Task:
+    status = Status(reading.state.value)
+    task = replace(task, last_error=reading.message or task.last_error)
+    if task.status in AT_WORK_STATES:
+        task = replace(task, failed_at=context.now, round_at=context.now)
+        return moves.resting(moves.failed(task, context.now, context.now, status=status), context)
+    settle = timedelta(seconds=context.rules.policy.settle_seconds)
+    retried_by_provider = task.attempts == 0 and task.origin in context.rules.capabilities.retries_by_itself
+    if retried_by_provider and seen.asked_at < seen.same_since + settle:
+        return replace(task, due_at=seen.same_since + settle)
+    # Due since the look was asked, so that "always look first" sees that it has just been looked at.
+    return moves.resting(moves.failed(task, seen.asked_at, context.now, status=status), context)
+
+
+def _read_followed(task: Task, reading: Reading, seen: Seen, asked_at: datetime, context: Context) -> Settled:
+    settles_at = task.status_since + timedelta(seconds=context.rules.policy.settle_seconds)
+    task = replace(task, seen=seen)
+    match reading.state:
+        case State.RUNNING:
+            return _running(task, context)
+        case State.MISSING if task.status is Status.RETRYING:
+            return Settled(_later(replace(task, last_error=_missing(reading)), context))
+        case State.GONE:
+            return Settled(_gone(task, reading, context), f"gone: {reading.code} {reading.message}".strip())
+    if asked_at < settles_at and (reading.state is State.MISSING or not _proves_a_run(seen)):
+        return Settled(replace(task, due_at=max(settles_at, context.now)))
+    match reading.state:
+        case State.MISSING:
+            back = replace(task, last_error=_missing(reading))
+            return Settled(moves.failed(back, context.now, context.now), "missing")
+        case State.SUCCEEDED:
+            return Settled(moves.succeeded(task, context.now), _result("succeeded", reading))
+        case State.FAILED | State.CANCELED:
+            return Settled(_failed_again(task, reading, context), _result(reading.state.value, reading))
+    raise AssertionError(reading.state)  # pragma: no cover - every other state returned above
+
+
+def _proves_a_run(seen: Seen) -> bool:
+    """Whether a terminal state cannot be the one from before the retry.
+
+    A mark that was not known before proves nothing, the first look may simply be the first to read one; and where
+    no look told whether it had failed or been canceled, neither of the two is news.
+    """
+    state, _, mark = seen.before.partition("/")
+    if seen.ran or seen.state == State.SUCCEEDED != state:
+        return True
+    if state not in _ENDS:
+        return False
+    return seen.state != state or bool(mark and seen.mark and seen.mark != mark)
+
+
+def _running(task: Task, context: Context) -> Settled:
+    task = replace(task, refusals=0)
+    if _timed_out(task, context):
+        return Settled(_expired(task, context), "expired")
+    if task.status is Status.UNKNOWN:
+        first_look = context.after(context.rules.policy.check_after_seconds)
+        return Settled(moves.followed(task, Status.RETRYING, first_look, context.now))
+    return Settled(_later(task, context))
+
+
+def _later(task: Task, context: Context) -> Task:
+    if _timed_out(task, context):
+        return _expired(task, context)
+    age = (context.now - task.status_since).total_seconds()
+    return replace(task, due_at=context.after(next_look_seconds(context.rules.policy, age)))
+
+
+def _timed_out(task: Task, context: Context) -> bool:
+    return context.now - task.status_since >= timedelta(seconds=context.rules.policy.check_timeout_seconds)
+
+
+def _expired(task: Task, context: Context) -> Task:
+    """Followed for too long. A retry known to run is given up; a doubtful one is held, or tried again."""
+    if task.status is Status.RETRYING:
+        return moves.dead(task, DeadReason.EXPIRED, context.now)
+    if context.rules.policy.on_unknown == "hold" and task.wish is None:
+        return moves.held(task, Status.FAILED, context.now)
+    return moves.came_back(task, Event.FAILED, context)
+
+
+def _failed_again(task: Task, reading: Reading, context: Context) -> Task:
+    status = Status(reading.state.value)
+    task = replace(task, last_error=reading.message or task.last_error, failed_at=context.now)
+    if task.refusals:
+        return moves.came_back(replace(task, errors=task.errors + 1), Event.DISPUTED, context, status=status)
+    return moves.came_back(task, Event.FAILED, context, status=status)
+
+
+def _gone(task: Task, reading: Reading, context: Context) -> Task:
+    task = replace(task, last_error=reading.message or task.last_error)
+    return moves.dead(task, reading.reason or DeadReason.RESOURCE_GONE, context.now)
+
+
+def _missing(reading: Reading) -> str:
+    return reading.message or "the provider knows no such task"
+
+
+def _result(word: str, reading: Reading) -> str:
+    return ": ".join(part for part in (word, " ".join(filter(None, (reading.code, reading.message)))) if part)

@@ -1,0 +1,59 @@
+"""What the ledger must know of an account to decide: one value, made from settings, without secrets."""
+
+from dataclasses import dataclass
+
+from .capabilities import Capabilities
+from .settings.policy import Policy
+
+GROUP_WIDE = ""
+"""The path of a limit that stops every path of a group."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerRules:
+    """When an account's operation is left alone for a while.
+
+    Attributes:
+        failures: calls in a row without a usable answer that open the breaker.
+        open_seconds: how long it stays open the first time; doubled each time the probe fails.
+        max_open_seconds: the longest it stays open.
+        max_refusals: refusals in a row, without one acceptance, that pause the account.
+    """
+
+    failures: int = 5
+    open_seconds: float = 30
+    max_open_seconds: float = 600
+    max_refusals: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """One account's rules.
+
+    Attributes:
+        account: its name.
+        group: accounts of one group share their API paths' rates and penalties.
+        interval_seconds: the least time between two calls on one path.
+        batch_size: tasks one claim takes at most.
+        max_in_flight: unfinished batches allowed, per operation.
+        timeout_seconds: the longest one call may take.
+        lease_seconds: how long a worker may work on a batch, from its begin.
+        archives: whether the provider's result is kept before a retry overwrites it.
+    """
+
+    account: str
+    capabilities: Capabilities
+    policy: Policy
+    group: str
+    interval_seconds: float
+    batch_size: int = 100
+    max_in_flight: int = 4
+    timeout_seconds: float = 30
+    lease_seconds: float = 120
+    archives: bool = False
+    breaker: BreakerRules = BreakerRules()
+
+    @property
+    def provider(self) -> str:
+        """The provider's name."""
+        return self.capabilities.provider

@@ -1,0 +1,54 @@
+"""What the environment says. A plain model over a mapping: nothing is read behind the caller's back."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from .findings import Findings
+from .section import Section, read_section
+from .urls import checked_broker_url, checked_database_url
+
+PREFIX = "REDRIVE_"
+
+
+class Environment(Section):
+    """The four variables that say where things are.
+
+    Attributes:
+        database_url: ``REDRIVE_DATABASE_URL``; None: an SQLite file under ``home``.
+        broker_url: ``REDRIVE_BROKER_URL``; None: a broker of our own, started by ``redrive up``.
+        config: ``REDRIVE_CONFIG``, the settings file.
+        home: ``REDRIVE_HOME``, the directory for what the embedded parts keep.
+    """
+
+    model_config = ConfigDict(
+        alias_generator=lambda name: PREFIX + name.upper(), validate_by_name=True, validate_by_alias=True
+    )
+
+    database_url: Annotated[str, AfterValidator(checked_database_url)] | None = Field(default=None, repr=False)
+    broker_url: Annotated[str, AfterValidator(checked_broker_url)] | None = Field(default=None, repr=False)
+    config: Annotated[Path, Field(strict=False)] = Path("redrive.toml")
+    home: Annotated[Path, Field(strict=False)] = Path(".redrive")
+
+
+NAMES = tuple(PREFIX + name.upper() for name in Environment.model_fields)
+
+
+def read_environment(environ: Mapping[str, str], findings: Findings) -> Environment:
+    """Our variables; the defaults where one of them is wrong, and a problem."""
+    given = {name: environ[name] for name in NAMES if name in environ}
+    for name in [name for name, value in given.items() if not value]:
+        findings.wrong(name, "is empty; give it a value or unset it")
+        del given[name]
+    return read_section(Environment, given, findings) or Environment()
+
+
+def warn_of_misspelled(environ: Iterable[str], used: set[str], findings: Findings) -> None:
+    """Warns of variables that look like one of ours and are none. Names an account uses are left alone."""
+    for name in {name for name in environ if name.startswith(PREFIX)} - used - set(NAMES):
+        ours = [known.removeprefix(PREFIX) for known in NAMES]
+        if near := get_close_matches(name.removeprefix(PREFIX), ours, n=1, cutoff=0.8):
+            findings.warn(name, f"is not read; did you mean {PREFIX}{near[0]}?")

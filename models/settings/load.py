@@ -1,0 +1,133 @@
+"""The settings as a whole: the file, the environment, and whether everything in them agrees."""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from . import agreement
+from .accounts import AccountSettings, read_account
+from .environment import Environment, read_environment, warn_of_misspelled
+from .findings import Findings
+from .policy import Policy, warn_of_unused
+from .secrets import FromEnv
+from .section import Section, as_table, read_section
+from .services import BreakerSettings, FlowerSettings, RetentionSettings, SchedulerSettings, WorkerSettings
+
+SECTIONS: Mapping[str, type[Section]] = {
+    "policy": Policy,
+    "scheduler": SchedulerSettings,
+    "worker": WorkerSettings,
+    "breaker": BreakerSettings,
+    "retention": RetentionSettings,
+    "flower": FlowerSettings,
+}
+"""The tables of the file besides ``[accounts.NAME]``."""
+
+
+class Settings(Section):
+    """Everything that was set, checked together. It holds no provider's secret.
+
+    Attributes:
+        policy: the general policy; an account's own is ``accounts[name].policy``.
+        accounts: by name.
+        environment: what came from ``REDRIVE_*`` variables. Its URLs may hold passwords: see ``hide_password``.
+        warnings: "key: what is allowed and worth a look".
+    """
+
+    policy: Policy = Policy()
+    scheduler: SchedulerSettings = SchedulerSettings()
+    worker: WorkerSettings = WorkerSettings()
+    breaker: BreakerSettings = BreakerSettings()
+    retention: RetentionSettings = RetentionSettings()
+    flower: FlowerSettings = FlowerSettings()
+    accounts: Mapping[str, AccountSettings] = Field(default_factory=dict)
+    environment: Environment = Environment()
+    warnings: tuple[str, ...] = ()
+
+
+def load(config: Path | None = None, environ: Mapping[str, str] = os.environ, *, required: bool = True) -> Settings:
+    """Reads and checks the settings. No secret is read: see :func:`check_secrets`.
+
+    Args:
+        config: the file; otherwise the one that ``REDRIVE_CONFIG`` names, otherwise ``redrive.toml``.
+        environ: the environment.
+        required: False: without a file, the defaults hold and there are no accounts.
+
+    Raises:
+        SettingsError: with everything that is wrong, each problem under its key.
+    """
+    findings = Findings()
+    environment = read_environment(environ, findings)
+    path = config or environment.config
+    document = _read_file(path, findings, required=required)
+    findings.refuse_unknown(document, {*SECTIONS, "accounts"})
+    sections = _read_sections(document, findings)
+    accounts = _read_accounts(document, path.absolute().parent, findings)
+    settings = Settings(environment=environment, accounts=accounts, **sections)
+    _look_around(settings, environ, findings)
+    findings.raise_if_wrong()
+    return settings.model_copy(update={"warnings": tuple(findings.warnings)})
+
+
+def check_secrets(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """What is wrong with the accounts' secrets, for those who need them: workers at their start, and the doctor."""
+    return agreement.check_secrets(settings.accounts.values(), environ)
+
+
+def _read_file(path: Path, findings: Findings, *, required: bool) -> dict[str, Any]:
+    try:
+        # A byte-order mark is what some editors leave; it is no mistake of the owner.
+        text = path.read_text("utf-8-sig")
+        return tomllib.loads(text)
+    except FileNotFoundError:
+        note = findings.wrong if required else findings.warn
+        note(str(path), "does not exist, so no account is configured; write it with: redrive init")
+    except OSError as error:
+        findings.wrong(str(path), f"cannot be read ({error.strerror}); make it a file this user may read")
+    except UnicodeDecodeError:
+        findings.wrong(str(path), "is not UTF-8 text; save it as UTF-8")
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"at line (\d+)", str(error))
+        line = found[1] if found else text.count("\n") + 1
+        findings.wrong(f"{path}:{line}", f"is not TOML; {error}")
+    return {}
+
+
+def _read_sections(document: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
+    """The tables that are right; what is wrong with the others is noted."""
+    sections: dict[str, Any] = {}
+    for key, model in SECTIONS.items():
+        below = findings.under(key)
+        table = as_table(document.get(key, {}), below)
+        if section := read_section(model, table, below):
+            sections[key] = section
+            if isinstance(section, Policy):
+                warn_of_unused(table, section, below)
+    return sections
+
+
+def _read_accounts(document: Mapping[str, Any], folder: Path, findings: Findings) -> dict[str, AccountSettings]:
+    general = document.get("policy")
+    accounts = {}
+    for name, table in as_table(document.get("accounts", {}), findings.under("accounts")).items():
+        below = findings.under(f"accounts.{name}")
+        if as_table(table, below) is table and (
+            account := read_account(name, table, general if isinstance(general, dict) else {}, folder, below)
+        ):
+            accounts[name] = account
+    return accounts
+
+
+def _look_around(settings: Settings, environ: Mapping[str, str], findings: Findings) -> None:
+    """What only shows when everything is side by side."""
+    accounts = settings.accounts
+    agreement.check_groups(accounts.values(), findings)
+    agreement.check_credentials(accounts.values(), {a.name: a.options for a in accounts.values()}, findings)
+    settings.flower.look(findings.under("flower"))
+    values = [value for account in accounts.values() for value in account.options.values()]
+    warn_of_misspelled(environ, {value.name for value in values if isinstance(value, FromEnv)}, findings)

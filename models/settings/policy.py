@@ -1,0 +1,111 @@
+"""The retry policy's knobs. The rule that turns them into moments is ``models.policy.decide``."""
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+
+from ..capabilities import Capabilities
+from .findings import Findings
+from .section import Seconds, Section, at_least, tell, validated
+
+Curve = Literal["exponential", "linear", "constant"]
+Timetable = Annotated[tuple[Seconds, ...], Field(min_length=1, max_length=1000)]
+
+_timetable: TypeAdapter[tuple[float, ...]] = TypeAdapter(Timetable)
+
+
+def _within_cap(value: int, info: ValidationInfo) -> int:
+    if isinstance(info.context, Capabilities) and (cap := info.context.retry_cap) is not None and value > cap:
+        raise ValueError(f"is above the provider's cap; {info.context.title} takes at most {cap} per task")
+    return value
+
+
+class Policy(Section):
+    """When a failed task is tried again, when it is looked at, and when it is given up.
+
+    Attributes:
+        max_retries: retries per task; a provider's own cap wins, and is already applied here for an account's policy.
+        retry_canceled: whether canceled tasks are retried as failed ones are.
+        backoff: how the wait grows after each attempt, or the waits themselves, in seconds (the last one repeats).
+        base_seconds: the wait after the first attempt.
+        factor: what an exponential wait is multiplied by after each attempt.
+        max_seconds: the longest wait.
+        jitter: how much of a wait is left to the dice: all of it, half of it, nothing.
+        max_errors: undelivered attempts in a row before the task is dead (``undeliverable``).
+        give_up_after_seconds: age of a task's round at which it is dead (``too_old``).
+        check_after_seconds: from a retry to the first look at it; later looks come ever more slowly.
+        check_max_seconds: the longest time between two looks.
+        settle_seconds: how long a provider may go on showing the state from before the retry.
+        check_timeout_seconds: how long a retried task is followed before it is given up or held.
+        track_results: whether an accepted retry is followed to its end; otherwise accepted counts as succeeded.
+        check_before_retry: whether a task is looked at before it is retried; ``auto``: where the provider retries
+            by itself.
+        on_unknown: what becomes of a task whose doubtful attempt nobody can be asked about.
+    """
+
+    max_retries: Annotated[int, Field(ge=0, le=1000), AfterValidator(_within_cap)] = 5
+    retry_canceled: bool = True
+    backoff: Curve | tuple[float, ...] = "exponential"
+    base_seconds: Seconds = 30
+    factor: Annotated[float, Field(ge=1)] = 2.0
+    max_seconds: Annotated[Seconds, at_least("base_seconds")] = 3600
+    jitter: Literal["full", "equal", "none"] = "full"
+    max_errors: Annotated[int, Field(ge=1, le=1000)] = 20
+    give_up_after_seconds: Seconds = 604800
+    check_after_seconds: Seconds = 30
+    check_max_seconds: Annotated[Seconds, at_least("check_after_seconds")] = 300
+    settle_seconds: Seconds = 60
+    check_timeout_seconds: Annotated[Seconds, at_least("settle_seconds")] = 86400
+    track_results: bool = True
+    check_before_retry: Literal["auto", "always", "never"] = "auto"
+    on_unknown: Literal["hold", "retry"] = "hold"
+
+    @field_validator("backoff", mode="plain")
+    @classmethod
+    def _word_or_list(cls, value: object) -> object:
+        if value in get_args(Curve):
+            return value
+        try:
+            return _timetable.validate_python(tuple(value) if isinstance(value, list) else value, strict=True)
+        except ValidationError:
+            raise ValueError(
+                "must be exponential, linear, constant or a list of seconds above 0, such as [30, 120, 600]"
+            ) from None
+
+
+def read_policy(
+    own: dict[str, Any], general: dict[str, Any], capabilities: Capabilities, findings: Findings
+) -> Policy | None:
+    """An account's whole policy: the general one, overridden key by key, within the provider's own cap.
+
+    What is wrong with the general policy alone is not told again here.
+    """
+    told = [(error["loc"], error["msg"]) for error in validated(Policy, general)[1]]
+    policy, errors = validated(Policy, _capped(general, capabilities) | own, capabilities)
+    news = [error for error in errors if error["loc"][0] in own or (error["loc"], error["msg"]) not in told]
+    tell(Policy, news, findings)
+    if policy:
+        warn_of_unused(own, policy, findings)
+    return policy
+
+
+def _capped(general: dict[str, Any], capabilities: Capabilities) -> dict[str, Any]:
+    """The general policy as it holds at a provider with a cap of its own."""
+    wanted, cap = general.get("max_retries", Policy().max_retries), capabilities.retry_cap
+    above = isinstance(wanted, int) and cap is not None and wanted > cap
+    return general | {"max_retries": cap} if above else general
+
+
+_USED = {
+    "exponential": {"base_seconds", "factor", "max_seconds"},
+    "linear": {"base_seconds", "max_seconds"},
+    "constant": {"base_seconds", "max_seconds"},
+}
+
+
+def warn_of_unused(table: dict[str, Any], policy: Policy, findings: Findings) -> None:
+    """Warns of keys that were given and that the backoff does not use. A list of waits uses none."""
+    used = _USED[policy.backoff] if isinstance(policy.backoff, str) else set()
+    for key in table:
+        if key in _USED["exponential"] - used:
+            findings.warn(key, "has no effect with this backoff; remove one of the two")

@@ -1,0 +1,89 @@
+"""The knobs of the parts that run."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from .findings import Findings
+from .section import Days, Seconds, Section, at_least
+from .urls import host_and_port, is_loopback
+
+
+class SchedulerSettings(Section):
+    """The scheduler.
+
+    Attributes:
+        poll_seconds: the longest it waits before it looks for due work again.
+    """
+
+    poll_seconds: Seconds = 1
+
+
+class WorkerSettings(Section):
+    """The worker.
+
+    Attributes:
+        threads: jobs at once per worker process; they only wait for answers.
+    """
+
+    threads: Annotated[int, Field(ge=1, le=1024)] = 64
+
+
+class BreakerSettings(Section):
+    """When an account is left alone for a while, per account and operation.
+
+    Attributes:
+        failures: unanswered or failed calls in a row that open the breaker.
+        open_seconds: its first wait; it grows with every probe that fails.
+        max_open_seconds: its longest wait.
+        max_refusals: refused tasks in a row, without one accepted, that pause the account.
+    """
+
+    failures: Annotated[int, Field(ge=1, le=10_000)] = 5
+    open_seconds: Seconds = 30
+    max_open_seconds: Annotated[Seconds, at_least("open_seconds")] = 600
+    max_refusals: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+
+
+class RetentionSettings(Section):
+    """How long rows are kept after their end.
+
+    Attributes:
+        succeeded_days: succeeded tasks and their attempts.
+        dead_days: dead tasks and their attempts; None: kept.
+        batches_days: finished batches.
+    """
+
+    succeeded_days: Days = 30
+    dead_days: Days | None = None
+    batches_days: Days = 1
+
+
+def _address(text: str) -> str:
+    host_and_port(text)
+    return text
+
+
+class FlowerSettings(Section):
+    """The web page that shows batches and workers. Its user and password come from ``FLOWER_BASIC_AUTH``.
+
+    Attributes:
+        address: where it listens, ``HOST:PORT``.
+    """
+
+    address: Annotated[str, AfterValidator(_address)] = "127.0.0.1:5555"
+
+    @property
+    def host(self) -> str:
+        """The host of ``address``, without brackets."""
+        return host_and_port(self.address)[0]
+
+    @property
+    def port(self) -> int:
+        """The port of ``address``."""
+        return host_and_port(self.address)[1]
+
+    def look(self, findings: Findings) -> None:
+        """Warns when others can reach the page: whoever can sign in to it can stop workers."""
+        if not is_loopback(self.host):
+            findings.warn("address", "is reachable from other machines; set FLOWER_BASIC_AUTH and put TLS before it")

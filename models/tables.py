@@ -1,0 +1,320 @@
+"""The schema as SQLAlchemy tables. ``models/migrations`` builds it; a test holds the two together.
+
+Constraints refuse rows that cannot be, so that a bug shows in the first test and not in month three.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.functions import GenericFunction
+
+from .outcome import OUTCOMES
+from .states import BatchStatus, DeadReason, Operation, Status, Wish
+from .types import BigId, Json, Moment
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(column_0_label)s_idx",
+        "uq": "%(table_name)s_%(column_0_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+
+class moment_now(GenericFunction[datetime]):  # noqa: N801 - reads as an SQL function
+    """The moment of a bare ``INSERT``, in each database's own form."""
+
+    inherit_cache = True
+    type = Moment()
+
+
+@compiles(moment_now)
+def _now_default(_element: moment_now, _compiler: SQLCompiler, **_: object) -> str:
+    return "clock_timestamp()"
+
+
+@compiles(moment_now, "sqlite")
+def _now_sqlite(_element: moment_now, _compiler: SQLCompiler, **_: object) -> str:
+    # SQLite counts milliseconds; the zeros keep the one form of 26 characters.
+    return "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')"
+
+
+def _one_of(column: str, words: object) -> str:
+    quoted = ", ".join(f"'{word}'" for word in words)  # type: ignore[attr-defined]
+    return f"{column} IN ({quoted})"
+
+
+def _moment(name: str, *, now: bool = False) -> Column[object]:
+    if now:
+        return Column(name, Moment, nullable=False, server_default=moment_now())
+    return Column(name, Moment)
+
+
+def _moments_in_form(*columns: str) -> list[CheckConstraint]:
+    """On SQLite a moment is text: a bare ``INSERT`` in another form would sort wrongly for ever."""
+    form = "____-__-__ __:__:__.______"
+    return [
+        CheckConstraint(f"{column} IS NULL OR {column} LIKE '{form}'", name=f"{column}_form").ddl_if(dialect="sqlite")
+        for column in columns
+    ]
+
+
+RETRY_DUE = "next = 'retry' AND status IN ('failed', 'canceled') AND due_at IS NOT NULL"
+CHECK_DUE = (
+    "next = 'check' AND status IN ('failed', 'canceled', 'retrying', 'unknown', 'pending', 'running') "
+    "AND due_at IS NOT NULL"
+)
+ENDED = "status IN ('succeeded', 'dead')"
+"""The predicates of the partial indexes. Queries repeat them as literals: bound values would hide the index."""
+
+tasks = Table(
+    "redrive_tasks",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("account", String(64), nullable=False),
+    Column("kind", String(64), nullable=False, server_default=""),
+    Column("external_id", String(255), nullable=False),
+    Column("sub_id", String(255), nullable=False, server_default=""),
+    Column("params", Json, nullable=False, server_default=text("'{}'")),
+    Column("origin", String(64), nullable=False, server_default=""),
+    Column("status", String(16), nullable=False, server_default=Status.FAILED.value),
+    Column("dead_reason", String(16)),
+    Column("next", String(8), nullable=False, server_default=Operation.RETRY.value),
+    # Nullable, yet a bare INSERT is due at once.
+    Column("due_at", Moment, server_default=moment_now()),
+    Column("priority", SmallInteger, nullable=False, server_default=text("0")),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("spent", Integer, nullable=False, server_default=text("0")),
+    Column("errors", Integer, nullable=False, server_default=text("0")),
+    Column("refusals", Integer, nullable=False, server_default=text("0")),
+    Column("max_retries", Integer),
+    Column("granted", Integer, nullable=False, server_default=text("0")),
+    Column("batch_id", Uuid),
+    Column("wish", String(8)),
+    Column("held_from", String(16)),
+    Column("trigger", String(8), nullable=False, server_default="due"),
+    Column("provider_ref", String(255), nullable=False, server_default=""),
+    Column("seen", Json),
+    Column("last_error", Text, nullable=False, server_default=""),
+    _moment("failed_at"),
+    _moment("status_since", now=True),
+    _moment("round_at", now=True),
+    _moment("created_at", now=True),
+    _moment("updated_at", now=True),
+    UniqueConstraint("account", "kind", "external_id", "sub_id", name="redrive_tasks_identity_key"),
+    CheckConstraint("length(external_id) BETWEEN 1 AND 255", name="external_id"),
+    CheckConstraint(_one_of("status", Status), name="status"),
+    CheckConstraint(_one_of("dead_reason", DeadReason), name="dead_reason"),
+    CheckConstraint("(status = 'dead') = (dead_reason IS NOT NULL)", name="dead_has_reason"),
+    CheckConstraint(_one_of("next", Operation), name="next"),
+    CheckConstraint("priority BETWEEN -1 AND 1", name="priority"),
+    CheckConstraint("spent >= 0 AND spent <= attempts", name="spent"),
+    CheckConstraint("errors >= 0 AND refusals >= 0 AND granted >= 0", name="counters"),
+    CheckConstraint("max_retries >= 0", name="max_retries"),
+    CheckConstraint("(status = 'in_flight') = (batch_id IS NOT NULL)", name="in_flight_has_batch"),
+    # Where a held or claimed task goes back to.
+    CheckConstraint("(status IN ('held', 'in_flight')) = (held_from IS NOT NULL)", name="held_has_from"),
+    CheckConstraint(
+        _one_of("held_from", (Status.PENDING, Status.RUNNING, Status.FAILED, Status.CANCELED)), name="held_from"
+    ),
+    CheckConstraint(_one_of("wish", Wish), name="wish"),
+    CheckConstraint("wish IS NULL OR status IN ('in_flight', 'retrying', 'unknown')", name="wish_is_open"),
+    CheckConstraint(_one_of("trigger", ("due", "manual", "forced")), name="trigger"),
+    # Every unfinished task has a moment at which somebody looks, a batch, or an operator's hold. A canceled one
+    # may rest where the policy does not retry what was canceled.
+    CheckConstraint("status <> 'failed' OR due_at IS NOT NULL", name="failed_is_due"),
+    CheckConstraint(
+        "status NOT IN ('retrying', 'unknown') OR (next = 'check' AND due_at IS NOT NULL)", name="followed_is_due"
+    ),
+    CheckConstraint(
+        "status NOT IN ('in_flight', 'held', 'succeeded', 'dead') OR due_at IS NULL", name="resting_is_not_due"
+    ),
+    *_moments_in_form("due_at", "failed_at", "status_since", "round_at", "created_at", "updated_at"),
+    sqlite_autoincrement=True,
+)
+
+attempts = Table(
+    "redrive_attempts",
+    metadata,
+    Column("task_id", BigId, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("batch_id", Uuid, nullable=False),
+    Column("trigger", String(8), nullable=False),
+    Column("outcome", String(16)),
+    Column("spent", Boolean, nullable=False, server_default=text("false")),
+    _moment("opened_at"),
+    _moment("closed_at"),
+    Column("http_status", SmallInteger),
+    Column("provider_code", String(64), nullable=False, server_default=""),
+    Column("message", Text, nullable=False, server_default=""),
+    Column("provider_ref", String(255), nullable=False, server_default=""),
+    Column("result", Text, nullable=False, server_default=""),
+    _moment("settled_at"),
+    ForeignKeyConstraint(["task_id"], ["redrive_tasks.id"], ondelete="CASCADE"),
+    CheckConstraint("number >= 1", name="number"),
+    CheckConstraint("opened_at IS NOT NULL", name="opened"),
+    CheckConstraint("(outcome IS NULL) = (closed_at IS NULL)", name="closed_has_outcome"),
+    CheckConstraint(_one_of("outcome", [outcome.name for outcome in OUTCOMES]), name="outcome"),
+    # Only what the provider took, or may have taken, counts against the limit.
+    CheckConstraint("outcome IS NULL OR spent = (outcome IN ('accepted', 'unknown'))", name="spent"),
+    *_moments_in_form("opened_at", "closed_at", "settled_at"),
+)
+Index(
+    "redrive_attempts_open_key",
+    attempts.c.task_id,
+    unique=True,
+    postgresql_where=text("closed_at IS NULL"),
+    sqlite_where=text("closed_at IS NULL"),
+)
+
+batches = Table(
+    "redrive_batches",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("account", String(64), nullable=False),
+    Column("provider", String(64), nullable=False),
+    Column("operation", String(8), nullable=False),
+    Column("task_ids", Json, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("probe", Boolean, nullable=False, server_default=text("false")),
+    Column("status", String(8), nullable=False, server_default=BatchStatus.QUEUED.value),
+    _moment("publish_at"),
+    Column("publishes", Integer, nullable=False, server_default=text("0")),
+    _moment("lease_until"),
+    Column("worker", String(255), nullable=False, server_default=""),
+    _moment("created_at", now=True),
+    _moment("begun_at"),
+    _moment("ended_at"),
+    Column("counts", Json, nullable=False, server_default=text("'{}'")),
+    CheckConstraint(_one_of("operation", Operation), name="operation"),
+    CheckConstraint(_one_of("status", BatchStatus), name="status"),
+    CheckConstraint("size >= 1", name="size"),
+    CheckConstraint("(status = 'queued') = (begun_at IS NULL)", name="begun"),
+    CheckConstraint("status <> 'queued' OR publish_at IS NOT NULL", name="queued_is_published"),
+    CheckConstraint("status <> 'sending' OR lease_until IS NOT NULL", name="sending_has_lease"),
+    CheckConstraint("(status IN ('done', 'lost')) = (ended_at IS NOT NULL)", name="ended"),
+    *_moments_in_form("publish_at", "lease_until", "created_at", "begun_at", "ended_at"),
+)
+
+accounts = Table(
+    "redrive_accounts",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("provider", String(64), nullable=False),
+    _moment("paused_at"),
+    Column("paused_cause", String(16)),
+    Column("paused_reason", Text, nullable=False, server_default=""),
+    Column("paused_by", String(255), nullable=False, server_default=""),
+    _moment("resumed_at"),
+    _moment("probe_at"),
+    Column("refusals", Integer, nullable=False, server_default=text("0")),
+    Column("forbidden", Integer, nullable=False, server_default=text("0")),
+    _moment("created_at", now=True),
+    CheckConstraint("(paused_at IS NULL) = (paused_cause IS NULL)", name="paused_has_cause"),
+    CheckConstraint("probe_at IS NULL OR paused_cause = 'balance'", name="probe_is_for_balance"),
+    *_moments_in_form("paused_at", "resumed_at", "probe_at", "created_at"),
+)
+
+limits = Table(
+    "redrive_limits",
+    metadata,
+    Column("group", String(64), primary_key=True),
+    Column("path", String(255), primary_key=True),
+    _moment("next_at"),
+    _moment("blocked_until"),
+    Column("why", Text, nullable=False, server_default=""),
+    Column("throttles", Integer, nullable=False, server_default=text("0")),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    Column("opens", Integer, nullable=False, server_default=text("0")),
+    _moment("open_until"),
+    Column("probe", Uuid),
+    *_moments_in_form("next_at", "blocked_until", "open_until"),
+)
+
+totals = Table(
+    "redrive_totals",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("value", BigId, nullable=False, server_default=text("0")),
+)
+
+actions = Table(
+    "redrive_actions",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    _moment("at", now=True),
+    Column("who", String(255), nullable=False),
+    Column("what", String(32), nullable=False),
+    Column("why", Text, nullable=False, server_default=""),
+    Column("account", String(64), nullable=False),
+    Column("task_id", BigId),
+    Column("detail", Text, nullable=False, server_default=""),
+    *_moments_in_form("at"),
+    sqlite_autoincrement=True,
+)
+Index("redrive_actions_task_idx", actions.c.task_id, actions.c.id)
+
+archives = Table(
+    "redrive_archives",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("task_id", BigId, nullable=False),
+    Column("number", Integer, nullable=False),
+    _moment("saved_at", now=True),
+    Column("result", Json, nullable=False),
+    ForeignKeyConstraint(["task_id"], ["redrive_tasks.id"], ondelete="CASCADE"),
+    UniqueConstraint("task_id", "number", name="redrive_archives_number_key"),
+    *_moments_in_form("saved_at"),
+    sqlite_autoincrement=True,
+)
+
+
+def _partial(name: str, where: str, *columns: ColumnElement[object]) -> Index:
+    return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
+
+
+_partial("redrive_tasks_retry_due_idx", RETRY_DUE, tasks.c.account, tasks.c.priority.desc(), tasks.c.due_at)
+_partial("redrive_tasks_check_due_idx", CHECK_DUE, tasks.c.account, tasks.c.due_at)
+# By age and not by id: pruning must find the old ones among ten million without reading the young.
+_partial("redrive_tasks_ended_idx", ENDED, tasks.c.status, tasks.c.account, tasks.c.status_since)
+_partial("redrive_batches_queued_idx", "status = 'queued'", batches.c.publish_at)
+_partial("redrive_batches_sending_idx", "status = 'sending'", batches.c.lease_until)
+_partial("redrive_batches_open_idx", "status IN ('queued', 'sending')", batches.c.account, batches.c.operation)
+_partial("redrive_batches_ended_idx", "status IN ('done', 'lost')", batches.c.ended_at)
+
+__all__ = [
+    "CHECK_DUE",
+    "ENDED",
+    "RETRY_DUE",
+    "accounts",
+    "actions",
+    "archives",
+    "attempts",
+    "batches",
+    "limits",
+    "metadata",
+    "moment_now",
+    "tasks",
+    "totals",
+]

@@ -1,0 +1,4 @@
+"""The three providers, served over real HTTP as they are published: for trying settings, for the demo, for tests.
+
+It plays the other side, so it imports nothing else of Redrive: what it counts is what a provider would have seen.
+"""

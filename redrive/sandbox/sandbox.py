@@ -1,0 +1,104 @@
+"""One sandbox: its world, its providers, its faults, and what happens to a request that comes in."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+from aiohttp import web
+
+from . import huawei, iam
+from .config import SandboxConfig
+from .docflow import DocFlow
+from .exchange import Call, Refusal, Reply
+from .faults import Fault, Faults
+from .geelark import GeeLark
+from .huawei import Huawei
+from .misbehave import misbehave, respond
+from .world import World
+
+Clock = Callable[[], float]
+Endpoint = Callable[[Call], Reply]
+
+
+def steady_clock() -> Clock:
+    """Seconds since the epoch that never jump: runs and rate windows are measured with it."""
+    offset = time.time() - time.monotonic()
+    return lambda: offset + time.monotonic()
+
+
+class Sandbox:
+    """Everything behind the HTTP server. ``endpoints`` is what is served, by method and path."""
+
+    world: World
+    endpoints: Mapping[tuple[str, str], Endpoint]
+
+    def __init__(self, config: SandboxConfig, clock: Clock | None = None) -> None:
+        self.config = config
+        self.clock = clock or steady_clock()
+        self.faults = Faults(config.seed)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget every task, counter, window and issued token."""
+        self.world = World(self.config)
+        posted = {**GeeLark(self.world).paths, **DocFlow(self.world).paths}
+        self.endpoints = {
+            **{("POST", path): endpoint for path, endpoint in posted.items()},
+            **Huawei(self.world).paths,
+        }
+
+    async def serve(self, path: str, request: web.Request) -> web.StreamResponse:
+        """One call to a provider. ``path`` is the one it is counted under.
+
+        What it asks for is applied when it has arrived whole; it stays unanswered until its handler ends, which
+        a caller who hangs up ends too.
+        """
+        body = await request.read()
+        fault = self.faults.strike(request.path)
+        call = self._call(request, body, fault)
+        self.world.watch.calls[path] += 1
+        try:
+            reply = self._reply(path, call)
+            if self.config.latency_seconds:
+                await asyncio.sleep(self.config.latency_seconds)
+            return await self._answer(fault, request, reply)
+        finally:
+            for task in call.touched:
+                task.unanswered -= 1
+
+    def _call(self, request: web.Request, body: bytes, fault: Fault | None) -> Call:
+        raw_path, _, query = request.raw_path.partition("?")
+        call = Call(
+            method=request.method,
+            raw_path=raw_path,
+            query=query,
+            headers=request.headers,
+            body=body,
+            now=self.clock(),
+        )
+        if fault is not None:
+            call.applies, call.doubtful, call.stale = fault.applies, fault.doubtful, fault.fault == "stale"
+        return call
+
+    def _reply(self, path: str, call: Call) -> Reply:
+        try:
+            return self.endpoints[call.method, path](call)
+        except Refusal as refusal:
+            return refusal.reply
+
+    async def _answer(self, fault: Fault | None, request: web.Request, reply: Reply) -> web.StreamResponse:
+        if fault is None:
+            return respond(reply)
+        self.world.watch.faults[fault.fault] += 1
+        return await misbehave(fault, request, reply)
+
+
+def nowhere(path: str) -> Reply:
+    """The answer where nothing is served: in a provider's own format only where the provider documents one."""
+    if path.startswith("/v2/"):
+        if path.endswith(("/script-executions/retry", "/script-execution-records")):
+            message = "The method specified in the request is not allowed."
+            return iam.gateway_error(huawei.DOC_RETRY, 405, "WKS.00000405", message)
+        message = "The API does not exist or has not been published in the environment."
+        return iam.gateway_error(iam.DOC_GATEWAY, 404, "APIGW.0101", message)
+    return Reply("sandbox: nothing is served here", "404 page not found", 404)

@@ -1,0 +1,1 @@
+"""Tests. A package, so that ``tests.models`` can never stand in for ``models``."""

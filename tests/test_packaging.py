@@ -1,0 +1,79 @@
+"""The wheel is built for real, installed into an empty directory and run from there."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = {"models", "scheduler", "worker", "redrive"}
+
+LOOK = """
+import importlib, json
+from importlib.metadata import distribution
+
+homes = {name: importlib.import_module(name).__file__ for name in ("models", "scheduler", "worker", "redrive")}
+points = {point.name: callable(point.load()) for point in distribution("redrive").entry_points}
+print(json.dumps([homes, points]))
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built as anybody would build it: pip, in an environment of its own."""
+    directory = tmp_path_factory.mktemp("wheel")
+    pip("wheel", "--no-deps", "--wheel-dir", directory, ROOT)
+    (built,) = directory.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel alone in an empty directory; its dependencies are those of this interpreter."""
+    directory = tmp_path_factory.mktemp("installed")
+    pip("install", "--no-deps", "--no-index", "--target", directory, wheel)
+    return directory
+
+
+def pip(*args: str | Path) -> None:
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *map(str, args)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None:
+    names = ZipFile(wheel).namelist()
+    assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == PACKAGES
+    assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
+
+
+def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
+    """Migrations and data files included: what is missing shows only at a user's."""
+    files = [path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file()]
+    ours = {path.relative_to(ROOT).as_posix() for path in files if "__pycache__" not in path.parts}
+    assert ours - set(ZipFile(wheel).namelist()) == set()
+    assert any(name.startswith("models/migrations/versions/") for name in ours)
+
+
+def test_the_installed_wheel_imports_and_its_entry_points_load(installed: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    command = [sys.executable, "-P", "-c", LOOK]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    homes, points = json.loads(done.stdout)
+    assert {name: Path(home) for name, home in homes.items()} == {
+        name: installed / name / "__init__.py" for name in PACKAGES
+    }
+    assert points == dict.fromkeys(("redrive", "geelark", "huawei_workspace", "docflow"), True)
+
+
+def test_the_installed_command_runs(installed: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    command = [installed / "bin" / "redrive", "--help"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "demo" in done.stdout

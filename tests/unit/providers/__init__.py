@@ -1,0 +1,1 @@
+"""The providers as translators: values in, values out."""

@@ -1,0 +1,450 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from models.outcome import (
+    Accepted,
+    Already,
+    Blocked,
+    Cause,
+    Look,
+    Outcome,
+    Reading,
+    Refused,
+    State,
+    Throttled,
+    Unknown,
+)
+from models.states import DeadReason
+from worker.providers.base import Exchange, Looked, Split, TaskRef
+from worker.providers.geelark import CALL_CODES, STATES, TASK_CODES
+
+from .exchanges import answered, geelark, keyed, look, only, outcome, task, tasks
+
+ONE = task("5912")
+
+
+def envelope(code: object, data: object = None, status: int = 200, **headers: str) -> Exchange:
+    return answered({"traceId": "T", "code": code, "msg": "words", "data": data}, status, **headers)
+
+
+def said(code: object = 0, status: int = 200, message: str = "words") -> dict[str, Any]:
+    return {"http_status": status, "code": str(code), "message": message}
+
+
+# --- asking ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("plan", "path"), [("retries", "/open/v1/task/restart"), ("checks", "/open/v1/task/query")])
+def test_up_to_a_hundred_ids_go_in_one_call(plan: str, path: str) -> None:
+    """In order, and the rest in the next call."""
+    asked = tasks(*map(str, range(230)))
+    calls = getattr(geelark(), plan)(asked).calls
+    assert [call.request.json for call in calls] == [
+        {"ids": [str(number) for number in part]} for part in (range(100), range(100, 200), range(200, 230))
+    ]
+    assert {(call.request.method, call.request.path, call.limit_path) for call in calls} == {("POST", path, path)}
+    assert [one for call in calls for one in call.tasks] == asked
+
+
+def test_an_id_is_asked_for_once() -> None:
+    """Two tasks of one id share its place in the call, and its outcome."""
+    twins = [task("5912", id=1), task("5913", id=2), task("5912", id=3)]
+    call = only(geelark().retries(twins))
+    assert call.request.json == {"ids": ["5912", "5913"]}
+    data = {"totalAmount": 2, "successAmount": 1, "failAmount": 1, "failDetails": [{"id": "5912", "code": 48002}]}
+    found = geelark().outcomes(call, envelope(40006, data))
+    assert isinstance(found, dict)
+    assert [type(found[number]) for number in (1, 2, 3)] == [Refused, Accepted, Refused]
+
+
+def test_nothing_asked_nothing_called() -> None:
+    """No call for no task."""
+    assert geelark().retries([]).calls == ()
+
+
+# --- whole answers -----------------------------------------------------------------------------------------------
+
+CALLS: dict[int, Outcome | Split] = {
+    40000: Unknown(),
+    50000: Unknown(),
+    40001: Split(Refused(reason=DeadReason.REFUSED)),
+    40002: Split(Refused(reason=DeadReason.REFUSED)),
+    40003: Blocked(cause=Cause.CREDENTIALS),
+    40004: Split(Refused(reason=DeadReason.REFUSED)),
+    40005: Split(Refused(reason=DeadReason.NOT_FOUND)),
+    40007: Throttled(wait_seconds=60),
+    40011: Blocked(cause=Cause.CREDENTIALS),
+    40012: Blocked(cause=Cause.ADDRESS),
+    40013: Blocked(cause=Cause.CREDENTIALS),
+    40014: Throttled(wait_seconds=7200),
+    40015: Blocked(cause=Cause.CREDENTIALS),
+    40016: Blocked(cause=Cause.CREDENTIALS),
+    40017: Throttled(),
+    41000: Blocked(cause=Cause.BALANCE),
+    41001: Blocked(cause=Cause.BALANCE),
+    47001: Throttled(wait_seconds=600),
+    47002: Throttled(wait_seconds=600),
+    48000: Split(Refused(reason=DeadReason.LIMIT_REACHED)),
+    48002: Split(Refused(reason=DeadReason.NOT_FOUND)),
+    48003: Split(Refused(reason=DeadReason.RESOURCE_GONE)),
+    48004: Split(Refused(reason=DeadReason.REFUSED)),
+}
+OTHERS = {code: Already() for code in (48001, 40008, 40010, 43002, 99999, -1)}
+
+
+def test_every_call_code_is_tested() -> None:
+    """A new row needs a new expectation."""
+    assert CALLS.keys() == CALL_CODES.keys()
+
+
+@pytest.mark.parametrize("spelling", [int, str])
+@pytest.mark.parametrize("status", [200, 400, 403, 404, 429, 500, 503])
+@pytest.mark.parametrize(("code", "expected"), CALLS.items())
+def test_a_known_code_decides_whatever_http_says(
+    code: int, expected: Outcome | Split, status: int, spelling: type
+) -> None:
+    """Codes come as numbers or as digits, and which HTTP status they come with is not documented."""
+    found = geelark().outcomes(only(geelark().retries([ONE])), envelope(spelling(code), status=status))
+    if isinstance(expected, Split):
+        assert found == Split(replace(expected.outcome, **said(code, status)))
+    else:
+        assert found == {ONE.id: replace(expected, **said(code, status))}
+
+
+@pytest.mark.parametrize(("code", "expected"), OTHERS.items())
+def test_an_unlisted_code_proves_nothing(code: int, expected: Outcome) -> None:
+    """It may be running already: all tasks of the call are looked at."""
+    several = only(geelark().retries(tasks("1", "2")))
+    assert geelark().outcomes(several, envelope(code)) == dict.fromkeys(
+        [one.id for one in several.tasks], replace(expected, **said(code))
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (201, Unknown),
+        (302, Blocked),
+        (400, Already),
+        (401, Blocked),
+        (404, Blocked),
+        (429, Throttled),
+        (500, Unknown),
+        (900, Unknown),
+    ],
+)
+@pytest.mark.parametrize("code", [0, 99999, None, True, "x", 0.0])
+def test_without_a_known_code_http_decides(status: int, expected: type[Outcome], code: object) -> None:
+    """Success is HTTP 200 and code 0 together."""
+    assert type(outcome(geelark(), ONE, envelope(code, {}, status))) is expected
+
+
+@pytest.mark.parametrize("code", [0, 40006, 40007])
+def test_a_redirects_body_is_not_read(code: int) -> None:
+    """Whoever redirects is not the API."""
+    found = outcome(geelark(), ONE, envelope(code, {"totalAmount": 1}, status=302, location="https://elsewhere"))
+    message = "check base_url: https://elsewhere"
+    assert found == Blocked(cause=Cause.ADDRESS, http_status=302, message=message)
+
+
+@pytest.mark.parametrize("code", [None, True, 0.0, "zero", "", [], {}])
+def test_a_success_without_a_readable_code_is_unknown(code: object) -> None:
+    """Nothing says what became of it."""
+    assert isinstance(outcome(geelark(), ONE, envelope(code)), Unknown)
+
+
+@pytest.mark.parametrize(("code", "usual"), [(40007, 60), (40014, 7200), (40017, None), (47001, 600)])
+def test_retry_after_wins_over_the_usual_wait(code: int, usual: float | None) -> None:
+    """The provider knows better when it says so."""
+    waits = [outcome(geelark(), ONE, exchange) for exchange in (envelope(code), envelope(code, retry_after="7"))]
+    assert [wait.wait_seconds for wait in waits if isinstance(wait, Throttled)] == [usual, 7]
+
+
+# --- task by task ------------------------------------------------------------------------------------------------
+
+DETAILS: dict[object, Outcome] = {
+    40000: Unknown(),
+    40005: Refused(reason=DeadReason.RESOURCE_GONE),
+    48000: Refused(reason=DeadReason.LIMIT_REACHED),
+    48001: Already(),
+    48002: Refused(reason=DeadReason.NOT_FOUND),
+    48003: Refused(reason=DeadReason.RESOURCE_GONE),
+    48004: Refused(reason=DeadReason.REFUSED),
+}
+
+
+def test_every_task_code_is_tested() -> None:
+    """A new row needs a new expectation."""
+    assert DETAILS.keys() == TASK_CODES.keys()
+
+
+@pytest.mark.parametrize("spelling", [int, str])
+@pytest.mark.parametrize("outer", [0, 40006, 40009])
+@pytest.mark.parametrize(
+    ("code", "expected"), [*DETAILS.items(), (40003, Already()), (41001, Already()), (7, Already())]
+)
+def test_a_tasks_own_code(code: int, expected: Outcome, outer: int, spelling: type) -> None:
+    """Each means something for this task alone; those of whole answers mean nothing here."""
+    detail = {"id": "5912", "code": spelling(code), "msg": "own"}
+    data = {"totalAmount": 1, "successAmount": 0, "failAmount": 1, "failDetails": [detail]}
+    assert outcome(geelark(), ONE, envelope(outer, data)) == replace(expected, **said(code, message="own"))
+
+
+@pytest.mark.parametrize("code", [None, True, "many", []])
+def test_a_task_without_a_readable_code_is_refused_without_proof(code: object) -> None:
+    """It failed, and nobody says why."""
+    data = {"totalAmount": 1, "successAmount": 0, "failAmount": 1, "failDetails": [{"id": "5912", "code": code}]}
+    assert type(outcome(geelark(), ONE, envelope(40006, data))) is Already
+
+
+def results(outer: int, data: object) -> str:
+    """What becomes of tasks a, b and c, by initials: a for accepted, u for unknown, r for refused."""
+    call = only(geelark().retries(tasks("a", "b", "c")))
+    found = geelark().outcomes(call, envelope(outer, data))
+    assert isinstance(found, dict)
+    return "".join(outcome.name[0] for outcome in keyed(call, found).values())
+
+
+def amounts(total: object, success: object, fail: object, *failed: object) -> dict[str, object]:
+    details = [{"id": one, "code": 48002} if isinstance(one, str | int) else one for one in failed]
+    return {"totalAmount": total, "successAmount": success, "failAmount": fail, "failDetails": details}
+
+
+@pytest.mark.parametrize(
+    ("outer", "data", "expected"),
+    [
+        # Whole and consistent.
+        (0, amounts(3, 3, 0), "aaa"),
+        (0, {"totalAmount": 3, "successAmount": 3, "failAmount": 0}, "aaa"),
+        (0, {"totalAmount": "3", "successAmount": "3", "failAmount": "0", "failDetails": None}, "aaa"),
+        (0, amounts(None, None, None), "aaa"),
+        (0, None, "aaa"),
+        (0, amounts(3, 2, 1, "b"), "ara"),
+        (40006, amounts(3, 2, 1, "b"), "ara"),
+        (40006, amounts(3, 1, 2, "c", "a"), "rar"),
+        (40006, amounts(None, None, None, "b"), "ara"),
+        (40009, amounts(3, 0, 3, "a", "b", "c"), "rrr"),
+        # An object in place of a list.
+        (40006, {**amounts(3, 2, 1), "failDetails": {"id": "b", "code": 48002}}, "ara"),
+        # Fewer listed than failed, or other amounts that disagree: never an invented acceptance.
+        (40006, amounts(3, 1, 2, "b"), "uru"),
+        (40006, amounts(3, 1, None, "b"), "uru"),
+        (40006, amounts(3, None, 2, "b"), "uru"),
+        (40006, amounts(4, 3, 1, "b"), "uru"),
+        (40006, amounts(4, None, None, "b"), "uru"),
+        (40006, amounts(3, 2, "some", "b"), "uru"),
+        (40006, amounts(3, 2, 1), "uuu"),
+        (40006, amounts(3, 3, 0), "uuu"),
+        (0, amounts(3, 2, 1), "uuu"),
+        (0, amounts(2, 2, 0), "uuu"),
+        (0, amounts(3, 3, -1), "uuu"),
+        (40009, amounts(3, 0, 3, "a", "b"), "rru"),
+        (40009, amounts(None, None, None, "a"), "ruu"),
+        # Nobody says who failed.
+        (40006, None, "uuu"),
+        (40006, [], "uuu"),
+        (40006, amounts(None, None, None), "uuu"),
+        (40009, None, "uuu"),
+        (40009, amounts(3, 0, 3), "uuu"),
+        # Unreadable entries explain nothing.
+        (0, amounts(None, None, None, {"code": 48002}), "uuu"),
+        (0, {"failDetails": "all of them"}, "uuu"),
+        (40006, amounts(None, None, None, "b", [48002]), "uru"),
+        # Ids that were not asked for are ignored, and their places are not filled by others.
+        (40006, amounts(3, 2, 1, "x"), "uuu"),
+        (40006, amounts(3, 2, 1, "b", "x"), "ara"),
+        (40006, amounts(3, 1, 2, "b", "x"), "uru"),
+        (40006, amounts(3, 1, 2, "b", "b"), "uru"),
+    ],
+)
+def test_the_unlisted_are_accepted_only_when_the_amounts_agree(outer: int, data: object, expected: str) -> None:
+    """What an answer does not account for may have been done."""
+    assert results(outer, data) == expected
+
+
+def test_ids_may_come_as_numbers() -> None:
+    """They are the same ids."""
+    call = only(geelark().retries(tasks("17", "18")))
+    found = geelark().outcomes(call, envelope(40006, amounts(2, 1, 1, 17)))
+    assert isinstance(found, dict)
+    assert [type(one) for one in keyed(call, found).values()] == [Refused, Accepted]
+
+
+def test_task_codes_are_read_whatever_http_says() -> None:
+    """The code of a partial failure proves that the API itself answered; that of a success needs HTTP 200."""
+    data = amounts(1, 0, 1, "5912")
+    assert type(outcome(geelark(), ONE, envelope(40009, data, status=400))) is Refused
+    assert type(outcome(geelark(), ONE, envelope(0, amounts(1, 1, 0), status=500))) is Unknown
+
+
+# --- looks -------------------------------------------------------------------------------------------------------
+
+
+def item(**more: object) -> dict[str, object]:
+    return {"id": "5912", "scheduleAt": 1718744459, "cost": 35, **more}
+
+
+def shown(*items: object, total: object = None) -> Exchange:
+    return envelope(0, {"total": total, "items": list(items)})
+
+
+STATUSES = {1: State.RUNNING, 2: State.RUNNING, 3: State.SUCCEEDED, 4: State.FAILED, 7: State.CANCELED}
+
+
+def test_every_state_is_tested() -> None:
+    """A new row needs a new expectation."""
+    assert STATUSES.keys() == STATES.keys()
+
+
+@pytest.mark.parametrize("spelling", [int, str])
+@pytest.mark.parametrize(("status", "state"), STATUSES.items())
+def test_states(status: int, state: State, spelling: type) -> None:
+    """Each with the mark of its run."""
+    found = look(geelark(), ONE, shown(item(status=spelling(status))))
+    assert found == Reading(state=state, mark="1718744459/35")
+
+
+@pytest.mark.parametrize("status", [0, 5, 6, 8, None, True, "done", []])
+def test_an_unknown_status_is_no_state(status: object) -> None:
+    """Never taken for an end."""
+    assert isinstance(look(geelark(), ONE, shown(item(status=status))), Unknown)
+
+
+@pytest.mark.parametrize(
+    ("code", "state", "reason"),
+    [
+        (20003, State.FAILED, None),
+        (29997, State.FAILED, None),
+        ("29997", State.FAILED, None),
+        (29998, State.GONE, DeadReason.RESOURCE_GONE),
+        ("29998", State.GONE, DeadReason.RESOURCE_GONE),
+        (29999, State.FAILED, None),
+    ],
+)
+def test_why_it_failed(code: object, state: State, reason: DeadReason | None) -> None:
+    """Only a deleted phone is beyond any retry; an empty balance is not."""
+    found = look(geelark(), ONE, shown(item(status=4, failCode=code, failDesc="some reason")))
+    assert found == Reading(state=state, reason=reason, mark="1718744459/35", code=str(code), message="some reason")
+
+
+def test_only_a_failure_is_for_good() -> None:
+    """A code left over from an earlier run does not end one that runs."""
+    found = look(geelark(), ONE, shown(item(status=2, failCode=29998)))
+    assert isinstance(found, Reading)
+    assert found.state is State.RUNNING
+
+
+@pytest.mark.parametrize("change", [{"scheduleAt": 1718749999}, {"cost": 36}, {"cost": None}])
+def test_another_run_has_another_mark(change: dict[str, object]) -> None:
+    """Scheduled again, or having taken another time."""
+    marks = [look(geelark(), ONE, shown({**item(status=4), **more})) for more in ({}, {}, change)]
+    first, same, other = (found.mark for found in marks if isinstance(found, Reading))
+    assert first == same != other
+
+
+@pytest.mark.parametrize(
+    ("items", "total", "expected"),
+    [
+        ([item(status=3)], 1, "missing"),
+        ([item(status=3)], "1", "missing"),
+        ([item(status=3)], None, "missing"),
+        ([], 0, "missing"),
+        ([item(status=3)], 2, "unknown"),
+        ([item(status=3), {"status": 3}], 2, "unknown"),
+        ([item(status=3), "garbage"], None, "unknown"),
+        ([item(status=3), item(status=3)], 2, "unknown"),
+        ([item(status=3)], "all", "unknown"),
+    ],
+)
+def test_an_absent_id_is_missing_from_whole_lists_only(items: list[object], total: object, expected: str) -> None:
+    """Where something is unreadable or left out, it may be just that."""
+    found = look(geelark(), task("5999"), shown(*items, total=total))
+    assert found == (Reading(state=State.MISSING) if expected == "missing" else Unknown(**said()))
+
+
+@pytest.mark.parametrize("data", [None, {}, {"items": None}, {"items": {}}, []])
+def test_a_list_nobody_can_read_is_unknown(data: object) -> None:
+    """It says of no task that it is missing."""
+    assert look(geelark(), ONE, envelope(0, data)) == Unknown(**said())
+
+
+@pytest.mark.parametrize(("code", "status"), [(0, 201), (0, 500), (40006, 200), (99999, 200), (None, 200)])
+def test_only_a_success_shows_states(code: object, status: int) -> None:
+    """A list in any other answer is not read."""
+    found = look(geelark(), ONE, envelope(code, {"total": 1, "items": [item(status=3)]}, status))
+    assert isinstance(found, Unknown)
+
+
+@pytest.mark.parametrize("code", sorted({*CALLS, *OTHERS, 40006, 40009}))
+def test_codes_of_looks(code: int) -> None:
+    """Those about account and speed mean the same; a refusal means nothing for the task, but not found is missing."""
+    expected = {**CALLS, **OTHERS}.get(code, Unknown())
+    template = expected.outcome if isinstance(expected, Split) else expected
+    found: Look
+    match template:
+        case Refused(reason=DeadReason.NOT_FOUND):
+            found = Reading(state=State.MISSING, code=str(code), message="words")
+        case Refused() | Already() | Unknown():
+            found = Unknown(**said(code))
+        case Blocked() | Throttled():
+            found = replace(template, **said(code))
+        case _:
+            raise AssertionError(template)
+    assert look(geelark(), ONE, envelope(code)) == found
+
+
+def ask_all(asked: list[TaskRef], bad: set[str], refusal: Exchange) -> tuple[Looked, list[list[str]]]:
+    """Play a provider that refuses every query with a bad id in it; also the ids of each call."""
+    provider, calls = geelark(), []
+    looked = Looked(more=only(provider.checks(asked)))
+    while looked.more:
+        ids = looked.more.request.json["ids"]
+        calls.append(ids)
+        good = shown(*({"id": one, "status": 3} for one in ids), total=len(ids))
+        looked = provider.looks(looked.more, refusal if bad & set(ids) else good)
+    return looked, calls
+
+
+@pytest.mark.parametrize("bad", [{"0"}, {"99"}, {"50"}, {"3", "77"}])
+def test_a_bad_id_does_not_hide_the_others(bad: set[str]) -> None:
+    """A query refused as a whole is halved until the bad ids are alone; every task has a look, each id one answer."""
+    asked = tasks(*map(str, range(100)))
+    looked, calls = ask_all(asked, bad, envelope(40004))
+    found = {one.external_id: looked.looks[one.id] for one in asked}
+    assert {id_ for id_, one in found.items() if isinstance(one, Unknown)} == bad
+    assert all(one == Reading(state=State.SUCCEEDED) for id_, one in found.items() if id_ not in bad)
+    assert len(calls) <= 32
+
+
+def test_halving_ends_when_all_are_bad() -> None:
+    """A provider that refuses everything is not asked a hundred times over."""
+    asked = tasks(*map(str, range(100)))
+    looked, calls = ask_all(asked, set(map(str, range(100))), envelope(40004))
+    assert looked.looks.keys() == {one.id for one in asked}
+    assert {type(one) for one in looked.looks.values()} == {Unknown}
+    assert len(calls) < 50
+    assert sorted(id_ for ids in calls[32:] for id_ in ids) == sorted({id_ for ids in calls[32:] for id_ in ids})
+
+
+def test_halving_stops_when_the_account_does() -> None:
+    """What says nothing of single tasks holds for all that were still to be asked."""
+    provider = geelark()
+    looked = provider.looks(only(provider.checks(tasks("1", "2", "3", "4"))), envelope(40004))
+    assert looked.more
+    found = provider.looks(looked.more, envelope(40014)).looks
+    assert list(found.values()) == [Throttled(wait_seconds=7200, **said(40014))] * 4
+
+
+def test_halving_keeps_what_was_read() -> None:
+    """When the second half gets no answer, the first has its looks all the same."""
+    provider = geelark()
+    call = only(provider.checks(tasks("1", "2")))
+    first = provider.looks(call, envelope(40001)).more
+    assert first
+    second = provider.looks(first, shown({"id": "1", "status": 3})).more
+    assert second
+    assert second.request.json == {"ids": ["2"]}
+    found = keyed(call, provider.looks(second, Exchange(sent=True, error="timed out")).looks)
+    assert found == {"1": Reading(state=State.SUCCEEDED), "2": Unknown(message="timed out")}

@@ -1,0 +1,221 @@
+"""Reads what came back, as far as all providers agree: statuses, waits, JSON, words.
+
+The one question is whether bytes left and a complete, readable answer came; an exception's name proves nothing.
+Nothing in here raises, whatever an answer holds.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from hashlib import sha256
+from math import isfinite
+from typing import Any, Final, TypedDict
+
+from httpx import codes
+
+from models.outcome import (
+    Accepted,
+    Already,
+    Blocked,
+    Cause,
+    Deferred,
+    Look,
+    Outcome,
+    Reading,
+    Refused,
+    State,
+    Throttled,
+    Unknown,
+    Unsent,
+)
+from models.states import DeadReason
+
+from .base import Answer, Exchange
+
+MAX_TEXT = 500
+MAX_CODE = 64
+MAX_MARK = 64
+MAX_WAIT_SECONDS = 86_400.0
+
+WRONG_ADDRESS: Final = Blocked(cause=Cause.ADDRESS, message="check base_url")
+"""Whoever answered, it is not the API we mean to call."""
+
+STATUSES: Final[Mapping[int, Outcome]] = {
+    401: Blocked(cause=Cause.CREDENTIALS),
+    403: Already(forbidden=True),
+    408: Unknown(),  # "timed out" over there, with the whole request sent from here
+    423: Unknown(),  # "locked", maybe by our own call
+    429: Throttled(),
+}
+"""Statuses that say more than their class: of the others, 4xx refuse without proof and the rest prove nothing."""
+
+
+class Said(TypedDict):
+    """What every outcome repeats of the answer it was made from."""
+
+    http_status: int
+    code: str
+    message: str
+
+
+# --- From an exchange to an outcome ------------------------------------------------------------------------------
+
+
+def unanswered(exchange: Exchange) -> Unsent | Deferred | Unknown:
+    """What an exchange without a complete answer proves."""
+    message = line(exchange.error)
+    if exchange.sent:
+        return Unknown(message=message)
+    return Unsent(message=message) if exchange.withheld else Deferred(message=message)
+
+
+def redirected(answer: Answer) -> bool:
+    """Whether the answer sends us elsewhere, so that its body is not the provider's."""
+    return codes.is_redirect(answer.status)
+
+
+def by_status(answer: Answer, words: Said, *, own_format: bool = False) -> Outcome:
+    """What the HTTP status alone says of a retry that did not plainly succeed.
+
+    ``own_format``: the body is the provider's way of speaking about one task, so a 404 means that task.
+    """
+    if answer.status == codes.NOT_FOUND and own_format:
+        return Refused(reason=DeadReason.NOT_FOUND, **words)
+    if redirected(answer) or answer.status in {codes.NOT_FOUND, codes.METHOD_NOT_ALLOWED}:
+        return filled(WRONG_ADDRESS, answer, words)
+    other = Already() if codes.is_client_error(answer.status) else Unknown()
+    return filled(STATUSES.get(answer.status, other), answer, words)
+
+
+def filled(template: Outcome, answer: Answer, words: Said) -> Outcome:
+    """A row of a table with the answer's words after its own, and the answer's ``Retry-After`` in place of its own."""
+    if isinstance(template, Throttled) and (wait := retry_after(answer)) is not None:
+        template = replace(template, wait_seconds=wait)
+    message = ": ".join(filter(None, (template.message, words["message"])))
+    return replace(template, **reworded(words, message))
+
+
+def as_look(outcome: Outcome) -> Look:
+    """The same answer to a status call: it refuses nothing and proves no task dead, at most that it is not there."""
+    match outcome:
+        case Refused(reason=DeadReason.NOT_FOUND):
+            return Reading(state=State.MISSING, code=outcome.code, message=outcome.message)
+        case Accepted() | Already() | Refused():
+            return Unknown(http_status=outcome.http_status, code=outcome.code, message=outcome.message)
+        case _:
+            return outcome
+
+
+# --- Headers -----------------------------------------------------------------------------------------------------
+
+
+def retry_after(answer: Answer) -> float | None:
+    """Seconds to wait, 0 to 86,400, from seconds or an HTTP date; None when it is absent or nonsense."""
+    value = answer.headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+        seconds = float(value)
+    else:
+        until = _http_date(value)
+        if until is None:
+            return None
+        # Both moments by the server's clock, where it tells: ours may be off.
+        seconds = (until - (_http_date(answer.headers.get("date", "")) or datetime.now(UTC))).total_seconds()
+    return min(max(seconds, 0.0), MAX_WAIT_SECONDS)
+
+
+def _http_date(value: str) -> datetime | None:
+    with suppress(ValueError, TypeError, IndexError, OverflowError):
+        moment = parsedate_to_datetime(value)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return None
+
+
+# --- Bodies ------------------------------------------------------------------------------------------------------
+
+
+def read_json(body: bytes) -> object:
+    """The body's JSON, made fit to be stored, or None. Broken characters become "�", the rest stays readable."""
+    try:
+        return _storable(json.loads(body.decode("utf-8-sig", "replace")))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _storable(value: object) -> object:
+    """JSON as a database can keep it: without NUL, half surrogate pairs and infinities."""
+    match value:
+        case dict():
+            return {_storable(name): _storable(item) for name, item in value.items()}
+        case list():
+            return [_storable(item) for item in value]
+        case str():
+            return value.replace("\0", "").encode("utf-8", "replace").decode()
+        case float() if not isfinite(value):
+            return None
+        case _:
+            return value
+
+
+def fields(value: object) -> dict[str, Any]:
+    """A JSON object, or an empty one in place of anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def items(value: object) -> list[Any]:
+    """A JSON list; anything else counts as its only item, which whoever reads it then finds unreadable or not."""
+    return value if isinstance(value, list) else [value]
+
+
+def number(value: object) -> int | None:
+    """An integer given as such or as digits; providers do both."""
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value.strip()):
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def text(value: object) -> str:
+    """A string, or a number as one: an id is the same id either way."""
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
+
+
+# --- Words -------------------------------------------------------------------------------------------------------
+
+
+def reworded(words: Said, message: str) -> Said:
+    """The same answer with a better message."""
+    return Said(http_status=words["http_status"], code=words["code"], message=line(message))
+
+
+def said(answer: Answer, code: object = "", message: object = "") -> Said:
+    """The answer's words. Where it has no message, where it redirects to or its raw text stands in."""
+    words = line(message) or line(answer.headers.get("location", ""))
+    # The JSON of a success is somebody's data, which is not for messages.
+    if not words and not (codes.is_success(answer.status) and answer.body.lstrip().startswith((b"{", b"["))):
+        words = line(answer.body.decode("utf-8", "replace"))
+    return Said(http_status=answer.status, code=line(code, MAX_CODE), message=words or f"HTTP {answer.status}")
+
+
+def line(value: object, limit: int = MAX_TEXT) -> str:
+    """Text from outside as one printable line.
+
+    It is cut between words, because the account's secrets are struck out later: of a secret cut in two, the first
+    half would stay.
+    """
+    whole = text(value)
+    words = "".join(letter if letter.isprintable() else " " for letter in whole[: 4 * limit]).split()
+    if len(whole) > 4 * limit:
+        del words[-1:]
+    short = " ".join(words)
+    return short if len(short) <= limit else short[: limit + 1].rpartition(" ")[0]
+
+
+def short_mark(*parts: object) -> str:
+    """Text that is the same for the same parts and at most 64 characters long."""
+    mark = "/".join(map(text, parts)).strip("/")
+    return mark if len(mark) <= MAX_MARK else sha256(mark.encode()).hexdigest()

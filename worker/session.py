@@ -1,0 +1,120 @@
+"""The aiohttp session under the transport: the last look before a request leaves, and clean connections.
+
+Only this layer knows whether bytes left. aiohttp fires ``on_request_headers_sent`` when the connection stands and
+before it writes the first byte (``StreamWriter.write_headers``): what raises there sends nothing.
+"""
+
+import re
+import ssl
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, NoReturn
+
+import aiohttp
+
+from models.clock import boottime
+
+if TYPE_CHECKING:
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+KEEPALIVE_SECONDS = 4.0
+"""Many servers close an idle connection after 5 s; a POST written into a closing one is neither answered nor provably
+unsent, and costs its tasks an attempt."""
+
+
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class NotSentError(Exception):
+    """No byte of this request has left, and none will."""
+
+
+@dataclass(slots=True)
+class Departure:
+    """What the transport must know of one call, and what it learns.
+
+    Attributes:
+        not_after: the moment on ``boottime`` after which it is too late to send.
+        may_send: asked at the last look; False once the worker has been told to stop.
+        sent: whether bytes may have left.
+        withheld: whether we ourselves decided against sending.
+    """
+
+    not_after: float
+    may_send: Callable[[], bool]
+    sent: bool = False
+    withheld: bool = False
+
+    def last_look(self) -> None:
+        """Let the request go, once.
+
+        aiohttp repeats idempotent requests by itself when a kept connection breaks; a second sending has no permit.
+
+        Raises:
+            NotSentError: it is too late, we were told to stop, or it has been sent before.
+        """
+        if self.sent:
+            raise NotSentError("the server closed the connection")
+        if boottime() > self.not_after or not self.may_send():
+            self.withhold()
+        self.sent = True
+
+    def withhold(self) -> NoReturn:
+        """Decide against sending.
+
+        Raises:
+            NotSentError: always.
+        """
+        self.withheld = True
+        raise NotSentError("too late, or told to stop")
+
+
+departure: ContextVar[Departure] = ContextVar("departure")
+"""The call the current asyncio task makes. Calls share one session, and httpx-aiohttp passes no trace context on."""
+
+
+def open_session(tls: ssl.SSLContext) -> aiohttp.ClientSession:
+    """A session that keeps no cookies and reads nothing from the environment; for the running loop only."""
+    trace = aiohttp.TraceConfig()
+    trace.on_request_headers_sent.append(_last_look)
+    trace.on_request_end.append(_drop_reason)
+    return aiohttp.ClientSession(
+        connector=_Connector(ssl=tls, limit=0, keepalive_timeout=KEEPALIVE_SECONDS),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=["Content-Type"],
+        trace_configs=[trace],
+        trust_env=False,
+    )
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Refuses a connection on which the server spoke unasked: its words would be taken for the next answer."""
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: "list[Trace]",
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> "Connection":
+        connection = await super().connect(req, traces, timeout)
+        if connection.protocol is None or connection.protocol.should_close:
+            connection.close()
+            raise NotSentError("the server spoke before it was asked")
+        return connection
+
+
+async def _last_look(
+    _: aiohttp.ClientSession, __: SimpleNamespace, sent: aiohttp.TraceRequestHeadersSentParams
+) -> None:
+    # aiohttp would refuse such a header after this moment, though nothing leaves: a key pasted with its line end.
+    if any(map(_CONTROL_CHARACTER.search, sent.headers.values())):
+        raise NotSentError("a header holds a control character")
+    departure.get().last_look()
+
+
+async def _drop_reason(_: aiohttp.ClientSession, __: SimpleNamespace, end: aiohttp.TraceRequestEndParams) -> None:
+    # Nobody reads the phrase, and httpx-aiohttp fails to encode one that is not UTF-8: the whole answer would be lost.
+    end.response.reason = None
