@@ -1,9 +1,13 @@
 """What the ledger must know of an account to decide: one value, made from settings, without secrets."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .capabilities import Capabilities
 from .settings.policy import Policy
+
+if TYPE_CHECKING:
+    from .settings import AccountSettings, Settings
 
 GROUP_WIDE = ""
 """The path of a limit that stops every path of a group."""
@@ -57,3 +61,31 @@ class Rules:
     def provider(self) -> str:
         """The provider's name."""
         return self.capabilities.provider
+
+
+def rules_of(settings: "Settings") -> dict[str, Rules]:
+    """The rules of every configured account, by name."""
+    return {name: account_rules(settings, account) for name, account in settings.accounts.items()}
+
+
+def account_rules(settings: "Settings", account: "AccountSettings") -> Rules:
+    """One account's rules, from its settings and the general ones."""
+    limits, breaker = account.limits, settings.breaker
+    return Rules(
+        account=account.name,
+        capabilities=account.capabilities,
+        policy=account.policy,
+        group=limits.group,
+        interval_seconds=max(60 / limits.calls_per_minute, 3600 / limits.calls_per_hour),
+        batch_size=limits.batch_size,
+        max_in_flight=limits.max_in_flight,
+        timeout_seconds=limits.timeout_seconds,
+        lease_seconds=limits.lease_seconds,
+        archives=bool(account.options.get("archive_results")),
+        breaker=BreakerRules(
+            failures=breaker.failures,
+            open_seconds=breaker.open_seconds,
+            max_open_seconds=breaker.max_open_seconds,
+            max_refusals=breaker.max_refusals,
+        ),
+    )

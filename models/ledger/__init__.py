@@ -1,0 +1,45 @@
+"""Every write to a task's status, as named functions: who may move what has its answer here.
+
+All of them work inside a transaction that the caller opens, take many tasks at once in a constant number of
+statements, and lock in one order: account, batch, limits, tasks in id order, totals.
+"""
+
+from .accounts import ensure, pause, resume
+from .actions import Who
+from .adding import Added, NewTask, add
+from .batches import Work, begin, expired, rescue, to_publish
+from .claims import Batch, Claim, claim
+from .looking import advance_checks
+from .people import Told, act, report
+from .pruning import prune_batches, prune_tasks
+from .sending import Answered, Group, Permit, Step, advance, finish
+
+__all__ = [
+    "Added",
+    "Answered",
+    "Batch",
+    "Claim",
+    "Group",
+    "NewTask",
+    "Permit",
+    "Step",
+    "Told",
+    "Who",
+    "Work",
+    "act",
+    "add",
+    "advance",
+    "advance_checks",
+    "begin",
+    "claim",
+    "ensure",
+    "expired",
+    "finish",
+    "pause",
+    "prune_batches",
+    "prune_tasks",
+    "report",
+    "rescue",
+    "resume",
+    "to_publish",
+]

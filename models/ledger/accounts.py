@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from ..db import Transaction, insert_for
 from ..errors import BadInput, SettingsError
-from ..outcome import Accepted, Already, Blocked, Cause, Outcome, Refused
+from ..outcome import Accepted, Already, Blocked, Cause, Look, Outcome, Refused
 from ..rules import Rules
 from ..tables import accounts
 from .actions import Who, acted
@@ -105,7 +105,13 @@ def _resumed(t: Transaction, name: str) -> None:
 
 
 def learned(
-    t: Transaction, account: Account, rules: Rules, outcomes: Iterable[Outcome], *, opened_at: datetime, probe: bool
+    t: Transaction,
+    account: Account,
+    rules: Rules,
+    outcomes: Iterable[Outcome | Look],
+    *,
+    opened_at: datetime,
+    probe: bool,
 ) -> bool:
     """What answers tell of the account itself. True when it is paused now.
 
@@ -125,7 +131,7 @@ def learned(
     return blocked is not None or (account.paused_at is not None and not probe)
 
 
-def _in_a_row(account: Account, told: list[Outcome]) -> tuple[int, int]:
+def _in_a_row(account: Account, told: list[Outcome | Look]) -> tuple[int, int]:
     """Refusals, and 403 answers, one after the other without an acceptance between them."""
     refusals, forbidden = account.refusals, account.forbidden
     for outcome in told:
@@ -141,7 +147,7 @@ def _in_a_row(account: Account, told: list[Outcome]) -> tuple[int, int]:
     return refusals, forbidden
 
 
-def _why_blocked(told: list[Outcome], refusals: int, forbidden: int, rules: Rules) -> Blocked | None:
+def _why_blocked(told: list[Outcome | Look], refusals: int, forbidden: int, rules: Rules) -> Blocked | None:
     for outcome in told:
         if isinstance(outcome, Blocked):
             return outcome

@@ -103,8 +103,9 @@ def _at_this_pace(t: Transaction, rules: Rules, operation: Operation) -> _Room |
     """What can be sent in half a lease, less what is claimed already and not sent."""
     open_ones = and_(batches.c.account == rules.account, batches.c.operation == operation.value)
     open_ones = and_(open_ones, text("status IN ('queued', 'sending')"))
-    counted = t.execute(select(func.count(), func.coalesce(func.sum(batches.c.size), 0)).where(open_ones)).one()
-    if counted[0] >= rules.max_in_flight:
+    sums = select(func.count().label("batches"), func.coalesce(func.sum(batches.c.size), 0).label("tasks"))
+    counted = t.rows(sums.where(open_ones))[0]
+    if counted.batches >= rules.max_in_flight:
         return None
     states, horizon = permits.paths_of(t, rules), t.now + timedelta(seconds=rules.lease_seconds / 2)
     calls, kinds = 0, list[str]()
@@ -113,7 +114,7 @@ def _at_this_pace(t: Transaction, rules: Rules, operation: Operation) -> _Room |
         if seconds >= 0:
             calls += int(seconds / rules.interval_seconds) + 1
             kinds += names
-    waiting = calls * rules.capabilities.ids_per_call(operation) - int(counted[1])
+    waiting = calls * rules.capabilities.ids_per_call(operation) - int(counted.tasks)
     return _Room(min(rules.batch_size, waiting), tuple(kinds)) if kinds else None
 
 

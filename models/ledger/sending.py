@@ -11,7 +11,7 @@ from random import Random
 
 from ..db import Transaction
 from ..lifecycle import Context, answered
-from ..outcome import Deferred, Look, Outcome, Throttled, Unknown, Unsent
+from ..outcome import Deferred, Look, Outcome, Reading, Throttled, Unknown, Unsent
 from ..rules import Rules
 from ..states import BatchStatus, Status
 from ..task import Task
@@ -43,7 +43,7 @@ class Answered:
 
     path: str
     asked_at: datetime
-    answers: Mapping[int, Outcome]
+    answers: Mapping[int, Outcome | Look]
     extra_calls: tuple[str, ...] = ()
 
 
@@ -119,7 +119,7 @@ def learned(t: Transaction, work: Work, account: accounts.Account | None, told: 
         return True
     rules, stop = work.rules, account.paused_at is not None and not work.probe
     for each in told:
-        outcomes: list[Outcome] = list(each.answers.values())
+        outcomes = list(each.answers.values())
         stop |= accounts.learned(t, account, rules, outcomes, opened_at=each.asked_at, probe=work.probe)
         permits.penalize(t, rules, each.path, [o for o in outcomes if isinstance(o, Throttled)])
         account = accounts.locked(t, rules.account) or account
@@ -134,7 +134,7 @@ def _health(told: Sequence[Answered]) -> list[str]:
     """A word per call without a usable answer, '' per call with one; calls that never left say nothing."""
     words = []
     for each in told:
-        answers: list[Outcome | Look] = [a for a in each.answers.values() if not isinstance(a, Unsent)]
+        answers = [a for a in each.answers.values() if not isinstance(a, Unsent)]
         if not answers:
             continue
         bad = [a for a in answers if isinstance(a, Deferred | Unknown)]
@@ -187,7 +187,7 @@ def _closing(
     outcomes: dict[Key, Outcome] = {}
     for each in told:
         for task_id, outcome in each.answers.items():
-            if task_id in open_ones and task_id in found:
+            if task_id in open_ones and task_id in found and not isinstance(outcome, Reading):
                 outcomes[Key(task_id, open_ones[task_id])] = outcome
                 changes.append((found[task_id], answered(found[task_id], outcome, context)))
     return changes, outcomes

@@ -213,7 +213,7 @@ def _refusal(answer: Answer, body: Mapping[str, Any], words: Said) -> Outcome:
 
 
 def _look(task: TaskRef, result: Mapping[str, Any], words: Said, *, keep: bool) -> Look:
-    if not result or text(result.get("task_id")) not in {"", task.external_id}:
+    if text(result.get("task_id")) not in {"", task.external_id}:
         return Unknown(**words)
     review = _reading(result, "status", words, mark=_review_mark(result), keep=keep)
     if task.kind != RULE.name:

@@ -304,6 +304,15 @@ def test_an_unknown_status_is_no_state(status: object) -> None:
     assert isinstance(look(docflow(), RULE, shown(result(1, rule(review_result=status)))), Unknown)
 
 
+@pytest.mark.parametrize(("status", "shown_as"), [(8, "8"), ("done", "done"), (None, "missing")])
+def test_an_unknown_status_is_told(status: object, shown_as: str) -> None:
+    """In words for whoever wonders why nothing moves."""
+    found = look(docflow(), REVIEW, shown(result(status)))
+    assert found == Unknown(**said(200, message=f"status {shown_as} is not known"))
+    found = look(docflow(), RULE, shown(result(1, rule(review_result=status))))
+    assert found == Unknown(**said(200, message=f"review_result {shown_as} is not known"))
+
+
 def test_one_answer_looks_at_review_and_rules() -> None:
     """Each has its own."""
     other = replace(RULE, id=3, sub_id="999")

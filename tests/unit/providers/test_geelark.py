@@ -264,6 +264,12 @@ def test_the_unlisted_are_accepted_only_when_the_amounts_agree(outer: int, data:
     assert results(outer, data) == expected
 
 
+def test_what_is_not_accounted_for_is_told() -> None:
+    """With the provider's words."""
+    message = "the answer does not account for it: words"
+    assert outcome(geelark(), ONE, envelope(40009)) == Unknown(**said(40009, message=message))
+
+
 def test_ids_may_come_as_numbers() -> None:
     """They are the same ids."""
     call = only(geelark().retries(tasks("17", "18")))
@@ -310,6 +316,13 @@ def test_states(status: int, state: State, spelling: type) -> None:
 def test_an_unknown_status_is_no_state(status: object) -> None:
     """Never taken for an end."""
     assert isinstance(look(geelark(), ONE, shown(item(status=status))), Unknown)
+
+
+@pytest.mark.parametrize(("status", "shown_as"), [(5, "5"), ("done", "done"), (None, "missing")])
+def test_an_unknown_status_is_told(status: object, shown_as: str) -> None:
+    """In words for whoever wonders why nothing moves."""
+    message = f"task status {shown_as} is not known"
+    assert look(geelark(), ONE, shown(item(status=status))) == Unknown(**said(message=message))
 
 
 @pytest.mark.parametrize(

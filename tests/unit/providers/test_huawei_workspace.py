@@ -151,6 +151,12 @@ def test_an_unknown_word_is_never_an_end(word: object) -> None:
     assert isinstance(look(huawei(), EXECUTION, page(record(), record("r2", word), record("r3", "FAILED"))), Unknown)
 
 
+def test_an_unknown_word_is_told() -> None:
+    """In words for whoever wonders why nothing moves."""
+    found = look(huawei(), EXECUTION, page(record(status="DONE")))
+    assert found == Unknown(http_status=200, message="record status 'DONE' is not known")
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

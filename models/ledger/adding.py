@@ -1,0 +1,130 @@
+"""Adding tasks: the same task again is not a second one, and hundreds are a handful of statements."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import Random
+from typing import Any
+
+from sqlalchemy import and_, select
+
+from ..db import Transaction, insert_for
+from ..lifecycle import Context, add_again
+from ..rowset import rowset
+from ..rules import Rules
+from ..states import AT_WORK_STATES, Operation, Status
+from ..tables import tasks
+from ..task import Task
+from .rows import Change, locked, store
+
+_IDENTITY = ("account", "kind", "external_id", "sub_id")
+_INSERTED = (
+    *_IDENTITY, "params", "origin", "status", "due_at", "priority", "max_retries", "last_error", "failed_at",
+    "status_since", "round_at", "created_at", "updated_at",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTask:
+    """A task somebody wants retried, checked by :mod:`models.intake`."""
+
+    account: str
+    kind: str
+    external_id: str
+    sub_id: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = ""
+    status: Status = Status.FAILED
+    priority: int = 0
+    max_retries: int | None = None
+    reason: str = ""
+    failed_at: datetime | None = None
+
+    @property
+    def identity(self) -> tuple[str, str, str, str]:
+        """What makes two tasks the same."""
+        return self.account, self.kind, self.external_id, self.sub_id
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """The id of a task, and whether it is new."""
+
+    id: int
+    new: bool
+
+
+def add(t: Transaction, new: Sequence[NewTask], rules_of: Mapping[str, Rules]) -> list[Added]:
+    """Add tasks; the answer is in the order of ``new``."""
+    if not new:
+        return []
+    unique = {each.identity: each for each in new}
+    before = _known(t, list(unique.values()))
+    rows = [_row(unique[identity], t.now, rules_of) for identity in sorted(unique) if identity not in before]
+    if rows:
+        r = rowset(t.dialect, rows, tasks, _INSERTED)
+        # SQLite cannot tell "ON CONFLICT" from a join's ON without a WHERE between them.
+        source = select(*(r.c[name] for name in _INSERTED)).where(r.c.account.is_not(None))
+        t.execute(insert_for(t)(tasks).from_select(_INSERTED, source).on_conflict_do_nothing())
+    ids = _known(t, list(unique.values())) if rows else before
+    _again(t, {before[i]: unique[i] for i in unique if i in before}, rules_of)
+    return [Added(ids[each.identity], each.identity not in before) for each in new]
+
+
+def _known(t: Transaction, new: Sequence[NewTask]) -> dict[tuple[str, str, str, str], int]:
+    r = rowset(t.dialect, [dict(zip(_IDENTITY, each.identity, strict=True)) for each in new], tasks, _IDENTITY)
+    same = and_(*(tasks.c[name] == r.c[name] for name in _IDENTITY))
+    found = t.rows(select(tasks.c.id, *(tasks.c[name] for name in _IDENTITY)).select_from(tasks.join(r, same)))
+    return {(row.account, row.kind, row.external_id, row.sub_id): row.id for row in found}
+
+
+def _again(t: Transaction, known: Mapping[int, NewTask], rules_of: Mapping[str, Rules]) -> None:
+    if not known:
+        return
+    changes: list[Change] = []
+    for task in locked(t, tasks.c.id.in_(sorted(known))):
+        if (rules := rules_of.get(task.account)) is not None:
+            context = Context(rules, t.now, Random())  # noqa: S311 - no dice are thrown here
+            changes.append((task, add_again(task, _as_task(task, known[task.id]), context)))
+    store(t, changes)
+
+
+def _row(new: NewTask, now: datetime, rules_of: Mapping[str, Rules]) -> dict[str, Any]:
+    return {
+        "account": new.account,
+        "kind": new.kind,
+        "external_id": new.external_id,
+        "sub_id": new.sub_id,
+        "params": dict(new.params),
+        "origin": new.origin,
+        "status": new.status.value,
+        "due_at": None if _rests(new, rules_of.get(new.account)) else now,
+        "priority": new.priority,
+        "max_retries": new.max_retries,
+        "last_error": new.reason,
+        "failed_at": new.failed_at,
+        "status_since": now,
+        "round_at": now,
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def _rests(new: NewTask, rules: Rules | None) -> bool:
+    if new.status in AT_WORK_STATES:
+        return True
+    return new.status is Status.CANCELED and rules is not None and not rules.policy.retry_canceled
+
+
+def _as_task(task: Task, new: NewTask) -> Task:
+    """What the second telling says, in the shape of a task."""
+    row = task.row() | {
+        "status": new.status.value,
+        "params": dict(new.params),
+        "origin": new.origin,
+        "max_retries": new.max_retries,
+        "last_error": new.reason,
+        "failed_at": new.failed_at,
+        "next": Operation.RETRY.value,
+    }
+    return Task.of(row)

@@ -1,0 +1,110 @@
+"""One step of a check batch: what looks said is applied and the next looks get their permits, in one transaction."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from random import Random
+
+from sqlalchemy import insert, select
+
+from ..db import Transaction
+from ..lifecycle import Context, Settled, read, unread
+from ..outcome import Look, Outcome, Reading, State
+from ..rowset import rowset
+from ..states import AT_WORK_STATES, FAILED_STATES, FOLLOWED_STATES, Operation
+from ..tables import archives, tasks
+from ..task import Task
+from . import accounts, attempts
+from .attempts import Key
+from .batches import Work, still_mine
+from .rows import Change, by_ids, locked, store
+from .sending import Answered, Group, Permit, Step, learned, permitted, waiting
+
+_ENDS = (State.SUCCEEDED, State.FAILED, State.CANCELED)
+
+
+def advance_checks(
+    t: Transaction, work: Work, told: Sequence[Answered], groups: Sequence[Group], asked: Mapping[int, int], rng: Random
+) -> Step:
+    """Apply what looks said and take permits for the next.
+
+    ``asked`` is the attempt number each task had when it was looked at: a reading of an older attempt is dropped,
+    and so is one whose task has left the states that looks are for.
+
+    Raises:
+        StaleBatch: the batch was lost, and its looks are old.
+    """
+    account = accounts.locked(t, work.rules.account)
+    still_mine(t, work)
+    stop = learned(t, work, account, told)
+    grants = {} if stop else permitted(t, work.rules, groups)
+    _apply(t, told, asked, Context(work.rules, t.now, rng))
+    fresh = _fresh(t, (task_id for group in grants for task_id in group.ids))
+    permits = []
+    for group, moment in grants.items():
+        wanted = tuple(fresh[task_id] for task_id in group.ids if task_id in fresh)
+        if wanted:
+            permits.append(Permit(group.path, t.not_before(moment), t.now, wanted))
+    return Step(tuple(permits), waiting(t, work.rules, groups, grants), stop)
+
+
+def wants_look(task: Task) -> bool:
+    """Whether a look may still be applied to the task."""
+    if task.status in FOLLOWED_STATES:
+        return True
+    return task.status in (*FAILED_STATES, *AT_WORK_STATES) and task.next is Operation.CHECK
+
+
+def _fresh(t: Transaction, ids: Iterable[int]) -> dict[int, Task]:
+    wanted = sorted(set(ids))
+    if not wanted:
+        return {}
+    found = (Task.of(row) for row in t.mappings(select(tasks).where(tasks.c.id.in_(wanted))))
+    return {task.id: task for task in found if wants_look(task)}
+
+
+def _apply(t: Transaction, told: Sequence[Answered], asked: Mapping[int, int], context: Context) -> None:
+    looks = {task_id: (look, each) for each in told for task_id, look in each.answers.items()}
+    if not looks:
+        return
+    changes: list[Change] = []
+    results: dict[Key, str] = {}
+    kept: list[tuple[Task, Reading]] = []
+    for task in locked(t, by_ids(looks)):
+        look, each = looks[task.id]
+        if task.attempts != asked.get(task.id) or not wants_look(task) or _older(task, each):
+            continue
+        settled = _after(task, look, each, context)
+        changes.append((task, settled.task))
+        if settled.result:
+            results[Key(task.id, task.attempts)] = settled.result
+        if isinstance(look, Reading) and look.result is not None and look.state in _ENDS:
+            kept.append((task, look))
+    store(t, changes)
+    attempts.settled(t, results)
+    if context.rules.archives:
+        _archive(t, kept)
+
+
+def _older(task: Task, each: Answered) -> bool:
+    """A look that was asked before the last one that was applied."""
+    seen = task.seen
+    return seen is not None and seen.number == task.attempts and each.asked_at < seen.asked_at
+
+
+def _after(task: Task, look: Outcome | Look, each: Answered, context: Context) -> Settled:
+    if isinstance(look, Reading):
+        return read(task, look, each.asked_at, context)
+    return Settled(unread(task, look.message, context))
+
+
+def _archive(t: Transaction, kept: Sequence[tuple[Task, Reading]]) -> None:
+    """Keep what the next retry overwrites, once per attempt."""
+    rows = [
+        {"task_id": task.id, "number": task.attempts, "saved_at": t.now, "result": dict(look.result or {})}
+        for task, look in kept
+    ]
+    if not rows:
+        return
+    names = ("task_id", "number", "saved_at", "result")
+    r = rowset(t.dialect, rows, archives, names)
+    known = select(archives.c.id).where(archives.c.task_id == r.c.task_id, archives.c.number == r.c.number).exists()
+    t.execute(insert(archives).from_select(names, select(*(r.c[name] for name in names)).where(~known)))

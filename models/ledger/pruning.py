@@ -1,0 +1,46 @@
+"""Deleting what ended long ago; never a task with an open attempt."""
+
+from collections import Counter
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, delete, select, text
+
+from ..db import Transaction
+from ..states import BatchStatus, Status
+from ..tables import actions, attempts, batches, tasks
+from .rows import count, end_name
+
+PAGE = 1000
+"""Rows deleted in one transaction: short locks, however much there is to delete."""
+
+
+def prune_tasks(t: Transaction, account: str, status: Status, older_than: timedelta) -> int:
+    """Delete one page of an account's tasks that have been ``status`` for longer; returns how many."""
+    unsettled = select(attempts.c.task_id).where(attempts.c.task_id == tasks.c.id, attempts.c.closed_at.is_(None))
+    old = (
+        select(tasks.c.id)
+        .where(
+            text(f"redrive_tasks.status = '{status.value}'"),
+            tasks.c.account == account,
+            tasks.c.status_since < t.now - older_than,
+            ~unsettled.exists(),
+        )
+        .order_by(tasks.c.status_since)
+        .limit(PAGE)
+    )
+    ids = [row.id for row in t.rows(old.with_for_update(skip_locked=True, of=tasks))]
+    if not ids:
+        return 0
+    t.execute(delete(actions).where(actions.c.task_id.in_(ids)))
+    # Attempts and archives go with their task, by foreign key.
+    gone = t.execute(delete(tasks).where(tasks.c.id.in_(ids)).returning(tasks.c.dead_reason)).all()
+    steps = Counter((account, end_name(status, row.dead_reason)) for row in gone)
+    count(t, {key: -n for key, n in steps.items()} | {(account, "pruned"): len(gone)})
+    return len(gone)
+
+
+def prune_batches(t: Transaction, older_than: timedelta) -> int:
+    """Delete one page of batches that ended longer ago; returns how many."""
+    over: ColumnElement[bool] = batches.c.status.in_([BatchStatus.DONE.value, BatchStatus.LOST.value])
+    old = select(batches.c.id).where(over, text("status IN ('done', 'lost')"), batches.c.ended_at < t.now - older_than)
+    return t.execute(delete(batches).where(batches.c.id.in_(old.order_by(batches.c.ended_at).limit(PAGE)))).rowcount
