@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-APP = "worker.app"
 RETRY = "redrive.retry"
 CHECK = "redrive.check"
 REQUEST = "redrive.request"

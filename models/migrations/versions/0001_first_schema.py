@@ -13,6 +13,11 @@ depends_on = None
 MOMENT = sa.DateTime(timezone=True).with_variant(sa.String(26), "sqlite")
 BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
+RETRY_DUE = sa.text("next = 'retry' AND status IN ('failed', 'canceled') AND due_at IS NOT NULL")
+CHECK_DUE = sa.text(
+    "next = 'check' AND status IN ('failed', 'canceled', 'retrying', 'unknown', 'pending', 'running') "
+    "AND due_at IS NOT NULL"
+)
 FORM = "____-__-__ __:__:__.______"
 
 
@@ -72,13 +77,7 @@ def upgrade() -> None:
         sa.Column("account", sa.String(length=64), nullable=False),
         sa.Column("provider", sa.String(length=64), nullable=False),
         sa.Column("operation", sa.String(length=8), nullable=False),
-        sa.Column(
-            "task_ids",
-            sa.JSON(none_as_null=True).with_variant(
-                postgresql.JSONB(none_as_null=True, astext_type=Text()), "postgresql"
-            ),
-            nullable=False,
-        ),
+        sa.Column("task_ids", JSON, nullable=False),
         sa.Column("size", sa.Integer(), nullable=False),
         sa.Column("probe", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("status", sa.String(length=8), server_default="queued", nullable=False),
@@ -89,14 +88,7 @@ def upgrade() -> None:
         sa.Column("created_at", MOMENT, server_default=now, nullable=False),
         sa.Column("begun_at", MOMENT, nullable=True),
         sa.Column("ended_at", MOMENT, nullable=True),
-        sa.Column(
-            "counts",
-            sa.JSON(none_as_null=True).with_variant(
-                postgresql.JSONB(none_as_null=True, astext_type=Text()), "postgresql"
-            ),
-            server_default=sa.text("'{}'"),
-            nullable=False,
-        ),
+        sa.Column("counts", JSON, server_default=sa.text("'{}'"), nullable=False),
         sa.CheckConstraint("(status = 'queued') = (begun_at IS NULL)", name=op.f("redrive_batches_begun_check")),
         sa.CheckConstraint(
             "(status IN ('done', 'lost')) = (ended_at IS NOT NULL)", name=op.f("redrive_batches_ended_check")
@@ -169,14 +161,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=64), server_default="", nullable=False),
         sa.Column("external_id", sa.String(length=255), nullable=False),
         sa.Column("sub_id", sa.String(length=255), server_default="", nullable=False),
-        sa.Column(
-            "params",
-            sa.JSON(none_as_null=True).with_variant(
-                postgresql.JSONB(none_as_null=True, astext_type=Text()), "postgresql"
-            ),
-            server_default=sa.text("'{}'"),
-            nullable=False,
-        ),
+        sa.Column("params", JSON, server_default=sa.text("'{}'"), nullable=False),
         sa.Column("origin", sa.String(length=64), server_default="", nullable=False),
         sa.Column("status", sa.String(length=16), server_default="failed", nullable=False),
         sa.Column("dead_reason", sa.String(length=16), nullable=True),
@@ -194,13 +179,7 @@ def upgrade() -> None:
         sa.Column("held_from", sa.String(length=16), nullable=True),
         sa.Column("trigger", sa.String(length=8), server_default="due", nullable=False),
         sa.Column("provider_ref", sa.String(length=255), server_default="", nullable=False),
-        sa.Column(
-            "seen",
-            sa.JSON(none_as_null=True).with_variant(
-                postgresql.JSONB(none_as_null=True, astext_type=Text()), "postgresql"
-            ),
-            nullable=True,
-        ),
+        sa.Column("seen", JSON, nullable=True),
         sa.Column("last_error", sa.Text(), server_default="", nullable=False),
         sa.Column("failed_at", MOMENT, nullable=True),
         sa.Column("status_since", MOMENT, server_default=now, nullable=False),
@@ -259,12 +238,8 @@ def upgrade() -> None:
         "redrive_tasks",
         ["account", "due_at"],
         unique=False,
-        postgresql_where=sa.text(
-            "next = 'check' AND status IN ('failed', 'canceled', 'retrying', 'unknown', 'pending', 'running') AND due_at IS NOT NULL"
-        ),
-        sqlite_where=sa.text(
-            "next = 'check' AND status IN ('failed', 'canceled', 'retrying', 'unknown', 'pending', 'running') AND due_at IS NOT NULL"
-        ),
+        postgresql_where=CHECK_DUE,
+        sqlite_where=CHECK_DUE,
     )
     op.create_index(
         "redrive_tasks_ended_idx",
@@ -279,8 +254,8 @@ def upgrade() -> None:
         "redrive_tasks",
         ["account", sa.literal_column("priority DESC"), "due_at"],
         unique=False,
-        postgresql_where=sa.text("next = 'retry' AND status IN ('failed', 'canceled') AND due_at IS NOT NULL"),
-        sqlite_where=sa.text("next = 'retry' AND status IN ('failed', 'canceled') AND due_at IS NOT NULL"),
+        postgresql_where=RETRY_DUE,
+        sqlite_where=RETRY_DUE,
     )
     op.create_table(
         "redrive_totals",
@@ -295,13 +270,7 @@ def upgrade() -> None:
         sa.Column("task_id", BIG_ID, nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("saved_at", MOMENT, server_default=now, nullable=False),
-        sa.Column(
-            "result",
-            sa.JSON(none_as_null=True).with_variant(
-                postgresql.JSONB(none_as_null=True, astext_type=Text()), "postgresql"
-            ),
-            nullable=False,
-        ),
+        sa.Column("result", JSON, nullable=False),
         sa.ForeignKeyConstraint(
             ["task_id"], ["redrive_tasks.id"], name=op.f("redrive_archives_task_id_fkey"), ondelete="CASCADE"
         ),
