@@ -12,9 +12,10 @@ from .claims import Batch, Claim, claim
 from .looking import advance_checks
 from .people import Told, act, report
 from .pruning import prune_batches, prune_tasks
-from .sending import Answered, Group, Permit, Step, advance, finish
+from .sending import LOCAL, Answered, Group, Permit, Step, advance, finish
 
 __all__ = [
+    "LOCAL",
     "Added",
     "Answered",
     "Batch",

@@ -43,7 +43,7 @@ def advance_checks(
         wanted = tuple(fresh[task_id] for task_id in group.ids if task_id in fresh)
         if wanted:
             permits.append(Permit(group.path, t.not_before(moment), t.now, wanted))
-    return Step(tuple(permits), waiting(t, work.rules, groups, grants), stop)
+    return Step(tuple(permits), frozenset(grants), waiting(t, work.rules, groups, grants), stop)
 
 
 def wants_look(task: Task) -> bool:

@@ -24,9 +24,13 @@ SLICE_SECONDS = 1.0
 """How far ahead attempts are opened: an open attempt that a crash leaves behind is spent, so there should be few."""
 
 
+LOCAL = "#local"
+"""The path of what needs no call and so no permit: tasks the provider's own rules refuse."""
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One call to be made: the API path whose permit it needs, and the tasks it is about."""
+    """One call to be made: the API path whose permit it needs (or :data:`LOCAL`), and the tasks it is about."""
 
     path: str
     ids: tuple[int, ...]
@@ -69,11 +73,13 @@ class Step:
 
     Attributes:
         permits: calls to make now.
+        granted: the groups these permits are for, and those of which no task was left to send.
         wait_until: the boottime at which the next permit may be had, when there was none.
         stop: the account is paused or its breaker open: make no more calls.
     """
 
     permits: tuple[Permit, ...] = ()
+    granted: frozenset[Group] = frozenset()
     wait_until: float | None = None
     stop: bool = False
 
@@ -97,7 +103,7 @@ def advance(t: Transaction, work: Work, told: Sequence[Answered], groups: Sequen
     attempts.closed(t, work.rules.account, work.id, outcomes)
     if opening:
         attempts.opened(t, work.id, [now for _, now in opening])
-    return Step(tuple(permits_), waiting(t, work.rules, groups, grants), stop)
+    return Step(tuple(permits_), frozenset(grants), waiting(t, work.rules, groups, grants), stop)
 
 
 def finish(t: Transaction, work: Work, counts: Mapping[str, int]) -> None:
@@ -119,6 +125,8 @@ def learned(t: Transaction, work: Work, account: accounts.Account | None, told: 
         return True
     rules, stop = work.rules, account.paused_at is not None and not work.probe
     for each in told:
+        if each.path == LOCAL:
+            continue
         outcomes = list(each.answers.values())
         stop |= accounts.learned(t, account, rules, outcomes, opened_at=each.asked_at, probe=work.probe)
         permits.penalize(t, rules, each.path, [o for o in outcomes if isinstance(o, Throttled)])
@@ -135,7 +143,7 @@ def _health(told: Sequence[Answered]) -> list[str]:
     words = []
     for each in told:
         answers = [a for a in each.answers.values() if not isinstance(a, Unsent)]
-        if not answers:
+        if not answers or each.path == LOCAL:
             continue
         bad = [a for a in answers if isinstance(a, Deferred | Unknown)]
         words.append((bad[0].message or bad[0].name) if len(bad) == len(answers) else "")
@@ -147,6 +155,7 @@ def count_calls(t: Transaction, work: Work, told: Sequence[Answered]) -> None:
     calls = sum(
         len(each.extra_calls) + any(not isinstance(a, Unsent | Deferred) for a in each.answers.values())
         for each in told
+        if each.path != LOCAL
     )
     count(t, {(work.rules.account, f"calls:{work.operation}"): calls})
 
@@ -155,10 +164,11 @@ def permitted(t: Transaction, rules: Rules, groups: Sequence[Group]) -> dict[Gro
     """The groups that got a permit, in order, each with the moment it may leave."""
     wanted: dict[str, int] = {}
     for group in groups:
-        wanted[group.path] = wanted.get(group.path, 0) + 1
+        if group.path != LOCAL:
+            wanted[group.path] = wanted.get(group.path, 0) + 1
     moments = permits.take(t, rules, wanted, t.now + timedelta(seconds=SLICE_SECONDS))
     left = {path: iter(list_) for path, list_ in moments.items()}
-    granted = {group: next(left[group.path], None) for group in groups}
+    granted = {group: t.now if group.path == LOCAL else next(left[group.path], None) for group in groups}
     return {group: moment for group, moment in granted.items() if moment is not None}
 
 

@@ -1,0 +1,47 @@
+"""Putting batches on the broker. A message is an id; who loses one loses seconds."""
+
+import structlog
+from celery import Celery
+
+from models import jobs
+from models.clock import boottime
+from models.ledger import Batch
+from models.states import Operation
+
+log = structlog.get_logger("redrive.scheduler")
+
+SILENCE_SECONDS = 5.0
+"""After a failed publish nothing is published for so long: a frozen broker must not stop the claims."""
+
+
+class Publisher:
+    """Sends jobs over one Celery app. Connects at the first message."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._app = Celery("redrive", broker=broker_url, set_as_current=False)
+        self._app.conf.update(jobs.CELERY)
+        self._silent_until = 0.0
+
+    def send(self, batch: Batch) -> bool:
+        """Publish a batch; False when the broker did not take it, in which case the batch is published again later."""
+        if boottime() < self._silent_until:
+            return False
+        try:
+            self._app.send_task(
+                jobs.RETRY if batch.operation is Operation.RETRY else jobs.CHECK,
+                args=[str(batch.id)],
+                # For people's eyes in Flower; the worker trusts only the row.
+                kwargs={"account": batch.account, "operation": batch.operation.value, "size": batch.size},
+                task_id=str(batch.id),
+                queue=jobs.queue(batch.provider),
+                ignore_result=True,
+            )
+        except Exception as error:  # noqa: BLE001 - kombu lets every transport's own errors through
+            self._silent_until = boottime() + SILENCE_SECONDS
+            log.warning("publish.failed", batch=str(batch.id), account=batch.account, error=type(error).__name__)
+            return False
+        return True
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._app.close()

@@ -1,0 +1,191 @@
+"""The scheduler: one pass over what is due, and the loop around it. Any number of them run; none is a leader."""
+
+import signal
+import threading
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import Random
+
+import structlog
+
+from models import due, ledger
+from models.clock import boottime
+from models.db import Database
+from models.errors import Unreachable
+from models.rules import Rules, rules_of
+from models.settings import Settings
+from models.states import Status
+
+from .publish import Publisher
+from .wake import Waiting
+
+log = structlog.get_logger("redrive.scheduler")
+
+PRUNE_SECONDS = 300.0
+"""How often old rows are looked for."""
+PRUNE_PAGES = 20
+"""Pages deleted per account and turn: pruning never holds up claims for long."""
+PAUSE_AFTER_ERROR_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one pass did."""
+
+    claimed: int = 0
+    published: int = 0
+    rescued: int = 0
+    dead: int = 0
+    pruned: int = 0
+
+    @property
+    def quiet(self) -> bool:
+        """Whether there is nothing to tell."""
+        return not (self.claimed or self.published or self.rescued or self.dead or self.pruned)
+
+
+@dataclass(slots=True)
+class Scheduler:
+    """Finds what is due, claims it account by account, publishes the batches, and takes back what was lost."""
+
+    database: Database
+    publisher: Publisher
+    settings: Settings
+    rules: dict[str, Rules]
+    rng: Random = field(default_factory=Random)
+    _next_prune: float = 0.0
+
+    def start(self) -> None:
+        """Make the rows of the configured accounts.
+
+        Raises:
+            SettingsError: when an account changed its provider.
+        """
+        with self.database.transaction() as t:
+            ledger.ensure(t, {name: rules.provider for name, rules in self.rules.items()})
+
+    def run_once(self) -> Pass:
+        """One pass: lost batches, batches to publish again, then one claim per account that has due work."""
+        rescued = self._rescue()
+        again = self._publish_again()
+        claims = self._claim()
+        return Pass(
+            claimed=sum(claim.batch.size for claim in claims if claim.batch is not None),
+            published=again + sum(claim.batch is not None for claim in claims),
+            rescued=rescued,
+            dead=sum(claim.dead for claim in claims),
+            pruned=self._prune(),
+        )
+
+    def run(self, stop: threading.Event, waiting: Waiting) -> None:
+        """Passes until ``stop``: at once again after one that claimed something, else after a poll or a wake-up."""
+        while not stop.is_set():
+            try:
+                done = self.run_once()
+            except Unreachable as error:
+                log.warning("database.unreachable", error=str(error))
+                stop.wait(PAUSE_AFTER_ERROR_SECONDS)
+                continue
+            if not done.quiet:
+                log.info("pass", claimed=done.claimed, published=done.published, rescued=done.rescued, dead=done.dead)
+            if not done.claimed:
+                waiting.again()
+                waiting.wait(self.settings.scheduler.poll_seconds)
+
+    def _claim(self) -> list[ledger.Claim]:
+        """Accounts in turn, one claim each: a million tasks of one never delay ten of another."""
+        with self.database.reading() as t:
+            found = due.due(t, list(self.rules))
+        claims = []
+        for each in found:
+            with self.database.transaction() as t:
+                claim = ledger.claim(t, self.rules[each.account], each.operation, self.rng)
+            if claim.batch is not None:
+                self.publisher.send(claim.batch)
+            claims.append(claim)
+        return claims
+
+    def _publish_again(self) -> int:
+        with self.database.transaction() as t:
+            batches = ledger.to_publish(t)
+        return sum(self.publisher.send(batch) for batch in batches)
+
+    def _rescue(self) -> int:
+        with self.database.reading() as t:
+            lost = ledger.expired(t)
+        rescued = 0
+        for batch_id, account in lost:
+            if (rules := self.rules.get(account)) is None:
+                continue
+            with self.database.transaction() as t:
+                tasks = ledger.rescue(t, batch_id, rules, self.rng)
+            log.warning("batch.lost", batch=str(batch_id), account=account, tasks=tasks)
+            rescued += tasks
+        return rescued
+
+    def _prune(self) -> int:
+        if boottime() < self._next_prune:
+            return 0
+        self._next_prune = boottime() + PRUNE_SECONDS
+        keep = self.settings.retention
+        pruned = self._pages(None, None, timedelta(days=keep.batches_days))
+        for name in self.rules:
+            pruned += self._pages(name, Status.SUCCEEDED, timedelta(days=keep.succeeded_days))
+            if keep.dead_days is not None:
+                pruned += self._pages(name, Status.DEAD, timedelta(days=keep.dead_days))
+        return pruned
+
+    def _pages(self, account: str | None, status: Status | None, age: timedelta) -> int:
+        deleted = 0
+        for _ in range(PRUNE_PAGES):
+            with self.database.transaction() as t:
+                if account is None or status is None:
+                    page = ledger.prune_batches(t, age)
+                else:
+                    page = ledger.prune_tasks(t, account, status, age)
+            deleted += page
+            if page < ledger.pruning.PAGE:
+                break
+        return deleted
+
+
+def run(settings: Settings, *, database_url: str, broker_url: str, once: bool = False) -> int:
+    """Run a scheduler until SIGTERM or SIGINT, or for one pass; returns the exit code."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    database, publisher = Database(database_url), Publisher(broker_url)
+    try:
+        scheduler = Scheduler(database, publisher, settings, rules_of(settings))
+        _start(scheduler, stop, once=once)
+        if once:
+            log.info("pass", **_words(scheduler.run_once()))
+            return 0
+        with Waiting(broker_url, stop) as waiting:
+            log.info("scheduler.started", accounts=len(scheduler.rules))
+            scheduler.run(stop, waiting)
+        log.info("scheduler.stopped")
+    finally:
+        publisher.close()
+        database.close()
+    return 0
+
+
+def _start(scheduler: Scheduler, stop: threading.Event, *, once: bool) -> None:
+    """Wait for the database at start; only its absence is waited for."""
+    while not stop.is_set():
+        try:
+            return scheduler.start()
+        except Unreachable as error:
+            if once:
+                raise
+            log.warning("database.unreachable", error=str(error))
+            stop.wait(PAUSE_AFTER_ERROR_SECONDS)
+    return None
+
+
+def _words(done: Pass) -> dict[str, int]:
+    return {name: getattr(done, name) for name in ("claimed", "published", "rescued", "dead", "pruned")}
+
+
+__all__ = ["Pass", "Scheduler", "run"]

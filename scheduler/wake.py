@@ -1,0 +1,78 @@
+"""Waiting for the next pass: a wake-up through Redis or Valkey cuts it short, the poll is the guarantee."""
+
+import threading
+from types import TracebackType
+from typing import Self
+
+import redis
+import structlog
+
+from models import jobs
+from models.clock import boottime
+
+log = structlog.get_logger("redrive.scheduler")
+
+_GLANCE_SECONDS = 0.25
+"""How often a waiting scheduler looks whether it shall stop."""
+
+
+class Waiting:
+    """Waits for a wake-up, a stop or the time, whichever comes first."""
+
+    def __init__(self, broker_url: str, stop: threading.Event) -> None:
+        self._url = jobs.redis_url(broker_url)
+        self._stop = stop
+        self._client: redis.Redis | None = None
+        self._pubsub: redis.client.PubSub | None = None
+
+    def __enter__(self) -> Self:
+        self._listen()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._forget()
+
+    def wait(self, seconds: float) -> None:
+        """Return when the time is over, somebody woke us, or we shall stop."""
+        until = boottime() + seconds
+        while not self._stop.is_set() and (left := until - boottime()) > 0:
+            if self._woken(min(left, _GLANCE_SECONDS)):
+                return
+
+    def _woken(self, seconds: float) -> bool:
+        if self._pubsub is None:
+            self._stop.wait(seconds)
+            return False
+        try:
+            if self._pubsub.get_message(ignore_subscribe_messages=True, timeout=seconds) is None:
+                return False
+            while self._pubsub.get_message(ignore_subscribe_messages=True, timeout=0) is not None:
+                pass  # many enqueued at once: one pass serves them all
+        except (redis.RedisError, OSError):
+            self._forget()
+            return False
+        return True
+
+    def again(self) -> None:
+        """Listen again after the broker went away; cheap when it did not."""
+        if self._pubsub is None:
+            self._listen()
+
+    def _listen(self) -> None:
+        if self._url is None:
+            return
+        try:
+            self._client = redis.Redis.from_url(self._url, socket_timeout=5, socket_connect_timeout=1)
+            self._pubsub = self._client.pubsub()  # type: ignore[no-untyped-call]
+            self._pubsub.subscribe(jobs.WAKE_CHANNEL)
+        except (redis.RedisError, OSError, ValueError) as error:
+            log.debug("wake.unavailable", error=type(error).__name__)
+            self._forget()
+
+    def _forget(self) -> None:
+        for each in (self._pubsub, self._client):
+            if each is not None:
+                each.close()
+        self._pubsub = self._client = None

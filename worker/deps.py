@@ -1,0 +1,114 @@
+"""What a worker process works with, built once per process at first use: nothing survives a fork."""
+
+import os
+import socket
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from random import Random
+
+from models import migrate
+from models.db import Database
+from models.errors import SettingsError
+from models.rules import Rules, rules_of
+from models.settings import Settings, load
+
+from .loop import EventLoop
+from .providers import load as load_provider
+from .providers.base import Account
+from .sender import Sender
+from .wake import Waker
+
+
+@dataclass(slots=True)
+class Deps:
+    """Everything a job needs, handed in.
+
+    Attributes:
+        draining: set when the process shall end: finish what is open, give back the rest.
+    """
+
+    database: Database
+    rules: Mapping[str, Rules]
+    senders: Mapping[str, Sender]
+    loop: EventLoop
+    waker: Waker
+    name: str
+    rng: Random = field(default_factory=Random)
+    draining: threading.Event = field(default_factory=threading.Event)
+
+    def close(self) -> None:
+        """Close connections; jobs must have ended."""
+        for sender in self.senders.values():
+            self.loop.submit(sender.aclose()).result(timeout=5)
+        self.loop.close()
+        self.waker.close()
+        self.database.close()
+
+
+def build(settings: Settings, *, database_url: str, broker_url: str | None, environ: Mapping[str, str]) -> Deps:
+    """Dependencies from settings.
+
+    Raises:
+        SettingsError: a secret is missing.
+        SchemaError: the database needs a migration.
+        Unreachable: the database does not answer.
+    """
+    rules = rules_of(settings)
+    senders = {name: _sender(settings, rules[name], environ) for name in settings.accounts}
+    database = Database(database_url)
+    migrate.check(database)
+    for sender in senders.values():
+        sender.database = database
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    return Deps(database, rules, senders, EventLoop(), Waker(broker_url), name)
+
+
+def _sender(settings: Settings, rules: Rules, environ: Mapping[str, str]) -> Sender:
+    configured = settings.accounts[rules.account]
+    options = configured.resolve(environ)
+    known = configured.capabilities.options
+    secrets = [str(value) for key, value in options.items() if value and known[key].secret]
+    provider = load_provider(rules.provider)(Account(rules.account, configured.base_url, options))
+    return Sender(
+        provider=provider,
+        rules=rules,
+        base_url=configured.base_url,
+        concurrency=configured.limits.concurrency,
+        secrets=secrets,
+        allow_http=configured.allow_http,
+    )
+
+
+_built: dict[int, Deps] = {}
+_building = threading.Lock()
+_configured: tuple[Settings, str, str | None] | None = None
+
+
+def configure(settings: Settings, *, database_url: str, broker_url: str | None) -> None:
+    """What this process and its children use, where the environment alone does not say."""
+    global _configured  # noqa: PLW0603 - one worker process has one configuration
+    _configured = (settings, database_url, broker_url)
+
+
+def get() -> Deps:
+    """This process's dependencies."""
+    with _building:
+        if os.getpid() not in _built:
+            settings, database_url, broker_url = _configured or _from_environment()
+            _built[os.getpid()] = build(settings, database_url=database_url, broker_url=broker_url, environ=os.environ)
+        return _built[os.getpid()]
+
+
+def built() -> Deps | None:
+    """This process's dependencies if it has any yet."""
+    return _built.get(os.getpid())
+
+
+def _from_environment() -> tuple[Settings, str, str | None]:
+    """For a worker started as ``celery -A worker.app worker``."""
+    settings = load()
+    url = settings.environment.database_url
+    if url is None:
+        raise SettingsError("REDRIVE_DATABASE_URL: not set; set it, or start the worker with `redrive worker`")
+    return settings, url, settings.environment.broker_url

@@ -1,0 +1,203 @@
+"""One job: a batch begun, its calls made slice by slice, each recorded before the next, and the batch ended."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from models import ledger
+from models.clock import boottime
+from models.db import Transaction
+from models.errors import StaleBatch, Unreachable
+from models.ledger import LOCAL, Answered, Group, Permit, Step, Work
+from models.outcome import Look, Outcome, Reading, Unsent
+from models.states import Operation
+from models.task import Task
+
+from .deps import Deps
+from .providers.base import TaskRef
+from .sender import MARGIN_SECONDS, Sender, Window
+
+log = structlog.get_logger("redrive.worker")
+
+GATHER_SECONDS = 0.1
+"""How long answers are gathered before those that came are recorded and the next calls opened."""
+SLOT_SECONDS = 0.25
+"""How long a batch without a slot waits before it looks again whether it shall stop."""
+RECORD_PAUSE_SECONDS = (0.1, 0.5, 1.0, 2.0)
+"""Between tries to record what came back; the last one repeats until the lease ends."""
+
+Answers = dict[int, Outcome | Look]
+
+
+def run(deps: Deps, batch_id: UUID) -> dict[str, int]:
+    """Work on a batch; what came of it, for Flower. A batch that is not to be had is nobody's fault."""
+    try:
+        with deps.database.transaction() as t:
+            work = ledger.begin(t, batch_id, deps.rules, deps.name)
+    except Unreachable as error:
+        # In doubt nothing is sent: if it was begun all the same, its lease ends and it is rescued.
+        log.warning("database.unreachable", batch=str(batch_id), error=str(error))
+        return {"not_begun": 1}
+    if work is None:
+        return {"not_mine": 1}
+    counts = Job(deps, work).run()
+    deps.waker.wake()
+    return counts
+
+
+@dataclass(slots=True)
+class Job:
+    """A begun batch."""
+
+    deps: Deps
+    work: Work
+    counts: Counter[str] = field(default_factory=Counter)
+    _todo: deque[Group] = field(default_factory=deque)
+    _in_air: dict[Future[Answers], tuple[Permit, Window]] = field(default_factory=dict)
+    _asked: dict[int, int] = field(default_factory=dict)
+
+    def run(self) -> dict[str, int]:
+        """Make all calls of the batch that its lease and its account allow; give back the rest."""
+        began = boottime()
+        try:
+            self._plan()
+            self._work()
+        except StaleBatch as error:
+            log.warning("batch.stale", batch=str(self.work.id), account=self.work.rules.account, why=str(error))
+            self.counts["stale"] += 1
+        log.info(
+            "batch.done", batch=str(self.work.id), account=self.work.rules.account,
+            operation=self.work.operation.value, ms=round((boottime() - began) * 1000), **self.counts,
+        )  # fmt: skip
+        return dict(self.counts)
+
+    def _plan(self) -> None:
+        tasks = [_ref(task) for task in self.work.tasks]
+        plan = self._sender.provider.retries(tasks) if self._retrying else self._sender.provider.checks(tasks)
+        self._todo.extend(Group(call.limit_path, tuple(task.id for task in call.tasks)) for call in plan.calls)
+        if plan.refused:
+            self._todo.append(Group(LOCAL, tuple(plan.refused)))
+
+    def _work(self) -> None:
+        told: list[Answered] = []
+        while self._todo or self._in_air:
+            if self._over:
+                self._todo.clear()
+            slots = self._reserve(len(self._todo))
+            step = self._step(told, list(self._todo)[:slots])
+            self._release(slots - len(step.permits))
+            self._todo = deque(group for group in self._todo if group not in step.granted)
+            if step.stop or (step.wait_until is not None and step.wait_until >= self._last_moment):
+                self._todo.clear()
+            for permit in step.permits:
+                self._start(permit)
+            told = self._gather() if self._in_air else []
+            if not self._in_air and not told and self._todo:
+                self._pause(step.wait_until)
+        self._step(told, [], last=True)
+
+    @property
+    def _retrying(self) -> bool:
+        return self.work.operation is Operation.RETRY
+
+    @property
+    def _sender(self) -> Sender:
+        return self.deps.senders[self.work.rules.account]
+
+    @property
+    def _last_moment(self) -> float:
+        """The boottime after which no call may leave: it would outlive the lease."""
+        return self.work.deadline - self.work.rules.timeout_seconds - MARGIN_SECONDS
+
+    @property
+    def _over(self) -> bool:
+        return self.deps.draining.is_set() or boottime() >= self._last_moment
+
+    def _reserve(self, wanted: int) -> int:
+        """Slots of the account's concurrency, shared with its other batches: what is opened must leave soon."""
+        slots = 0
+        while slots < wanted and self._sender.slots.acquire(blocking=False):
+            slots += 1
+        if wanted and not slots and not self._in_air:
+            slots = int(self._sender.slots.acquire(timeout=SLOT_SECONDS))
+        return slots
+
+    def _release(self, slots: int) -> None:
+        if slots > 0:
+            self._sender.slots.release(slots)
+
+    def _start(self, permit: Permit) -> None:
+        self._asked.update({task.id: task.attempts for task in permit.tasks})
+        until = self.work.lease_until - timedelta(seconds=self.work.rules.timeout_seconds + MARGIN_SECONDS)
+        window = Window(permit.leave_after, self._last_moment, until, lambda: True)
+        refs = [_ref(task) for task in permit.tasks]
+        call = self._sender.retry(refs, window) if self._retrying else self._sender.check(refs, window)
+        self._in_air[self.deps.loop.submit(call)] = (permit, window)
+
+    def _gather(self) -> list[Answered]:
+        """What came back: at least one call, and those that end within a moment of it."""
+        done, _ = wait(self._in_air, timeout=GATHER_SECONDS, return_when=ALL_COMPLETED)
+        if not done:
+            done, _ = wait(self._in_air, return_when=FIRST_COMPLETED)
+        told = []
+        for future in done:
+            permit, window = self._in_air.pop(future)
+            self._release(1)
+            answers = future.result()
+            self.counts.update(answer.name if self._retrying else _look_name(answer) for answer in answers.values())
+            told.append(Answered(permit.path, permit.asked_at, answers, tuple(window.calls)))
+        return told
+
+    def _pause(self, until: float | None) -> None:
+        """Wait for the path's next moment; a drain cuts it short."""
+        if until is not None:
+            self.deps.draining.wait(max(0.0, until - boottime()))
+
+    def _step(self, told: Sequence[Answered], groups: Sequence[Group], *, last: bool = False) -> Step:
+        try:
+            with self.deps.database.transaction() as t:
+                return self._advance(t, told, groups, last=last)
+        except (Unreachable, DBAPIError) as error:
+            log.warning("database.unreachable", batch=str(self.work.id), error=type(error).__name__)
+        return self._record_again(told, groups, last=last)
+
+    def _record_again(self, told: Sequence[Answered], groups: Sequence[Group], *, last: bool) -> Step:
+        """Record until the lease ends. The commit may have happened: what it would have opened is closed unsent."""
+        lost = Unsent(message="the database went away before it was sent")
+        unsure = {task_id: lost for group in groups for task_id in group.ids}
+        told = [*told, Answered(LOCAL, self.work.lease_until, {**unsure})] if unsure and self._retrying else told
+        for pause in (*RECORD_PAUSE_SECONDS, *[RECORD_PAUSE_SECONDS[-1]] * 10_000):
+            if boottime() + pause >= self.work.deadline:
+                break
+            time.sleep(pause)
+            try:
+                with self.deps.database.transaction() as t:
+                    step = self._advance(t, told, [], last=last)
+            except (Unreachable, DBAPIError):
+                continue
+            return Step(granted=frozenset(groups), stop=step.stop)
+        raise StaleBatch("could not be recorded before the lease ended")
+
+    def _advance(self, t: Transaction, told: Sequence[Answered], groups: Sequence[Group], *, last: bool) -> Step:
+        if self._retrying:
+            step = ledger.advance(t, self.work, told, groups, self.deps.rng)
+        else:
+            step = ledger.advance_checks(t, self.work, told, groups, self._asked, self.deps.rng)
+        if last:
+            ledger.finish(t, self.work, self.counts)
+        return step
+
+
+def _ref(task: Task) -> TaskRef:
+    return TaskRef(task.id, task.kind, task.external_id, task.sub_id, task.params, task.origin, task.provider_ref)
+
+
+def _look_name(look: Outcome | Look) -> str:
+    return look.state.value if isinstance(look, Reading) else look.name

@@ -1,0 +1,245 @@
+"""Making an account's calls: with a token where it logs in, halved when one bad id spoils a call, page by page.
+
+Every call made here has a permit of its own. The provider says what to ask and what an answer means; whether bytes
+left is the transport's word alone.
+"""
+
+import asyncio
+import ssl
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+import structlog
+
+from models.clock import boottime
+from models.db import Database
+from models.errors import Unreachable
+from models.ledger import permits
+from models.outcome import Deferred, Look, Outcome, Unknown, Unsent
+from models.rules import Rules
+
+from .http import HttpClient
+from .providers.base import Call, Exchange, Looked, Plan, Provider, Split, TaskRef, Token
+from .scrub import scrubbed
+
+log = structlog.get_logger("redrive.worker")
+
+RETRY_BYTES = 1024 * 1024
+READ_BYTES = 16 * 1024 * 1024
+"""The largest answers read: of a retry, and of a look."""
+
+MARGIN_SECONDS = 1.0
+"""Between the end of the last call a lease allows and the end of the lease: time to record it."""
+
+GRACE_SECONDS = 2.0
+"""How late a call may leave after its permit's moment: later ones would crowd the provider's minute."""
+
+MAX_PAGES = 100
+
+
+@dataclass(slots=True)
+class Window:
+    """When calls of one permit may leave.
+
+    Attributes:
+        leave_after: the boottime before which the first may not leave.
+        not_after: the boottime after which none may leave: the lease would not outlast it.
+        until: the moment ``not_after`` stands for, in the database's time.
+        may_send: asked right before the first byte.
+        calls: API paths of the calls made beyond the first.
+    """
+
+    leave_after: float
+    not_after: float
+    until: datetime
+    may_send: Callable[[], bool]
+    calls: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Cached:
+    token: Token
+    until: float
+
+
+class Sender:
+    """One account's calls, in one process."""
+
+    def __init__(
+        self,
+        *,
+        provider: Provider,
+        rules: Rules,
+        base_url: str,
+        concurrency: int,
+        secrets: Sequence[str],
+        allow_http: bool = False,
+        verify: ssl.SSLContext | Literal[True] = True,
+        database: Database | None = None,
+    ) -> None:
+        self.provider = provider
+        self.rules = rules
+        self.database = database
+        self.slots = threading.Semaphore(concurrency)
+        self._secrets = list(secrets)
+        self._client = HttpClient(
+            base_url=base_url,
+            concurrency=concurrency,
+            timeout_seconds=rules.timeout_seconds,
+            secrets=self._secrets,
+            allow_http=allow_http,
+            verify=verify,
+        )
+        self._cached: _Cached | None = None
+        self._logging_in = asyncio.Lock()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def retry(self, tasks: Sequence[TaskRef], window: Window) -> dict[int, Outcome | Look]:
+        """Retry tasks: an outcome for each, whatever happens."""
+        return await self._all(self.provider.retries(tasks), window, self._retry)
+
+    async def check(self, tasks: Sequence[TaskRef], window: Window) -> dict[int, Outcome | Look]:
+        """Look at tasks: a look at each, whatever happens."""
+        return await self._all(self.provider.checks(tasks), window, self._check)
+
+    async def _all(
+        self, plan: Plan, window: Window, make: Callable[[Call, Window], Awaitable[Mapping[int, Outcome | Look]]]
+    ) -> dict[int, Outcome | Look]:
+        """The plan's calls one after the other: the first has the window's permit, each further one gets its own."""
+        found: dict[int, Outcome | Look] = dict(plan.refused)
+        for number, call in enumerate(plan.calls):
+            if number and not await self._permit(call.limit_path, window):
+                found |= {task.id: Unsent(message="no permit within the lease") for task in call.tasks}
+                continue
+            found |= await make(call, window)
+        return {task_id: scrubbed(answer, self._secrets) for task_id, answer in found.items()}
+
+    async def _retry(self, call: Call, window: Window) -> Mapping[int, Outcome | Look]:
+        exchange, refused = await self._exchange(call, window, RETRY_BYTES)
+        if refused is not None:
+            return {task.id: refused for task in call.tasks}
+        try:
+            answer = self.provider.outcomes(call, exchange)
+        except Exception:
+            log.exception("provider.defect", account=self.rules.account, path=call.limit_path)
+            return {task.id: _unreadable(exchange) for task in call.tasks}
+        if not isinstance(answer, Split):
+            return _complete(call, answer, exchange)
+        if len(call.tasks) == 1:
+            return {call.tasks[0].id: answer.outcome}
+        return await self._halves(call, window)
+
+    async def _halves(self, call: Call, window: Window) -> Mapping[int, Outcome | Look]:
+        """One id spoils the call: ask again in halves, until it stands alone."""
+        middle = len(call.tasks) // 2
+        found: dict[int, Outcome | Look] = {}
+        for half in (call.tasks[:middle], call.tasks[middle:]):
+            if await self._permit(call.limit_path, window):
+                found |= await self._all(self.provider.retries(half), window, self._retry)
+            else:
+                found |= {task.id: Unsent(message="refused as a whole, not asked again in time") for task in half}
+        return found
+
+    async def _check(self, call: Call, window: Window) -> Mapping[int, Outcome | Look]:
+        found: dict[int, Outcome | Look] = {}
+        for _ in range(MAX_PAGES):
+            exchange, refused = await self._exchange(call, window, READ_BYTES)
+            if refused is not None:
+                return found | {task.id: refused for task in call.tasks}
+            try:
+                looked = self.provider.looks(call, exchange)
+            except Exception:
+                log.exception("provider.defect", account=self.rules.account, path=call.limit_path)
+                looked = Looked({})
+            found |= looked.looks
+            if looked.more is None:
+                return _complete(call, found, exchange)
+            call = looked.more
+            if not await self._permit(call.limit_path, window):
+                break
+        late = Unsent(message="not all pages read within the lease")
+        return {task.id: late for task in call.tasks} | found
+
+    async def _exchange(self, call: Call, window: Window, max_bytes: int) -> tuple[Exchange, Outcome | None]:
+        """Make the call, logged in where the account logs in; a token refused once is renewed once."""
+        for attempt in ("cached", "renewed"):
+            token = await self._token(window)
+            if token is not None and not isinstance(token, str):
+                return Exchange(sent=False), token
+            exchange = await self._send(call, window, token, max_bytes)
+            refused = exchange.answer is not None and exchange.answer.status == 401  # noqa: PLR2004 - HTTP's
+            if token is None or not refused or attempt == "renewed":
+                break
+            self._cached = None
+            if not await self._permit(call.limit_path, window):
+                break
+        return exchange, None
+
+    async def _send(self, call: Call, window: Window, token: str | None, max_bytes: int) -> Exchange:
+        auth = self.provider.auth(token) if call.request.authenticated else None
+        return await self._client.exchange(
+            call.request,
+            auth=auth,
+            leave_in=max(0.0, window.leave_after - boottime()),
+            not_after=min(window.not_after, window.leave_after + GRACE_SECONDS),
+            may_send=window.may_send,
+            max_bytes=max_bytes,
+        )
+
+    async def _token(self, window: Window) -> str | Outcome | None:
+        """The token of an account that logs in, None for all others; an outcome when none is to be had."""
+        login = self.provider.login()
+        if login is None:
+            return None
+        async with self._logging_in:
+            if self._cached is not None and boottime() < self._cached.until:
+                return self._cached.token.value
+            asked, first = boottime(), window.leave_after
+            if not await self._permit(login.limit_path, window):
+                return Unsent(message="no permit to log in within the lease")
+            answer = self.provider.token(await self._send(login, window, None, RETRY_BYTES))
+            # The call behind the login keeps its own moment, and its grace starts when the login is over.
+            window.leave_after = max(first, boottime())
+            if not isinstance(answer, Token):
+                return answer
+            self._cached = _Cached(answer, asked + answer.valid_seconds)
+            self._secrets.append(answer.value)
+            return answer.value
+
+    async def _permit(self, path: str, window: Window) -> bool:
+        """One more permit, for a call beyond the first. Its moment becomes the window's."""
+        leave_after = await asyncio.to_thread(self._take, path, window.until)
+        if leave_after is None:
+            return False
+        window.leave_after = leave_after
+        window.calls.append(path)
+        return True
+
+    def _take(self, path: str, until: datetime) -> float | None:
+        if self.database is None:
+            return boottime()
+        try:
+            with self.database.transaction() as t:
+                moments = permits.take(t, self.rules, {path: 1}, until - timedelta(seconds=GRACE_SECONDS))[path]
+                return t.not_before(moments[0]) if moments else None
+        except Unreachable:
+            return None
+
+
+def _complete(call: Call, answers: Mapping[int, Outcome | Look], exchange: Exchange) -> Mapping[int, Outcome | Look]:
+    """An answer for every task asked and for no other."""
+    return {task.id: answers.get(task.id, _unreadable(exchange)) for task in call.tasks}
+
+
+def _unreadable(exchange: Exchange) -> Outcome:
+    if exchange.withheld:
+        return Unsent(message=exchange.error)
+    if not exchange.sent:
+        return Deferred(message=exchange.error)
+    return Unknown(message=exchange.error or "the answer could not be read")
