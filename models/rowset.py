@@ -4,6 +4,7 @@ One JSON text is one parameter, however many rows there are, so a batch of 100 c
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,9 @@ from .types import moment_text
 
 Types = Mapping[str, TypeEngine[Any]]
 
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+"""An escaped NUL; one behind an odd number of backslashes only looks like it."""
+
 
 def rowset(dialect: str, rows: Iterable[Mapping[str, Any]], table: Table, names: Iterable[str]) -> FromClause:
     """Rows as a FROM clause named ``r``, with the named columns of ``table``.
@@ -25,8 +29,14 @@ def rowset(dialect: str, rows: Iterable[Mapping[str, Any]], table: Table, names:
     A name that ends in ``_was`` has the type of the column before it: what a guarded update compares with.
     """
     types: Types = {name: table.c[name.removesuffix("_was")].type for name in names}
-    text = json.dumps([{name: _plain(row[name], dialect) for name in types} for row in rows])
+    text = _json([{name: _plain(row[name], dialect) for name in types} for row in rows])
     return _postgresql(text, types) if dialect == "postgresql" else _sqlite(text, types)
+
+
+def _json(rows: list[dict[str, object]]) -> str:
+    """The rows as JSON without what no database keeps: NUL characters and half surrogate pairs, from wherever."""
+    text = json.dumps(rows, ensure_ascii=False).encode("utf-8", "replace").decode()
+    return _NUL.sub(r"\1", text)
 
 
 def _plain(value: object, dialect: str) -> object:

@@ -1,1 +1,26 @@
-"""What people touch: the command line, the Client, the sandbox."""
+"""Redrive for host programs: ``from redrive import Client``. Importing this opens nothing and loads nothing.
+
+The errors a :class:`Client` raises are here too: catch ``redrive.BadInput``, ``redrive.SettingsError``,
+``redrive.SchemaError``, ``redrive.Unreachable``, or their base ``redrive.RedriveError``.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from models.errors import BadInput, RedriveError, SchemaError, SettingsError, Unreachable
+
+    from .client import Client
+    from .task_info import TaskInfo
+
+__all__ = ["BadInput", "Client", "RedriveError", "SchemaError", "SettingsError", "TaskInfo", "Unreachable"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(".client", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

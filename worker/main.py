@@ -2,6 +2,9 @@
 
 import os
 
+import structlog
+from celery import signals
+
 from models import jobs
 from models.errors import SettingsError
 from models.settings import Settings, check_secrets
@@ -24,6 +27,7 @@ def run(settings: Settings, *, database_url: str, broker_url: str) -> int:
     deps.configure(settings, database_url=database_url, broker_url=broker_url)
     deps.get()  # what is wrong shows now and not at the first batch
     queues = jobs.queues(account.provider for account in settings.accounts.values())
+    signals.worker_ready.connect(_say_ready, weak=False)
     app.worker_main(
         [
             "worker",
@@ -38,3 +42,7 @@ def run(settings: Settings, *, database_url: str, broker_url: str) -> int:
         ]
     )
     return 0
+
+
+def _say_ready(**_: object) -> None:
+    structlog.get_logger("redrive.worker").info("worker.started")

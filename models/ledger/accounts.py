@@ -1,7 +1,7 @@
 """Accounts as rows: made from settings, paused and resumed, by people and by what providers answer."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,6 +20,14 @@ FORBIDDEN_IN_A_ROW = 3
 BALANCE_PROBE_SECONDS = 1800.0
 """How often one task tries whether an empty balance was filled."""
 
+_PAID = (Accepted, Already, Refused)
+"""Answers that prove an account is served again: the provider came to speak of the task itself."""
+
+_RESUMED: Mapping[str, Any] = {
+    "paused_at": None, "paused_cause": None, "paused_reason": "", "paused_by": "", "probe_at": None,
+    "refusals": 0, "forbidden": 0,
+}  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -36,6 +44,10 @@ class Account:
     refusals: int
     forbidden: int
     created_at: datetime
+
+    def lets_act(self, *, probe: bool) -> bool:
+        """Whether a batch may make calls: not while paused, except a probe that asks whether the balance is back."""
+        return self.paused_at is None or (probe and self.paused_cause == Cause.BALANCE)
 
 
 def ensure(t: Transaction, providers: Mapping[str, str]) -> None:
@@ -71,10 +83,11 @@ def pause(t: Transaction, name: str, who: Who) -> None:
     Raises:
         BadInput: when no such account is known.
     """
-    _known(t, name)
+    account = _known(t, name)
     _update(
-        t, name, paused_at=t.now, paused_cause=Cause.OPERATOR, paused_reason=who.why, paused_by=who.who, probe_at=None
-    )
+        t, account, paused_at=t.now, paused_cause=Cause.OPERATOR.value, paused_reason=who.why, paused_by=who.who[:255],
+        probe_at=None,
+    )  # fmt: skip
     acted(t, who, "pause", name)
 
 
@@ -85,7 +98,7 @@ def resume(t: Transaction, name: str, who: Who) -> bool:
         BadInput: when no such account is known.
     """
     account = _known(t, name)
-    _resumed(t, name)
+    _update(t, account, **_RESUMED, resumed_at=t.now)
     acted(t, who, "resume", name)
     return account.paused_at is not None
 
@@ -97,38 +110,30 @@ def _known(t: Transaction, name: str) -> Account:
     return account
 
 
-def _resumed(t: Transaction, name: str) -> None:
-    _update(
-        t, name, paused_at=None, paused_cause=None, paused_reason="", paused_by="", resumed_at=t.now, probe_at=None,
-        refusals=0, forbidden=0,
-    )  # fmt: skip
-
-
 def learned(
     t: Transaction,
     account: Account,
     rules: Rules,
-    outcomes: Iterable[Outcome | Look],
+    told: Iterable[tuple[datetime, Sequence[Outcome | Look]]],
     *,
-    opened_at: datetime,
     probe: bool,
-) -> bool:
-    """What answers tell of the account itself. True when it is paused now.
+) -> Account:
+    """What calls, each with the moment it was opened and its answers, tell of the account; returns it as it is now.
 
-    A pause only follows answers to attempts opened after the last ``resume``: what was under way then is old news.
+    What was opened before the last ``resume`` is old news and tells nothing.
     """
-    told = list(outcomes)
-    refusals, forbidden = _in_a_row(account, told)
-    stale = account.resumed_at is not None and opened_at < account.resumed_at
-    blocked = None if stale else _why_blocked(told, refusals, forbidden, rules)
+    since = account.resumed_at
+    news = [answer for opened_at, answers in told if since is None or opened_at >= since for answer in answers]
+    refusals, forbidden = _in_a_row(account, news)
+    blocked = _why_blocked(news, refusals, forbidden, rules)
     if blocked is not None:
-        _block(t, account, blocked)
-    elif probe and account.paused_cause == Cause.BALANCE and told:
-        _resumed(t, account.name)
+        return _block(t, account, blocked)
+    if probe and account.paused_cause == Cause.BALANCE and any(isinstance(answer, _PAID) for answer in news):
         acted(t, Who("redrive", "the probe went through"), "resume", account.name)
-    elif (refusals, forbidden) != (account.refusals, account.forbidden):
-        _update(t, account.name, refusals=refusals, forbidden=forbidden)
-    return blocked is not None or (account.paused_at is not None and not probe)
+        return _update(t, account, **_RESUMED, resumed_at=t.now)
+    if (refusals, forbidden) != (account.refusals, account.forbidden):
+        return _update(t, account, refusals=refusals, forbidden=forbidden)
+    return account
 
 
 def _in_a_row(account: Account, told: list[Outcome | Look]) -> tuple[int, int]:
@@ -161,25 +166,26 @@ def _why_blocked(told: list[Outcome | Look], refusals: int, forbidden: int, rule
     return None
 
 
-def _block(t: Transaction, account: Account, blocked: Blocked) -> None:
+def _block(t: Transaction, account: Account, blocked: Blocked) -> Account:
     """Pause for what the provider said. A pause by an operator is not overwritten, and one of the same cause stays."""
     probe_at = t.now + timedelta(seconds=BALANCE_PROBE_SECONDS) if blocked.cause is Cause.BALANCE else None
     if account.paused_cause == blocked.cause and probe_at is not None:
-        _update(t, account.name, probe_at=probe_at)
+        return _update(t, account, probe_at=probe_at)
     if account.paused_at is not None:
-        return
+        return account
     reason = " ".join(str(part) for part in (blocked.http_status, blocked.code, blocked.message) if part)
-    _update(
-        t, account.name, paused_at=t.now, paused_cause=blocked.cause, paused_reason=reason, paused_by="redrive",
+    acted(t, Who("redrive", reason), "pause", account.name)
+    return _update(
+        t, account, paused_at=t.now, paused_cause=blocked.cause.value, paused_reason=reason, paused_by="redrive",
         probe_at=probe_at, refusals=0, forbidden=0,
     )  # fmt: skip
-    acted(t, Who("redrive", reason), "pause", account.name)
 
 
-def probing(t: Transaction, name: str) -> None:
+def probing(t: Transaction, account: Account) -> None:
     """A probe is on its way: the next one not before this one had its time."""
-    _update(t, name, probe_at=t.now + timedelta(seconds=BALANCE_PROBE_SECONDS))
+    _update(t, account, probe_at=t.now + timedelta(seconds=BALANCE_PROBE_SECONDS))
 
 
-def _update(t: Transaction, name: str, **values: Any) -> None:
-    t.execute(update(accounts).where(accounts.c.name == name).values(**values))
+def _update(t: Transaction, account: Account, **values: Any) -> Account:
+    t.execute(update(accounts).where(accounts.c.name == account.name).values(**values))
+    return replace(account, **values)

@@ -55,15 +55,20 @@ def probing(t: Transaction, account: str, operation: Operation, batch_id: UUID) 
     _set(t, account, operation, probe=batch_id)
 
 
-def heard(t: Transaction, rules: Rules, operation: Operation, calls: list[str], *, probe: UUID | None = None) -> None:
-    """What calls said, in order: '' for a usable answer, words for none. ``probe``: the batch that asked."""
-    if not calls:
-        return
+def heard(t: Transaction, rules: Rules, operation: Operation, calls: list[str], *, batch_id: UUID) -> bool:
+    """What calls of a batch said, in order: '' for a usable answer, words for none. False: it may make no more."""
     old = load(t, rules.account, operation)
+    if calls:
+        _told(t, rules, operation, old, calls, batch_id)
+        old = load(t, rules.account, operation)
+    return old.open_until is None or old.probe == batch_id
+
+
+def _told(t: Transaction, rules: Rules, operation: Operation, old: Breaker, calls: list[str], batch_id: UUID) -> None:
     failures, why = old.failures, old.why
     for words in calls:
         failures, why = (failures + 1, words) if words else (0, "")
-    if old.probe is not None and old.probe == probe:
+    if old.probe == batch_id:
         _probed(t, rules, operation, old, failures, why)
     elif failures >= rules.breaker.failures and old.open_until is None:
         _open(t, rules, operation, Breaker(failures, 0, None, None, why))

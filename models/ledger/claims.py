@@ -5,7 +5,7 @@ not look at it again.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -41,6 +41,8 @@ PROBE_CHOICE = 100
 """A probe is the least spent of so many due tasks, so that one poisoned task does not keep a breaker open."""
 
 FIRST_REPUBLISH_SECONDS = 5.0
+
+_RETRY_DUE_OF_TASKS = f"redrive_tasks.{RETRY_DUE.replace(' AND ', ' AND redrive_tasks.')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def claim(t: Transaction, rules: Rules, operation: Operation, rng: Random) -> Cl
     if account is None or account.provider != rules.provider:
         return Claim()
     room = _room(t, rules, operation, account)
-    if room is None or room.tasks < 1:
+    if room is None:
         return Claim()
     if operation is Operation.CHECK:
         return _claim_checks(t, rules, room)
@@ -89,14 +91,16 @@ def _room(t: Transaction, rules: Rules, operation: Operation, account: accounts.
     probe = False
     if account.paused_at is not None:
         probe = account.paused_cause == Cause.BALANCE and account.probe_at is not None and account.probe_at <= t.now
-        if not probe or operation is Operation.CHECK:
+        # Checks too, or tasks that need a look before their retry could never be the probe.
+        if not probe:
             return None
     state = breaker.load(t, rules.account, operation)
     if not state.lets_through(t.now):
         return None
-    if probe or state.half_open:
-        return _Room(1, tuple(kind.name for kind in rules.capabilities.kinds), probe=True)
-    return _at_this_pace(t, rules, operation)
+    room = _at_this_pace(t, rules, operation)
+    if room is None or room.tasks < 1:
+        return None
+    return replace(room, tasks=1, probe=True) if probe or state.half_open else room
 
 
 def _at_this_pace(t: Transaction, rules: Rules, operation: Operation) -> _Room | None:
@@ -142,7 +146,8 @@ def _due_retries(t: Transaction, rules: Rules, room: _Room) -> list[Task]:
     ids = select(first.c.id).order_by(first.c.priority.desc(), first.c.due_at, first.c.id).limit(wanted)
     rows = t.mappings(
         select(tasks)
-        .where(tasks.c.id.in_(ids), text(f"redrive_tasks.{RETRY_DUE.replace(' AND ', ' AND redrive_tasks.')}"))
+        # Asked again of the locked row: somebody may have moved it since.
+        .where(tasks.c.id.in_(ids), text(_RETRY_DUE_OF_TASKS), tasks.c.due_at <= t.now)
         .order_by(tasks.c.id)
         .with_for_update(skip_locked=True, of=tasks)
     )
@@ -234,6 +239,6 @@ def _batch(
 def _probing(t: Transaction, rules: Rules, operation: Operation, batch_id: UUID) -> None:
     account = accounts.locked(t, rules.account)
     if account is not None and account.probe_at is not None and operation is Operation.RETRY:
-        accounts.probing(t, rules.account)
+        accounts.probing(t, account)
     if breaker.load(t, rules.account, operation).half_open:
         breaker.probing(t, rules.account, operation, batch_id)

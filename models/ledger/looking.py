@@ -1,13 +1,14 @@
 """One step of a check batch: what looks said is applied and the next looks get their permits, in one transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 
 from sqlalchemy import insert, select
 
 from ..db import Transaction
 from ..lifecycle import Context, Settled, read, unread
-from ..outcome import Look, Outcome, Reading, State
+from ..outcome import Look, Outcome, Reading, State, Unsent
 from ..rowset import rowset
 from ..states import AT_WORK_STATES, FAILED_STATES, FOLLOWED_STATES, Operation
 from ..tables import archives, tasks
@@ -93,6 +94,8 @@ def _older(task: Task, each: Answered) -> bool:
 def _after(task: Task, look: Outcome | Look, each: Answered, context: Context) -> Settled:
     if isinstance(look, Reading):
         return read(task, look, each.asked_at, context)
+    if isinstance(look, Unsent):
+        return Settled(replace(task, due_at=context.now))
     return Settled(unread(task, look.message, context))
 
 

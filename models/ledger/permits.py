@@ -37,7 +37,11 @@ class Path:
 
 def paths_of(t: Transaction, rules: Rules, *, lock: bool = False) -> dict[str, Path]:
     """API path → its state, for the whole group; the group-wide penalty is already in each."""
-    statement = select(limits).where(limits.c.group == rules.group).order_by(limits.c.path)
+    # Not the breakers, which may stand under the same name: whoever holds one of those takes a path afterwards, and
+    # would wait here for somebody who waits for him.
+    statement = (
+        select(limits).where(limits.c.group == rules.group, ~limits.c.path.startswith("#")).order_by(limits.c.path)
+    )
     rows = t.rows(statement.with_for_update() if lock else statement)
     found = {row.path: Path(row.next_at, row.blocked_until, row.why, row.throttles) for row in rows}
     everywhere = found.get(GROUP_WIDE)
@@ -74,10 +78,10 @@ def take(t: Transaction, rules: Rules, wanted: Mapping[str, int], horizon: datet
     return moments
 
 
-def penalize(t: Transaction, rules: Rules, path: str, answers: Iterable[Throttled]) -> None:
-    """Move the path's (or the group's) next moment; a penalty only grows."""
+def penalize(t: Transaction, rules: Rules, answers: Iterable[tuple[str, Throttled]]) -> None:
+    """Move the next moment of the paths (or of the group) that answered so; a penalty only grows."""
     by_path: dict[str, list[Throttled]] = {}
-    for answer in answers:
+    for path, answer in answers:
         by_path.setdefault(GROUP_WIDE if answer.whole_account else path, []).append(answer)
     if not by_path:
         return
@@ -97,10 +101,15 @@ def _wait(answer: Throttled, throttles: int) -> float:
     return min(FIRST_WAIT_SECONDS * 2.0 ** min(throttles, 16), LONGEST_WAIT_SECONDS)
 
 
-def relieve(t: Transaction, rules: Rules, path: str) -> None:
-    """A call went through: the next unnamed wait starts small again."""
-    where = and_(limits.c.group == rules.group, limits.c.path.in_((path, GROUP_WIDE)), limits.c.throttles > 0)
-    t.execute(update(limits).where(where, limits.c.blocked_until <= t.now).values(throttles=0, why=""))
+def relieve(t: Transaction, rules: Rules, paths: Iterable[str]) -> None:
+    """Calls on these paths went through: the next unnamed wait starts small again."""
+    wanted = {*paths, GROUP_WIDE}
+    where = and_(limits.c.group == rules.group, limits.c.path.in_(sorted(wanted)), limits.c.throttles > 0)
+    over = and_(where, limits.c.blocked_until <= t.now)
+    # Almost always there is nothing to relieve; where there is, rows are locked in the order everybody keeps.
+    if t.rows(select(limits.c.path).where(over)):
+        paths_of(t, rules, lock=True)
+        t.execute(update(limits).where(over).values(throttles=0, why=""))
 
 
 def _ensure(t: Transaction, group: str, paths: Iterable[str]) -> None:

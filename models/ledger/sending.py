@@ -85,20 +85,24 @@ class Step:
 
 
 def advance(t: Transaction, work: Work, told: Sequence[Answered], groups: Sequence[Group], rng: Random) -> Step:
-    """Record what came back and open the next attempts. Recording twice is harmless.
+    """Record what came back and open the next attempts. Recording twice is harmless: what is closed tells nothing.
 
     Raises:
         StaleBatch: the batch was lost; its attempts were closed by the rescue, and nothing here is written.
     """
     account = accounts.locked(t, work.rules.account)
     still_mine(t, work)
+    # Only this batch's own steps, and its rescue, close its attempts: under the batch's lock this does not change.
+    open_ones = open_attempts(
+        t, {*_ids(told), *(task_id for group in groups for task_id in group.ids)}, batch_id=work.id
+    )
+    told = [each for each in told if not open_ones.keys().isdisjoint(each.answers)]
     stop = learned(t, work, account, told)
     grants = {} if stop else permitted(t, work.rules, groups)
     context = Context(work.rules, t.now, rng)
     found = _tasks_of(t, told, grants)
-    closing = open_attempts(t, _ids(told), batch_id=work.id)
-    changes, outcomes = _closing(found, closing, told, context)
-    permits_, opening = _opening(t, found, grants, work)
+    changes, outcomes = _closing(found, open_ones, told, context)
+    permits_, opening = _opening(t, {i: task for i, task in found.items() if i not in open_ones}, grants, work)
     store(t, [*changes, *opening])
     attempts.closed(t, work.rules.account, work.id, outcomes)
     if opening:
@@ -109,55 +113,62 @@ def advance(t: Transaction, work: Work, told: Sequence[Answered], groups: Sequen
 def finish(t: Transaction, work: Work, counts: Mapping[str, int]) -> None:
     """The batch is done: what was never sent goes back.
 
+    A batch that still owes the answer to an open attempt is not done: its lease ends, and the rescue finds it.
+
     Raises:
         StaleBatch: somebody else ended it.
     """
     accounts.locked(t, work.rules.account)
     still_mine(t, work)
-    breaker.probe_over(t, work.rules, work.operation, work.id)
+    owes = open_attempts(t, (task.id for task in work.tasks), batch_id=work.id)
+    if not owes:
+        breaker.probe_over(t, work.rules, work.operation, work.id)
     give_back(t, work)
-    ended(t, work.id, BatchStatus.DONE, counts)
+    if not owes:
+        ended(t, work.id, BatchStatus.DONE, counts)
 
 
 def learned(t: Transaction, work: Work, account: accounts.Account | None, told: Sequence[Answered]) -> bool:
-    """What answers say of the account, its paths and its breaker. True: make no more calls."""
+    """What calls say of the account, its paths and its breaker. True: make no more calls."""
     if account is None:
         return True
-    rules, stop = work.rules, account.paused_at is not None and not work.probe
-    for each in told:
-        if each.path == LOCAL:
-            continue
-        outcomes = list(each.answers.values())
-        stop |= accounts.learned(t, account, rules, outcomes, opened_at=each.asked_at, probe=work.probe)
-        permits.penalize(t, rules, each.path, [o for o in outcomes if isinstance(o, Throttled)])
-        account = accounts.locked(t, rules.account) or account
-    breaker.heard(t, rules, work.operation, _health(told), probe=work.id if work.probe else None)
-    count_calls(t, work, told)
-    return stop or (
-        bool(told) and not breaker.load(t, rules.account, work.operation).lets_through(t.now) and not work.probe
-    )
+    calls = [each for each in told if each.path != LOCAL]
+    answers = [(each.asked_at, tuple(each.answers.values())) for each in calls]
+    account = accounts.learned(t, account, work.rules, answers, probe=work.probe)
+    _paced(t, work.rules, calls)
+    healthy = breaker.heard(t, work.rules, work.operation, _health(calls), batch_id=work.id)
+    count_calls(t, work, calls)
+    return not (healthy and account.lets_act(probe=work.probe))
 
 
-def _health(told: Sequence[Answered]) -> list[str]:
+def _paced(t: Transaction, rules: Rules, calls: Sequence[Answered]) -> None:
+    """Throttling answers move their paths; a call that went through ends the growth of unnamed waits."""
+    told = [(each.path, answer) for each in calls for answer in each.answers.values()]
+    permits.penalize(t, rules, [(path, answer) for path, answer in told if isinstance(answer, Throttled)])
+    through = {path for path, answer in told if not isinstance(answer, Throttled | Deferred | Unknown | Unsent)}
+    if through:
+        permits.relieve(t, rules, through)
+
+
+def _health(calls: Sequence[Answered]) -> list[str]:
     """A word per call without a usable answer, '' per call with one; calls that never left say nothing."""
     words = []
-    for each in told:
+    for each in calls:
         answers = [a for a in each.answers.values() if not isinstance(a, Unsent)]
-        if not answers or each.path == LOCAL:
+        if not answers:
             continue
         bad = [a for a in answers if isinstance(a, Deferred | Unknown)]
         words.append((bad[0].message or bad[0].name) if len(bad) == len(answers) else "")
     return words
 
 
-def count_calls(t: Transaction, work: Work, told: Sequence[Answered]) -> None:
+def count_calls(t: Transaction, work: Work, calls: Sequence[Answered]) -> None:
     """Every HTTP call counts, by operation."""
-    calls = sum(
+    made = sum(
         len(each.extra_calls) + any(not isinstance(a, Unsent | Deferred) for a in each.answers.values())
-        for each in told
-        if each.path != LOCAL
+        for each in calls
     )
-    count(t, {(work.rules.account, f"calls:{work.operation}"): calls})
+    count(t, {(work.rules.account, f"calls:{work.operation}"): made})
 
 
 def permitted(t: Transaction, rules: Rules, groups: Sequence[Group]) -> dict[Group, datetime]:

@@ -64,7 +64,7 @@ def _was(task: Task) -> Status:
 
 
 def _accepted(task: Task, outcome: Accepted, context: Context) -> Task:
-    task = replace(task, errors=0, refusals=0, trigger="due", provider_ref=outcome.ref or task.provider_ref)
+    task = replace(task, errors=0, refusals=0, trigger="due", provider_ref=outcome.ref[:255] or task.provider_ref)
     if not (context.rules.policy.track_results and context.rules.capabilities.can_check):
         return moves.succeeded(task, context.now)
     return moves.followed(task, Status.RETRYING, _first_look(context.now, context), context.now)
@@ -91,6 +91,6 @@ def _unknown(task: Task, since: datetime, context: Context) -> Task:
     task = replace(task, errors=0, refusals=0, trigger="due")
     if context.rules.capabilities.can_check:
         return moves.followed(task, Status.UNKNOWN, _first_look(since, context), since)
-    if context.rules.policy.on_unknown == "hold":
+    if context.rules.policy.on_unknown == "hold" and task.wish is None:
         return moves.held(task, _was(task), context.now)
     return moves.came_back(task, Event.FAILED, context, status=_was(task))

@@ -54,7 +54,7 @@ def held(task: Task, origin: Status, now: datetime) -> Task:
 
 def at_work(task: Task, status: Status, now: datetime) -> Task:
     """The owner says it is pending or running: nobody looks unless asked to."""
-    return replace(_moved(task, status, now), wish=None)
+    return replace(_moved(task, status, now), wish=None, trigger="due", errors=0, refusals=0)
 
 
 def failed(task: Task, due_at: datetime, now: datetime, *, status: Status = Status.FAILED) -> Task:

@@ -55,24 +55,22 @@ def retry_now(task: Task, context: Context) -> Said:
         return Said(task, f"it is {_end(task)}: only --force retries it")
     if task.status is Status.IN_FLIGHT:
         return Said(task, "a retry of it is under way")
-    if task.status in AT_WORK_STATES and not context.rules.capabilities.can_check:
-        return Said(task, f"{context.rules.capabilities.title} cannot be asked for its state")
     if task.status is Status.HELD:
         task = release(task, context).task
     if task.status in FAILED_STATES:
-        task = replace(task, trigger="manual")
-    elif task.status in AT_WORK_STATES:
-        task = replace(task, next=Operation.CHECK)
-    return Said(replace(task, due_at=context.now))
+        return Said(replace(task, trigger="manual", due_at=context.now))
+    if not context.rules.capabilities.can_check:
+        return Said(task, f"{context.rules.capabilities.title} cannot be asked for its state")
+    return Said(replace(task, next=Operation.CHECK, due_at=context.now))
 
 
 def force(task: Task, context: Context) -> Said:
     """One more retry than the limit allows, never past the provider's own cap; also of what has ended."""
-    if task.status is Status.IN_FLIGHT or task.status in FOLLOWED_STATES:
+    if task.status in (Status.IN_FLIGHT, *FOLLOWED_STATES, *AT_WORK_STATES):
         return retry_now(task, context)
     if _used_up(task, context):
         return Said(task, _cap(context))
-    task = replace(task, granted=task.granted + 1)
+    task = _granted(task, 1, context)
     if task.status in ENDED_STATES:
         task = _reopened(task, context)
     said = retry_now(task, context)
@@ -85,8 +83,13 @@ def revive(task: Task, context: Context) -> Said:
         return Said(task, f"not ended: it is {task.status}")
     if _used_up(task, context):
         return Said(task, _cap(context))
-    granted = task.granted + task.round_of_retries(context.rules)
-    return Said(_reopened(replace(task, granted=granted), context))
+    return Said(_reopened(_granted(task, task.round_of_retries(context.rules), context), context))
+
+
+def _granted(task: Task, more: int, context: Context) -> Task:
+    """So many retries more than the limit; more than were spent, where the limit was lowered below them."""
+    overdrawn = max(0, task.spent - task.round_of_retries(context.rules) - task.granted)
+    return replace(task, granted=task.granted + overdrawn + more)
 
 
 def _reopened(task: Task, context: Context) -> Task:

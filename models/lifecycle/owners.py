@@ -92,5 +92,5 @@ def _reported_failure(task: Task, status: Status, at: datetime, reason: str, con
 
 
 def _new_round(task: Task, status: Status, context: Context) -> Task:
-    fresh = replace(task, round_at=context.now, seen=None, errors=0, refusals=0)
+    fresh = replace(task, round_at=context.now, seen=None, errors=0, refusals=0, trigger="due")
     return moves.resting(moves.failed(fresh, context.now, context.now, status=status), context)

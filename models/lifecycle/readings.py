@@ -92,8 +92,7 @@ def _read_followed(task: Task, reading: Reading, seen: Seen, asked_at: datetime,
         return Settled(replace(task, due_at=max(settles_at, context.now)))
     match reading.state:
         case State.MISSING:
-            back = replace(task, last_error=_missing(reading))
-            return Settled(moves.failed(back, context.now, context.now), "missing")
+            return Settled(_missing_again(replace(task, last_error=_missing(reading)), context), "missing")
         case State.SUCCEEDED:
             return Settled(moves.succeeded(task, context.now), _result("succeeded", reading))
         case State.FAILED | State.CANCELED:
@@ -117,11 +116,12 @@ def _proves_a_run(seen: Seen) -> bool:
 
 def _running(task: Task, context: Context) -> Settled:
     task = replace(task, refusals=0)
-    if _timed_out(task, context):
-        return Settled(_expired(task, context), "expired")
+    # First of all: what was doubtful is known to run now, however late that was seen.
     if task.status is Status.UNKNOWN:
         first_look = context.after(context.rules.policy.check_after_seconds)
         return Settled(moves.followed(task, Status.RETRYING, first_look, context.now))
+    if _timed_out(task, context):
+        return Settled(_expired(task, context), "expired")
     return Settled(_later(task, context))
 
 
@@ -149,8 +149,19 @@ def _failed_again(task: Task, reading: Reading, context: Context) -> Task:
     status = Status(reading.state.value)
     task = replace(task, last_error=reading.message or task.last_error, failed_at=context.now)
     if task.refusals:
-        return moves.came_back(replace(task, errors=task.errors + 1), Event.DISPUTED, context, status=status)
+        return _disputed(task, context, status)
     return moves.came_back(task, Event.FAILED, context, status=status)
+
+
+def _missing_again(task: Task, context: Context) -> Task:
+    """The retry call is the authority, unless it was what refused: asking it for ever would be no answer."""
+    if task.refusals:
+        return _disputed(task, context, Status.FAILED)
+    return moves.failed(task, context.now, context.now)
+
+
+def _disputed(task: Task, context: Context, status: Status) -> Task:
+    return moves.came_back(replace(task, errors=task.errors + 1), Event.DISPUTED, context, status=status)
 
 
 def _gone(task: Task, reading: Reading, context: Context) -> Task:

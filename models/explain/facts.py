@@ -1,0 +1,102 @@
+"""What an explanation rests on, as plain values: gathered by :func:`models.queries.facts`, made by hand in tests."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from ..ledger.accounts import Account
+from ..ledger.breaker import Breaker
+from ..ledger.permits import Path
+from ..lifecycle import Context
+from ..rules import Rules
+from ..states import BatchStatus, Operation
+from ..task import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchFacts:
+    """The unfinished batch a task is in, for a retry or for a look."""
+
+    id: UUID
+    operation: Operation
+    status: BatchStatus
+    size: int
+    created_at: datetime
+    publishes: int = 0
+    publish_at: datetime | None = None
+    worker: str = ""
+    lease_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFacts:
+    """A task's last attempt; ``outcome`` is None while its answer is not recorded."""
+
+    number: int
+    opened_at: datetime
+    closed_at: datetime | None = None
+    outcome: str | None = None
+    http_status: int | None = None
+    code: str = ""
+    message: str = ""
+    result: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionFacts:
+    """The last thing somebody did to a task on purpose."""
+
+    at: datetime
+    who: str
+    what: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """A task and everything that decides about it.
+
+    Attributes:
+        rules: None: its account is not configured here.
+        account: its account's row; None: no scheduler has made it yet.
+        breaker: of the operation that is next.
+        paths: the limit group's API paths.
+        open_batches: of its account and the operation that is next, and ``open_tasks``: the tasks in them.
+        busy: a conflicting task is under way, or an attempt of this one is open.
+        ahead: due tasks of the account that come before it, counted up to a bound.
+    """
+
+    task: Task
+    now: datetime
+    rules: Rules | None
+    account: Account | None = None
+    breaker: Breaker = field(default_factory=Breaker)
+    paths: Mapping[str, Path] = field(default_factory=dict)
+    open_batches: int = 0
+    open_tasks: int = 0
+    batch: BatchFacts | None = None
+    attempt: AttemptFacts | None = None
+    action: ActionFacts | None = None
+    busy: bool = False
+    ahead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The facts of a task whose account is configured: what most sentences are made from."""
+
+    facts: Facts
+    task: Task
+    rules: Rules
+    now: datetime
+
+    @property
+    def context(self) -> Context:
+        """What the lifecycle decides by."""
+        return Context(self.rules, self.now)
+
+    @property
+    def limit(self) -> int:
+        """Retries allowed."""
+        return self.task.limit(self.rules)

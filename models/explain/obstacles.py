@@ -1,0 +1,86 @@
+"""What keeps a claim from taking a due task, in the order in which a claim asks."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from ..ledger.permits import Path, free_at
+from ..outcome import Cause
+from ..rules import GROUP_WIDE
+from ..states import Operation
+from .facts import Known
+from .words import ago, ahead, duration, many, quoted
+
+
+def obstacles(known: Known, operation: Operation) -> list[str]:
+    """A sentence for each thing in the way of the task's next retry or look; none: the next pass takes it."""
+    account, rules = known.facts.account, known.rules
+    if account is None:
+        return [f"No scheduler has run since account {rules.account} was configured."]
+    if account.provider != rules.provider:
+        words = f"Account {rules.account} is configured for {rules.provider}, but its tasks are {account.provider}'s"
+        return [f"{words}: give the new account another name."]
+    return [*_pause(known, operation), *_breaker(known, operation), *_window(known), *_path(known, operation)]
+
+
+def _pause(known: Known, operation: Operation) -> Iterator[str]:
+    account, now = known.facts.account, known.now
+    if account is None or account.paused_at is None:
+        return
+    why = f": {quoted(account.paused_reason)}" if account.paused_reason else ""
+    yield f"Account {account.name} was paused {ago(account.paused_at, now)} by {account.paused_by}{why}."
+    if account.paused_cause == Cause.BALANCE and account.probe_at is not None and operation is Operation.RETRY:
+        yield f"One of its tasks tries {ahead(account.probe_at, now)} whether the balance was filled."
+    yield f"`redrive resume {account.name}` ends the pause."
+
+
+def _breaker(known: Known, operation: Operation) -> Iterator[str]:
+    breaker = known.facts.breaker
+    if breaker.open_until is None:
+        return
+    what = "retries" if operation is Operation.RETRY else "looks"
+    why = f", the last one: {quoted(breaker.why)}" if breaker.why else ""
+    yield (
+        f"The breaker is open: {many(breaker.failures, 'call')} in a row for {what} of account {known.rules.account} "
+        f"had no usable answer{why}."
+    )
+    if breaker.probe is not None:
+        yield "One task is trying now whether it works again."
+    else:
+        yield f"One task tries {ahead(breaker.open_until, known.now)} whether it works again."
+
+
+def _window(known: Known) -> Iterator[str]:
+    facts, rules = known.facts, known.rules
+    if facts.open_batches >= rules.max_in_flight:
+        yield f"{many(facts.open_batches, 'batch')} of this account are under way, as many as max_in_flight allows."
+
+
+def _path(known: Known, operation: Operation) -> Iterator[str]:
+    """A claim takes what can be sent within half a lease."""
+    path = api_path(known, operation)
+    leaves_at = free_at(known.facts.paths, path, known.now)
+    state = known.facts.paths.get(path) or known.facts.paths.get(GROUP_WIDE) or Path()
+    half = known.rules.lease_seconds / 2
+    if state.blocked_until is not None and state.blocked_until > known.now:
+        why = f": {quoted(state.why)}" if state.why else ""
+        yield f"The provider asked for patience on {path}{why}."
+        yield f"The next call there leaves {ahead(leaves_at, known.now)}."
+    elif leaves_at > known.now + timedelta(seconds=half):
+        yield f"{path} is taken by earlier calls; the next one leaves {ahead(leaves_at, known.now)}."
+    elif not _fits(known, operation):
+        yield f"{many(known.facts.open_tasks, 'task')} are claimed already: all that can be sent in {duration(half)}."
+
+
+def _fits(known: Known, operation: Operation) -> bool:
+    """Whether the pace of all paths that are free leaves room beside what is claimed already."""
+    rules, horizon, calls = known.rules, known.now + timedelta(seconds=known.rules.lease_seconds / 2), 0
+    for path in rules.capabilities.paths(operation):
+        seconds = (horizon - free_at(known.facts.paths, path, known.now)).total_seconds()
+        calls += int(seconds / rules.interval_seconds) + 1 if seconds >= 0 else 0
+    return calls * rules.capabilities.ids_per_call(operation) > known.facts.open_tasks
+
+
+def api_path(known: Known, operation: Operation) -> str:
+    """The API path on which the task's next call goes."""
+    kind = known.rules.capabilities.kind(known.task.kind) or known.rules.capabilities.kinds[0]
+    return kind.retry_path if operation is Operation.RETRY else kind.check_path

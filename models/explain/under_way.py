@@ -1,0 +1,99 @@
+"""A task whose retry is under way: in a batch, running at the provider, or not known to be."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from ..ledger.permits import free_at
+from ..states import BatchStatus, Operation
+from .facts import BatchFacts, Known
+from .obstacles import api_path
+from .past import last_attempt, spent, wish
+from .waiting import batch_words, look
+from .words import ago, ahead, clock, duration, many, quoted
+
+_UNBEGUN = timedelta(seconds=30)
+
+
+def in_flight(known: Known) -> Iterator[str]:
+    """In a batch."""
+    batch = known.facts.batch
+    if batch is None:
+        yield "is in a batch that has just ended: ask again."
+        return
+    attempt = known.facts.attempt
+    if attempt is not None and attempt.outcome is None:
+        yield f"is being retried: attempt {attempt.number} was opened {ago(attempt.opened_at, known.now)}."
+        yield from _open(known, batch)
+    else:
+        yield f"is about to be retried: it is in {batch_words(known, batch)}."
+        yield from _unsent(known, batch)
+    yield from wish(known)
+
+
+def _open(known: Known, batch: BatchFacts) -> Iterator[str]:
+    yield f"It is in {batch_words(known, batch)}. The call may have left and its answer is not recorded yet."
+    if batch.lease_until is not None:
+        yield (
+            f"If it is still open when the lease ends, {ahead(batch.lease_until, known.now)}, it counts as spent, and "
+            "the provider is looked at before anything else."
+        )
+    yield f"{spent(known)}, this attempt not counted."
+
+
+def _unsent(known: Known, batch: BatchFacts) -> Iterator[str]:
+    yield f"Its call has not left, nothing is spent for it: {spent(known)}."
+    if batch.status is BatchStatus.SENDING:
+        path = api_path(known, Operation.RETRY)
+        leaves_at = free_at(known.facts.paths, path, known.now)
+        if leaves_at > known.now:
+            yield f"The next call on {path} leaves {ahead(leaves_at, known.now)}."
+        if batch.lease_until is not None:
+            yield f"What is not sent when the lease ends, {ahead(batch.lease_until, known.now)}, goes back and is due."
+        return
+    if batch.publish_at is not None:
+        yield f"Until a worker begins it, the batch is published again, next {ahead(batch.publish_at, known.now)}."
+    if known.now - batch.created_at >= _UNBEGUN:
+        yield f"Is a worker running that takes the queue redrive.{known.rules.provider}?"
+
+
+def retrying(known: Known) -> Iterator[str]:
+    """Accepted, and followed."""
+    yield f"is running again: its retry was accepted {ago(known.task.status_since, known.now)}. {_number(known)}"
+    yield from _looks(known)
+    yield f"If no end shows {_until(known)}, it is dead (expired)."
+    yield from wish(known)
+
+
+def unknown(known: Known) -> Iterator[str]:
+    """A call may have reached the provider."""
+    yield f"may be running again since {ago(known.task.status_since, known.now)}: nobody knows yet. {_number(known)}"
+    yield from last_attempt(known)
+    yield "It is not retried before the provider has been asked what became of it."
+    yield from _looks(known)
+    then = "held" if known.rules.policy.on_unknown == "hold" else "tried again"
+    yield f"If nobody can tell {_until(known)}, it is {then} (on_unknown)."
+    yield from wish(known)
+
+
+def _number(known: Known) -> str:
+    words = spent(known)
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def _until(known: Known) -> str:
+    ends_at = known.task.status_since + timedelta(seconds=known.rules.policy.check_timeout_seconds)
+    return f"until {clock(ends_at, known.now)}" if ends_at > known.now else "at the next look"
+
+
+def _looks(known: Known) -> Iterator[str]:
+    task = known.task
+    if task.seen is not None and task.seen.number == task.attempts:
+        yield f"The last look, {ago(task.seen.asked_at, known.now)}, said {quoted(task.seen.state)}."
+    yield from look(known)
+    if task.errors:
+        words = f": {quoted(task.last_error)}" if task.last_error else ""
+        yield f"{many(task.errors, 'look')} in a row could not be read{words}."
+    settles_at = task.status_since + timedelta(seconds=known.rules.policy.settle_seconds)
+    if settles_at > known.now:
+        settle = duration(known.rules.policy.settle_seconds)
+        yield f"For the first {settle}, until {clock(settles_at, known.now)}, an old state is not taken for a new one."

@@ -1,0 +1,156 @@
+"""A failed or canceled task: when it is tried again, what is in its way, and what follows."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from uuid import UUID
+
+from ..lifecycle import Leave, LookFirst, consider
+from ..policy import backoff_seconds
+from ..settings.policy import Policy
+from ..states import BatchStatus, Operation, Status
+from .facts import BatchFacts, Known
+from .obstacles import obstacles
+from .past import by, last_attempt, spent
+from .words import ago, ahead, clock, duration, many
+
+COUNTED_AHEAD = 10_000
+"""Due tasks before a task are counted so far and no further."""
+
+_LATE = timedelta(seconds=60)
+_NO_BATCH = UUID(int=0)
+
+
+def failed(known: Known) -> Iterator[str]:
+    """Failed or canceled."""
+    task = known.task
+    verb = "was canceled" if task.status is Status.CANCELED else "failed"
+    since = task.failed_at or task.status_since
+    retried = f"{spent(known)}." if task.attempts else f"It has not been retried yet; its limit is {known.limit}."
+    yield f"{verb} {ago(since, known.now)}. {retried[0].upper()}{retried[1:]}"
+    yield from last_attempt(known)
+    if task.due_at is None:
+        yield from _rests(known)
+    elif task.next is Operation.CHECK:
+        yield from looked_at_first(known)
+    else:
+        yield from _retried(known)
+
+
+def _rests(known: Known) -> Iterator[str]:
+    yield "The policy does not retry what was canceled (retry_canceled = false), so it rests."
+    yield f"`redrive retry {known.task.id}` retries it all the same."
+
+
+def looked_at_first(known: Known) -> Iterator[str]:
+    """Its next turn is a look."""
+    yield "Its next turn is a look at the provider: what succeeded or runs meanwhile is not retried."
+    yield from look(known)
+    if known.task.errors:
+        yield f"{many(known.task.errors, 'look')} in a row could not be read."
+    yield "If it is still failed then, it is due for its retry at once."
+
+
+def look(known: Known) -> Iterator[str]:
+    """When it is looked at."""
+    batch, due_at = known.facts.batch, known.task.due_at
+    if due_at is None:
+        return
+    if batch is not None and batch.operation is Operation.CHECK:
+        yield f"A look is under way in {batch_words(known, batch)}."
+        yield f"Should that be lost, it is looked at again {ahead(due_at, known.now)}."
+    elif due_at > known.now:
+        yield f"It is looked at {ahead(due_at, known.now)}."
+    else:
+        yield f"It is due for a look since {clock(due_at, known.now)}."
+        yield from _in_turn(known, Operation.CHECK)
+
+
+def batch_words(known: Known, batch: BatchFacts) -> str:
+    """The batch, and whether somebody has begun it."""
+    size = f"batch {batch.id} ({many(batch.size, 'task')})"
+    if batch.status is BatchStatus.SENDING:
+        return f"{size}, begun by worker {batch.worker}"
+    published = f"published {many(batch.publishes, 'time')}"
+    return f"{size}, claimed {ago(batch.created_at, known.now)} and {published}, not begun by a worker"
+
+
+def _retried(known: Known) -> Iterator[str]:
+    """Its next turn is a retry, unless the claim will decide otherwise."""
+    task = known.task
+    match consider(task, _NO_BATCH, known.context, busy=known.facts.busy):
+        case Leave(then) if then.dead_reason is not None:
+            yield f"All of them are spent: a claim will not retry it but declare it dead ({then.dead_reason})."
+            return
+        case Leave(then) if then.due_at is None:
+            yield from _rests(known)
+            return
+        case Leave():
+            yield "It waits for what excludes it: an attempt of it is unanswered, or a task of the same review runs."
+        case LookFirst():
+            yield "Before this retry the provider is asked for its state."
+    yield from _when(known)
+    yield from _afterwards(known)
+
+
+def _when(known: Known) -> Iterator[str]:
+    task, due_at = known.task, known.task.due_at
+    if task.trigger != "due":
+        yield f"{by(known, 'force') or by(known, 'retry') or 'An operator'} asked for this retry."
+    if due_at is not None and due_at > known.now:
+        yield f"It is due again {ahead(due_at, known.now)}{_backoff(known)}."
+    elif due_at is not None:
+        yield f"It is due since {clock(due_at, known.now)}."
+        yield from _in_turn(known, Operation.RETRY)
+
+
+def _backoff(known: Known) -> str:
+    turns = known.task.errors or known.task.spent
+    if not turns or known.task.trigger != "due":
+        return ""
+    after = f"{many(turns, 'try')} without delivery" if known.task.errors else many(turns, "retry")
+    return f": after {after} the policy waits {wait(known.rules.policy, turns)}"
+
+
+def wait(policy: Policy, turns: int) -> str:
+    """The policy's wait after so many turns, before its dice are thrown."""
+    seconds = backoff_seconds(policy, turns)
+    match policy.jitter:
+        case "full":
+            return f"up to {duration(seconds)}"
+        case "equal":
+            return f"{duration(seconds / 2)} to {duration(seconds)}"
+        case _:
+            return duration(seconds)
+
+
+def _in_turn(known: Known, operation: Operation) -> Iterator[str]:
+    """Due now: what is in its way, or how soon it is taken."""
+    found = obstacles(known, operation)
+    yield from found
+    before = known.facts.ahead
+    if before:
+        count = f"More than {before:,}" if before >= COUNTED_AHEAD else f"{before:,}"
+        yield f"{count} other due task{'s' * (before != 1)} of this account come{'s' * (before == 1)} first."
+    if found:
+        return
+    due_at = known.task.due_at
+    if due_at is not None and known.now - due_at > _LATE and before < known.rules.batch_size:
+        waited = duration((known.now - due_at).total_seconds())
+        yield f"Nothing is in its way, yet it has waited for {waited}: is a scheduler running?"
+    else:
+        yield "Nothing is in its way: a scheduler takes it with one of its next passes."
+
+
+def _afterwards(known: Known) -> Iterator[str]:
+    task, policy = known.task, known.rules.policy
+    left = known.limit - task.spent
+    age = (known.now - task.round_at).total_seconds()
+    if left == 1:
+        yield "It is the last retry: if that fails, the task is dead (limit_reached)."
+    elif age >= policy.give_up_after_seconds:
+        limit = duration(policy.give_up_after_seconds)
+        yield f"It has been tried for longer than {limit}: if this retry fails, the task is dead (too_old)."
+    elif left > 1:
+        yield f"If this one fails, the next follows after {wait(policy, task.spent + 1)}."
+    if task.errors:
+        yield f"It is dead (undeliverable) once {policy.max_errors} in a row cannot be delivered."

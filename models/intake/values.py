@@ -1,0 +1,147 @@
+"""One value that somebody handed in → the value that is stored, or :class:`BadInput` with field, value and remedy.
+
+Values come from CSV (all text), JSON (typed) and Python alike; None and the empty text mean "not given".
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import Any
+
+from ..errors import BadInput
+
+LONGEST_ID = 255
+LONGEST_REASON = 500
+LARGEST_JSON = 64 * 1024
+DEEPEST_JSON = 32
+"""SQLite stops at 1000 levels, and a page of tasks is one JSON text of which each task is a part."""
+
+_SHOWN = 60
+_HIGHEST_ID = 10**LONGEST_ID
+# The sign is what tells a spreadsheet's 5.91E+17 from an id in hexadecimal that happens to hold one e.
+_ROUNDED = re.compile(r"[0-9]([.,][0-9]+)?[eE]\+[0-9]+|[0-9]{6,}[.,]0+")
+_EPOCH = re.compile(r"-?[0-9]+(\.[0-9]*)?")
+# json.dumps writes a NUL like this; a backslash before it would make it six characters of text.
+_NUL = re.compile(r"(?<!\\)(\\\\)*\\u0000")
+
+
+def refused(field: str, value: object, words: str) -> BadInput:
+    """The error: which field, its value cut and made printable, and what to do."""
+    return BadInput(f"{field} {_shown(value)}: {words}" if value is not None else f"{field}: {words}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, int) and value.bit_length() > _SHOWN:
+        return "(a huge number)"
+    text = str(value)
+    return repr(value) if isinstance(value, int) else repr(text[:_SHOWN]) + "…" * (len(text) > _SHOWN)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The known word that was probably meant, or all of them."""
+    names = list(known)
+    near = get_close_matches(word.lower(), names, n=1)
+    return f"did you mean {near[0]}?" if near else f"must be one of {', '.join(name or repr('') for name in names)}"
+
+
+def line(field: str, value: object, longest: int) -> str:
+    """Text without line breaks and other things nobody sees, trimmed."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise refused(field, value, "must be text")
+    text = value.strip()
+    if len(text) > longest:
+        raise refused(field, text, f"has {len(text)} characters; at most {longest} are taken")
+    if not text.isprintable():
+        unseen = next(character for character in text if not character.isprintable())
+        raise refused(field, text, f"holds a character that cannot be seen (U+{ord(unseen):04X}); remove it")
+    return text
+
+
+def identifier(field: str, value: object, *, digits: bool) -> str:
+    """A provider's id, '' when not given. Whole numbers are taken as their digits."""
+    if isinstance(value, float):
+        raise refused(field, value, "a number with a fraction or exponent is no id; write it in quotes, as text")
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _HIGHEST_ID:
+        value = str(value)
+    text = line(field, value, LONGEST_ID)
+    if _ROUNDED.fullmatch(text):
+        raise refused(field, text, "a spreadsheet made a number of this id; format the column as text and export again")
+    if digits and text and not (text.isascii() and text.isdigit()):
+        raise refused(field, text, "must be all digits")
+    return text
+
+
+def choice(field: str, value: object, known: Iterable[str]) -> str:
+    """One of the known words."""
+    names = list(known)
+    if not isinstance(value, str):
+        raise refused(field, value, f"must be one of {', '.join(names)}")
+    if (word := value.strip()) not in names:
+        raise refused(field, value, did_you_mean(word, names))
+    return word
+
+
+def integer(field: str, value: object, lowest: int, highest: int) -> int | None:
+    """A whole number within bounds; None when not given."""
+    if value is None or value == "":
+        return None
+    words = f"must be a whole number from {lowest} to {highest}"
+    if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,9}\s*", value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+        raise refused(field, value, words)
+    return value
+
+
+def moment(field: str, value: object) -> datetime | None:
+    """A moment in UTC; one without a zone is UTC already. None when not given."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, int | float) or (isinstance(value, str) and _EPOCH.fullmatch(value.strip())):
+        raise refused(field, value, "a bare number is no moment; write it as 2026-08-18T12:00:00Z")
+    try:
+        given = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
+        at = given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise refused(field, value, "must be an ISO 8601 moment, such as 2026-08-18T12:00:00Z") from None
+    if not datetime(1970, 1, 1, tzinfo=UTC) <= at < datetime(9999, 1, 1, tzinfo=UTC):
+        raise refused(field, value, "must be a moment since 1970")
+    return at
+
+
+def words(field: str, value: object) -> str:
+    """Free text, cut, without what no database keeps."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise refused(field, value, "must be text")
+    storable = value[: 2 * LONGEST_REASON].replace("\0", "").encode("utf-8", "replace").decode()
+    return storable.strip()[:LONGEST_REASON]
+
+
+def json_object(field: str, value: object) -> dict[str, Any]:
+    """A JSON object, from itself or from its text; {} when not given."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return {}
+    try:
+        parsed = json.loads(value) if isinstance(value, str) else value
+        text = json.dumps(parsed, allow_nan=False, ensure_ascii=False)
+        size, depth = len(text.encode()), _depth(parsed)
+    except (TypeError, ValueError, RecursionError):
+        raise refused(field, value, 'must be a JSON object, such as {"workspace_id": "123"}') from None
+    if not isinstance(parsed, Mapping):
+        raise refused(field, value, 'must be a JSON object, such as {"workspace_id": "123"}')
+    if size > LARGEST_JSON or depth > DEEPEST_JSON or _NUL.search(text):
+        limits = f"at most {LARGEST_JSON // 1024} KiB and {DEEPEST_JSON} levels deep, without NUL characters"
+        raise refused(field, value, f"must be {limits}")
+    stored: dict[str, Any] = json.loads(text)
+    return stored
+
+
+def _depth(value: object) -> int:
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return 1 + max(map(_depth, inner), default=0)

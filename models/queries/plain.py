@@ -1,0 +1,31 @@
+"""Values as JSON knows them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TypeAlias
+from uuid import UUID
+
+
+Plain: TypeAlias = "None | bool | int | float | str | list[Plain] | dict[str, Plain]"
+
+
+def plain(value: object) -> Plain:
+    """Dataclasses as objects, moments as ISO 8601 in UTC with a ``Z``, UUIDs and enums as text."""
+    match value:
+        case datetime():
+            return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        case Enum():
+            return value.value
+        case UUID():
+            return str(value)
+        case str() | bool() | int() | float() | None:
+            return value
+        case Mapping():
+            return {str(plain(key)): plain(each) for key, each in value.items()}
+        case Sequence():
+            return [plain(each) for each in value]
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    raise TypeError(f"{type(value).__name__} has no form in JSON")

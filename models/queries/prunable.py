@@ -1,0 +1,28 @@
+"""How much pruning would delete, without deleting it."""
+
+from datetime import timedelta
+
+from sqlalchemy import func, or_, select, text
+
+from ..db import Transaction
+from ..states import Status
+from ..tables import batches, tasks, totals
+
+
+def ended_accounts(t: Transaction) -> list[str]:
+    """The accounts that have ended tasks, configured or not."""
+    ended = or_(totals.c.name == "succeeded", totals.c.name.like("dead:%"))
+    statement = select(totals.c.account).where(ended, totals.c.value > 0).distinct().order_by(totals.c.account)
+    return [row.account for row in t.rows(statement)]
+
+
+def prunable_tasks(t: Transaction, account: str, status: Status, older_than: timedelta) -> int:
+    """An account's tasks that have been ``status`` for longer."""
+    old = (text(f"status = '{status.value}'"), tasks.c.account == account, tasks.c.status_since < t.now - older_than)
+    return int(t.execute(select(func.count()).select_from(tasks).where(*old)).scalar_one())
+
+
+def prunable_batches(t: Transaction, older_than: timedelta) -> int:
+    """Batches that ended longer ago."""
+    old = (text("status IN ('done', 'lost')"), batches.c.ended_at < t.now - older_than)
+    return int(t.execute(select(func.count()).select_from(batches).where(*old)).scalar_one())

@@ -1,0 +1,109 @@
+"""A client's way to the database: opened late, once per process, with the accounts' rules at hand."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
+
+from . import _house  # noqa: F401 - makes _models
+from .wake import Waker
+
+if TYPE_CHECKING:
+    from models import finding, jobs, ledger, migrate
+    from models.capabilities import capabilities_of
+    from models.db import Database, Transaction
+    from models.errors import SettingsError
+    from models.rules import Rules, rules_of
+    from models.settings import Policy, Settings, load
+    from models.settings.urls import checked_broker_url, checked_database_url
+else:
+    from ._models import finding, jobs, ledger, migrate
+    from ._models.capabilities import capabilities_of
+    from ._models.db import Database, Transaction
+    from ._models.errors import SettingsError
+    from ._models.rules import Rules, rules_of
+    from ._models.settings import Policy, Settings, load
+    from ._models.settings.urls import checked_broker_url, checked_database_url
+
+Work = Iterator[tuple[Transaction, Mapping[str, Rules]]]
+"""A transaction, and the rules of the accounts that are known in it."""
+
+
+class Access:
+    """Transactions of ours or on the host's connection. Arguments and errors are those of :class:`redrive.Client`."""
+
+    def __init__(self, database_url: str | None, broker_url: str | None, config: str | Path | None) -> None:
+        settings = load(Path(config) if config is not None else None, required=config is not None)
+        self._url = _checked("database_url", database_url, checked_database_url) or _database_url(settings)
+        self._rules = rules_of(settings)
+        broker = _checked("broker_url", broker_url, checked_broker_url) or settings.environment.broker_url
+        self._waker = Waker(jobs.redis_url(broker) if broker else None, jobs.WAKE_CHANNEL)
+        self._databases: dict[int, Database] = {}
+        self._schema_is_right = False
+
+    @property
+    def database(self) -> Database:
+        """This process's: connections must not cross a fork."""
+        # Two threads may both make one; neither has opened anything, and both get the first.
+        return self._databases.get(os.getpid()) or self._databases.setdefault(os.getpid(), Database(self._url))
+
+    def close(self) -> None:
+        """Close this process's connections. Whoever asks next opens new ones."""
+        self._waker.close()
+        if (database := self._databases.pop(os.getpid(), None)) is not None:
+            database.close()
+
+    @contextmanager
+    def changing(self, connection: Connection | None = None) -> Work:
+        """A transaction of ours, committed and followed by a wake-up; or the host's, of which neither is ours."""
+        self._check_schema()
+        if connection is not None:
+            with self.database.saying_unreachable():
+                t = Transaction.over(connection)
+                yield t, self._ensured(t)
+            return
+        with self.database.transaction() as t:
+            yield t, self._ensured(t)
+        self._waker.wake()
+
+    @contextmanager
+    def reading(self) -> Work:
+        """A transaction that only reads."""
+        self._check_schema()
+        with self.database.reading() as t:
+            yield t, self._rules or _default_rules(t)
+
+    def _check_schema(self) -> None:
+        if not self._schema_is_right:
+            migrate.check(self.database)
+            self._schema_is_right = True
+
+    def _ensured(self, t: Transaction) -> Mapping[str, Rules]:
+        """The accounts' rules. Written each time: who knows whether the host's last transaction was committed?"""
+        ledger.ensure(t, {name: rules.provider for name, rules in self._rules.items()})
+        return self._rules or _default_rules(t)
+
+
+def _checked(name: str, url: str | None, check: Callable[[str], str]) -> str | None:
+    try:
+        return check(url) if url is not None else None
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}") from None
+
+
+def _database_url(settings: Settings) -> str:
+    environment = settings.environment
+    return environment.database_url or f"sqlite:///{environment.home.absolute() / 'redrive.db'}"
+
+
+def _default_rules(t: Transaction) -> dict[str, Rules]:
+    """Rules for a host without a settings file: enough to add, report and operate, none of which is sending."""
+    known = {name: capabilities_of(provider) for name, provider in finding.providers(t).items()}
+    return {
+        name: Rules(name, capabilities, Policy(), group=name, interval_seconds=60 / capabilities.calls_per_minute)
+        for name, capabilities in known.items()
+        if capabilities is not None
+    }

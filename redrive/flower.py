@@ -1,0 +1,129 @@
+"""Flower: batches and workers in a browser, on the address that ``[flower]`` names and never without a password."""
+
+import errno
+import logging
+import os
+import re
+import secrets
+import signal
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from models import jobs
+from models.errors import SettingsError, Unreachable
+from models.settings import FlowerSettings, Settings
+
+from .embedded import write_private
+
+AUTH_FILE = "flower.auth"
+MOST_TASKS = 10_000
+"""Batches kept in memory; the database has them all."""
+COLUMNS = "name,state,kwargs,result,received,started,runtime,worker,uuid"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who may sign in.
+
+    Attributes:
+        pairs: each "user:password".
+        file: where they are kept; None: they came from ``FLOWER_BASIC_AUTH``.
+        made: whether they were made just now, which is the one time to show them.
+    """
+
+    pairs: tuple[str, ...]
+    file: Path | None = None
+    made: bool = False
+
+    def words(self) -> str:
+        """What to tell the operator: a password once, when it was made, and then where it is."""
+        if self.file is None:
+            return "user and password from FLOWER_BASIC_AUTH"
+        if not self.made:
+            return f"user and password are in {self.file}"
+        user, _, password = self.pairs[0].partition(":")
+        return f"user {user}, password {password} (shown this once, kept in {self.file})"
+
+
+def credentials(home: Path, environ: Mapping[str, str] = os.environ) -> Credentials:
+    """Those of ``FLOWER_BASIC_AUTH``, else those made for this home, at first use.
+
+    Raises:
+        SettingsError: they are not "user:password".
+    """
+    if (given := environ.get("FLOWER_BASIC_AUTH")) is not None:
+        return Credentials(_pairs(given, "FLOWER_BASIC_AUTH"))
+    path = home / AUTH_FILE
+    try:
+        return Credentials(_pairs(path.read_text().strip(), str(path)), path)
+    except FileNotFoundError:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        pair = f"redrive:{secrets.token_urlsafe(18)}"
+        write_private(path, pair + "\n")
+        return Credentials((pair,), path, made=True)
+
+
+def _pairs(text: str, where: str) -> tuple[str, ...]:
+    """Flower takes several, with commas in between."""
+    pairs = tuple(text.split(","))
+    if not all(re.fullmatch(r"[^:\s]+:\S+", pair) for pair in pairs):
+        raise SettingsError(f"{where}: must be USER:PASSWORD, or several with commas in between")
+    return pairs
+
+
+def url(settings: FlowerSettings) -> str:
+    """Where the page is."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port}/"
+
+
+def check_address(settings: FlowerSettings) -> None:
+    """Find out before anything is started that somebody else listens there.
+
+    Raises:
+        Unreachable: it cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        socket.create_server((settings.host, settings.port), family=family).close()
+    except OSError as error:
+        words = "is taken" if error.errno == errno.EADDRINUSE else str(error)
+        raise Unreachable(f"flower.address: {settings.address} {words}; name another, or use --no-flower") from None
+
+
+def run(settings: Settings, *, broker_url: str) -> int:
+    """Run Flower until SIGTERM or SIGINT; the exit code.
+
+    It is set up in this process, so that neither the broker's address nor a password is among its arguments. Its own
+    ``FLOWER_*`` variables hold, except for the address. It has an app that knows no task: there is nothing it could
+    run itself.
+
+    Raises:
+        SettingsError: its credentials are not "user:password".
+        Unreachable: its address is taken.
+    """
+    from celery import Celery  # noqa: PLC0415 - they take most of a second
+    from flower import command  # noqa: PLC0415 - as above
+    from flower.app import Flower  # noqa: PLC0415 - as above
+    from flower.options import options  # noqa: PLC0415 - as above
+
+    logging.basicConfig(level=logging.WARNING)
+    who = credentials(settings.environment.home)
+    check_address(settings.flower)
+    celery = Celery("redrive", broker=broker_url, set_as_current=False)
+    celery.conf.update(jobs.CELERY)
+    options.max_tasks, options.tasks_columns = MOST_TASKS, COLUMNS
+    command.apply_env_options()
+    options.basic_auth = list(who.pairs)
+    options.address, options.port = settings.flower.host, settings.flower.port
+    command.extract_settings()
+    command.setup_logging()
+    flower = Flower(capp=celery, options=options, **command.settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: flower.io_loop.add_callback_from_signal(flower.stop))
+    flower.start_http_server()
+    print(f"{url(settings.flower)} - {who.words()}", flush=True)  # noqa: T201 - for the operator who started it
+    flower.start()
+    return 0

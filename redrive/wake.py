@@ -1,0 +1,60 @@
+"""Waking the schedulers when a host has added work. The poll is the guarantee: a wake-up may be lost, never waited for.
+
+Hosts import this file, so it says nothing of ``models``: the channel and the broker's address are handed in.
+"""
+
+import logging
+import time
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+_SOCKET_SECONDS = 1.0
+_REST_SECONDS = 30.0
+"""How long a broker that did not answer is left alone, so that it costs one timeout and not one per task."""
+
+_log = logging.getLogger("redrive")
+
+
+class Waker:
+    """Publishes wake-ups.
+
+    Args:
+        url: the broker as redis-py understands it; None: there is nothing to do.
+        channel: where schedulers listen.
+    """
+
+    def __init__(self, url: str | None, channel: str) -> None:
+        self._url = url
+        self._channel = channel
+        self._client: redis.Redis | None = None
+        self._rest_until = 0.0
+
+    def wake(self) -> None:
+        """Wake all schedulers that listen. It never raises, and is over within seconds."""
+        if self._url is None or time.monotonic() < self._rest_until:
+            return
+        try:
+            self._connected(self._url).publish(self._channel, "")
+        except (redis.RedisError, OSError, ValueError) as error:
+            # Only the kind of error: its words may hold the broker's address, and so its password.
+            _log.debug("no wake-up sent: %s", type(error).__name__)
+            self._rest_until = time.monotonic() + _REST_SECONDS
+
+    def close(self) -> None:
+        """Drop the connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _connected(self, url: str) -> redis.Redis:
+        if self._client is None:
+            # redis-py's pool serves threads and notices forks; its own retries would multiply the timeout.
+            self._client = redis.Redis.from_url(
+                url,
+                socket_timeout=_SOCKET_SECONDS,
+                socket_connect_timeout=_SOCKET_SECONDS,
+                retry=Retry(NoBackoff(), 0),
+            )
+        return self._client

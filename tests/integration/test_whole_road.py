@@ -1,0 +1,67 @@
+"""Failed tasks go in, real processes retry them at the sandbox over real sockets, and each comes to its end."""
+
+import os
+import signal
+
+import pytest
+
+from models.states import Status
+from redrive.sandbox.samples import sample_rows
+from redrive.sandbox.script import Script, make_id
+from tests.integration.world import World
+from tests.processes import wait_until
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def test_every_task_ends_as_its_script_says(world: World) -> None:
+    """Tasks of three providers, failed and canceled, by real scheduler, broker and worker."""
+    world.start_sandbox()
+    world.add(sample_rows(30, seed=7))
+    world.start("scheduler")
+    world.start("worker")
+    world.wait_for_the_end(90)
+    assert world.differences() == []
+    assert world.sandbox("stats")["violations"] == {}
+
+
+def test_a_worker_killed_while_its_call_is_open_costs_one_retry_and_no_task(world: World) -> None:
+    """SIGKILL between opening and recording: open attempts become unknown and spent, are looked at, and go on."""
+    limits = "[accounts.phones.limits]\nlease_seconds = 5\ntimeout_seconds = 2\n"
+    world.start_sandbox(limits=limits)
+    ids = world.add(
+        {"account": "phones", "external_id": make_id("geelark", n, Script(succeeds_on=1))} for n in range(20)
+    )
+    world.fault(path="/open/v1/task/restart", fault="hang", count=1)
+    world.start("scheduler")
+    worker = world.start("worker")
+    wait_until(lambda: all(x.attempts == 1 and x.status is Status.IN_FLIGHT for x in world.tasks(ids)))
+    os.killpg(worker.pid, signal.SIGKILL)
+    worker.wait()
+    world.clear_faults()
+    wait_until(lambda: all(x.status is Status.UNKNOWN for x in world.tasks(ids)), 15, what="the lease was over")
+    assert {x.spent for x in world.tasks(ids)} == {1}
+    world.start("worker")
+    ended = world.wait_for_the_end(60)
+    assert {x.status for x in ended} == {Status.SUCCEEDED}
+    assert {(x.attempts, x.spent) for x in ended} == {(2, 2)}
+    assert world.sandbox("stats")["violations"] == {}
+
+
+def test_a_worker_told_to_stop_gives_back_what_it_has_not_sent(world: World) -> None:
+    """SIGTERM: the call under way is recorded, the rest of the batch goes back unspent."""
+    limits = "[accounts.phones.limits]\nbatch_size = 100\n"
+    world.start_sandbox("--latency-seconds", "1.0", limits=limits)
+    world.add({"account": "reviews", "external_id": make_id("docflow", n, Script(succeeds_on=1))} for n in range(60))
+    world.start("scheduler")
+    worker = world.start("worker")
+    wait_until(lambda: any(x.attempts for x in world.tasks()))
+    os.kill(worker.pid, signal.SIGTERM)
+    assert worker.wait(30) == 0
+    left = world.tasks()
+    assert not any(x.attempts > x.spent for x in left), "no attempt stays open or is spent for nothing"
+    assert any(x.status is Status.RETRYING for x in left)
+    world.start("worker")
+    ended = world.wait_for_the_end(60)
+    assert {(x.status, x.spent) for x in ended} == {(Status.SUCCEEDED, 1)}
+    assert world.sandbox("stats")["violations"] == {}
