@@ -1,7 +1,6 @@
 """Finding tasks by what their owner knows of them, and walking through all of them page by page."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import select
 
@@ -10,22 +9,21 @@ from .tables import accounts, tasks
 from .task import Task
 
 
-def task_id(t: Transaction, account: str, kind: str, external_id: str, sub_id: str) -> int | None:
-    """The id of the task with this identity."""
+def ids(t: Transaction, account: str, kind: str, external_id: str, sub_id: str) -> list[int]:
+    """The id of the one task with this identity, or none."""
     columns = (tasks.c.account, tasks.c.kind, tasks.c.external_id, tasks.c.sub_id)
     same = (column == value for column, value in zip(columns, (account, kind, external_id, sub_id), strict=True))
-    found: int | None = t.execute(select(tasks.c.id).where(*same)).scalar()
-    return found
+    return [row.id for row in t.rows(select(tasks.c.id).where(*same))]
 
 
-def by_ids(t: Transaction, ids: Iterable[int]) -> list[Task]:
+def by_ids(t: Transaction, wanted: Iterable[int]) -> list[Task]:
     """The tasks with these ids, in id order; those that do not exist are left out."""
-    return [Task.of(row) for row in t.mappings(select(tasks).where(tasks.c.id.in_(set(ids))).order_by(tasks.c.id))]
+    return [Task.of(row) for row in t.mappings(select(tasks).where(tasks.c.id.in_(set(wanted))).order_by(tasks.c.id))]
 
 
-def page(t: Transaction, *, after: int = 0, limit: int, **equals: Any) -> list[Task]:
-    """The next tasks by id whose columns equal these values; None and '' mean any."""
-    where = [tasks.c[name] == value for name, value in equals.items() if value]
+def page(t: Transaction, *, after: int = 0, limit: int, **among: Collection[str]) -> list[Task]:
+    """The next tasks by id whose columns are among these values; an empty collection means any."""
+    where = [tasks.c[name].in_(values) for name, values in among.items() if values]
     rows = t.mappings(select(tasks).where(tasks.c.id > after, *where).order_by(tasks.c.id).limit(limit))
     return [Task.of(row) for row in rows]
 

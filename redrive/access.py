@@ -12,7 +12,7 @@ from . import _house  # noqa: F401 - makes _models
 from .wake import Waker
 
 if TYPE_CHECKING:
-    from models import finding, jobs, ledger, migrate
+    from models import finding, ledger, migrate
     from models.capabilities import capabilities_of
     from models.db import Database, Transaction
     from models.errors import SettingsError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from models.settings import Policy, Settings, load
     from models.settings.urls import checked_broker_url, checked_database_url
 else:
-    from ._models import finding, jobs, ledger, migrate
+    from ._models import finding, ledger, migrate
     from ._models.capabilities import capabilities_of
     from ._models.db import Database, Transaction
     from ._models.errors import SettingsError
@@ -39,8 +39,7 @@ class Access:
         settings = load(Path(config) if config is not None else None, required=config is not None)
         self._url = _checked("database_url", database_url, checked_database_url) or _database_url(settings)
         self._rules = rules_of(settings)
-        broker = _checked("broker_url", broker_url, checked_broker_url) or settings.environment.broker_url
-        self._waker = Waker(jobs.redis_url(broker) if broker else None, jobs.WAKE_CHANNEL)
+        self._waker = Waker(_checked("broker_url", broker_url, checked_broker_url) or settings.environment.broker_url)
         self._databases: dict[int, Database] = {}
         self._schema_is_right = False
 

@@ -139,9 +139,10 @@ class Client:
         row = {"account": account, "kind": kind, "external_id": external_id, "sub_id": sub_id}
         with self._access.changing(connection) as (t, rules):
             who = intake.identity(row, _capabilities(rules))
-            if (task_id := finding.task_id(t, *who)) is None:
+            ids = finding.ids(t, *who)
+            said = ledger.report(t, ids, rules, told, at=since, reason=values.words("reason", reason))
+            if not said:
                 raise values.refused("external_id", who.external_id, f"{who.account} has no such task; add it first")
-            said = ledger.report(t, [task_id], rules, told, at=since, reason=values.words("reason", reason))
             return task_info(said[0].task, rules, said[0].hint)
 
     def get(self, task_id: int) -> TaskInfo:
@@ -171,10 +172,12 @@ class Client:
         Raises:
             BadInput: for a status there is none of.
         """
-        wanted = values.choice("status", status, Status) if status else ""
+        if status:
+            values.choice("status", status, Status)
+        given = {"account": account, "status": status, "external_id": external_id}
         with self._access.reading() as (t, rules):
-            found = finding.page(t, after=after, limit=limit, account=account, status=wanted, external_id=external_id)
-            return [task_info(task, rules) for task in found]
+            among = {name: [value] for name, value in given.items() if value}
+            return [task_info(task, rules) for task in finding.page(t, after=after, limit=limit, **among)]
 
     def retry(self, ids: Ids, reason: str = "", *, force: bool = False) -> list[TaskInfo]:
         """Retry tasks now, within their limits; those at work or followed are looked at.

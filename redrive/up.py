@@ -132,8 +132,6 @@ def printer() -> Say:
 
 def _announce(settings: Settings, addresses: Addresses, schema: str) -> None:
     """Say what is about to happen, before any provider is called."""
-    for warning in settings.warnings:
-        _print("warning", warning)
     _print("database", f"{hide_password(addresses.database_url)}, schema {schema}")
     kind = "" if addresses.broker is None else ", embedded"
     _print("broker", hide_password(addresses.broker_url) + kind)

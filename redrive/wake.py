@@ -1,14 +1,19 @@
-"""Waking the schedulers when a host has added work. The poll is the guarantee: a wake-up may be lost, never waited for.
-
-Hosts import this file, so it says nothing of ``models``: the channel and the broker's address are handed in.
-"""
+"""Waking the schedulers when work was added. The poll is the guarantee: a wake-up may be lost, never waited for."""
 
 import logging
 import time
+from typing import TYPE_CHECKING
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from . import _house  # noqa: F401 - makes _models
+
+if TYPE_CHECKING:
+    from models import jobs
+else:
+    from ._models import jobs
 
 _SOCKET_SECONDS = 1.0
 _REST_SECONDS = 30.0
@@ -18,16 +23,10 @@ _log = logging.getLogger("redrive")
 
 
 class Waker:
-    """Publishes wake-ups.
+    """Publishes wake-ups where the broker is Redis or Valkey; does nothing elsewhere."""
 
-    Args:
-        url: the broker as redis-py understands it; None: there is nothing to do.
-        channel: where schedulers listen.
-    """
-
-    def __init__(self, url: str | None, channel: str) -> None:
-        self._url = url
-        self._channel = channel
+    def __init__(self, broker_url: str | None) -> None:
+        self._url = jobs.redis_url(broker_url) if broker_url is not None else None
         self._client: redis.Redis | None = None
         self._rest_until = 0.0
 
@@ -36,7 +35,7 @@ class Waker:
         if self._url is None or time.monotonic() < self._rest_until:
             return
         try:
-            self._connected(self._url).publish(self._channel, "")
+            self._connected(self._url).publish(jobs.WAKE_CHANNEL, "")
         except (redis.RedisError, OSError, ValueError) as error:
             # Only the kind of error: its words may hold the broker's address, and so its password.
             _log.debug("no wake-up sent: %s", type(error).__name__)
@@ -58,3 +57,10 @@ class Waker:
                 retry=Retry(NoBackoff(), 0),
             )
         return self._client
+
+
+def wake(broker_url: str | None) -> None:
+    """Wake all schedulers once; see :meth:`Waker.wake`."""
+    waker = Waker(broker_url)
+    waker.wake()
+    waker.close()

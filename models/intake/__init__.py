@@ -42,6 +42,8 @@ def new_task(row: Mapping[str, Any], capabilities_of: CapabilitiesOf) -> NewTask
     Raises:
         BadInput: for the first thing that is wrong with it.
     """
+    if not isinstance(row, Mapping):
+        raise refused("row", row, "must be a mapping of column names to values")
     refuse_unknown(row)
     who = identity(row, capabilities_of)
     return NewTask(

@@ -16,8 +16,7 @@ def add_again(task: Task, new: Task, context: Context) -> Task:
     A nightly export must not reopen what succeeded, nor reset what is under way.
     """
     if task.status in AT_WORK_STATES and new.status in FAILED_STATES:
-        filled = replace(_filled(task, new), failed_at=new.failed_at, round_at=context.now, seen=None)
-        return moves.resting(moves.failed(filled, context.now, context.now, status=new.status), context)
+        return _new_round(replace(_filled(task, new), failed_at=new.failed_at), new.status, context)
     if task.status in FAILED_STATES:
         return _filled(task, new)
     return task

@@ -69,13 +69,13 @@ def _failed_before_retry(task: Task, reading: Reading, seen: Seen, context: Cont
     task = replace(task, last_error=reading.message or task.last_error)
     if task.status in AT_WORK_STATES:
         task = replace(task, failed_at=context.now, round_at=context.now)
-        return moves.resting(moves.failed(task, context.now, context.now, status=status), context)
-    settle = timedelta(seconds=context.rules.policy.settle_seconds)
-    retried_by_provider = task.attempts == 0 and task.origin in context.rules.capabilities.retries_by_itself
-    if retried_by_provider and seen.asked_at < seen.same_since + settle:
-        return replace(task, due_at=seen.same_since + settle)
     # Due since the look was asked, so that "always look first" sees that it has just been looked at.
-    return moves.resting(moves.failed(task, seen.asked_at, context.now, status=status), context)
+    back = moves.failed(task, seen.asked_at, context.now, status=status)
+    settles_at = seen.same_since + timedelta(seconds=context.rules.policy.settle_seconds)
+    retried_by_provider = task.attempts == 0 and task.origin in context.rules.capabilities.retries_by_itself
+    if retried_by_provider and seen.asked_at < settles_at:
+        return moves.look_first(back, settles_at)
+    return moves.resting(back, context)
 
 
 def _read_followed(task: Task, reading: Reading, seen: Seen, asked_at: datetime, context: Context) -> Settled:

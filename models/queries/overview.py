@@ -81,6 +81,7 @@ class AccountOverview:
 
     Attributes:
         provider: None where neither settings nor rows know one.
+        recorded_provider: whose its tasks are; None: no scheduler has run since it was configured.
         configured: whether the settings name it; tasks of others are kept, never claimed.
         tasks: status → how many tasks; only what is not zero.
         dead: reason → how many tasks.
@@ -93,6 +94,7 @@ class AccountOverview:
     account: str
     provider: str | None
     configured: bool
+    recorded_provider: str | None = None
     tasks: dict[str, int] = field(default_factory=dict)
     dead: dict[str, int] = field(default_factory=dict)
     due_retries: int = 0
@@ -149,6 +151,7 @@ class _Accounts(defaultdict[str, AccountOverview]):
 def _known(t: Transaction, found: _Accounts) -> None:
     for row in t.rows(select(accounts)):
         account = found[row.name]
+        account.recorded_provider = row.provider
         account.provider = account.provider or row.provider
         if row.paused_at is not None:
             account.paused = Pause(row.paused_at, row.paused_cause, row.paused_reason, row.paused_by, row.probe_at)

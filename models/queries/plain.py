@@ -7,8 +7,7 @@ from enum import Enum
 from typing import TypeAlias
 from uuid import UUID
 
-
-Plain: TypeAlias = "None | bool | int | float | str | list[Plain] | dict[str, Plain]"
+Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 
 
 def plain(value: object) -> Plain:
@@ -17,7 +16,7 @@ def plain(value: object) -> Plain:
         case datetime():
             return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         case Enum():
-            return value.value
+            return str(value.value)
         case UUID():
             return str(value)
         case str() | bool() | int() | float() | None:

@@ -1,11 +1,14 @@
 """The commands that run something: everything on this machine, or one part of it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .context import broker_url, console, database_url, load_settings
+from .context import broker_url, console, database_url, load_settings, open_database
+
+if TYPE_CHECKING:
+    from models.settings import Settings
 
 # Heavy modules are imported inside the commands: `redrive --help` must not wait for them.
 
@@ -58,16 +61,11 @@ def scheduler(
     once: Annotated[bool, typer.Option("--once", help="One pass, and done.")] = False,
 ) -> None:
     """Run a scheduler: it decides what is due and hands it to the workers. Any number may run."""
-    from models.db import Database  # noqa: PLC0415 - heavy
-    from models.migrate import check  # noqa: PLC0415 - heavy
     from scheduler.service import run  # noqa: PLC0415 - heavy
 
     settings = load_settings()
-    broker, database = _broker_url(settings), Database(database_url(settings))
-    try:
-        check(database)
-    finally:
-        database.close()
+    broker = _broker_url(settings)
+    open_database(settings).close()
     raise typer.Exit(run(settings, database_url=database_url(settings), broker_url=broker, once=once))
 
 

@@ -70,10 +70,10 @@ class Observer:
 
     def counts(self) -> Counts:
         """How things stand."""
-        statement = select(tasks.c.account, tasks.c.status, func.count().label("count"))
+        statement = select(tasks.c.account, tasks.c.status, func.count().label("tasks"))
         with self._database.reading() as t:
             rows = t.rows(statement.group_by(tasks.c.account, tasks.c.status))
-        return Counts({(row.account, row.status): row.count for row in rows}, self._ask("/stats"))
+        return Counts({(row.account, row.status): row.tasks for row in rows}, self._ask("/stats"))
 
     def ended(self) -> list[Ended]:
         """Every task, with the retries that its provider took."""

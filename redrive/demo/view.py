@@ -82,6 +82,6 @@ def summary(ended: Sequence[Ended], counts: Counts) -> Table:
                 retries[end] += task.accepted
         for end, count in sorted(ends.items(), key=lambda item: (-item[1], item[0])):
             table.add_row(account, end, str(count), str(retries[end]))
-        table.add_row(account, "[bold]all[/]", str(ends.total()), str(retries.total()), end_section=True)
-    table.caption = ", ".join(f"{account}: {counts.calls(account)} calls" for account in PROVIDERS)
+        words = f"all, in {counts.calls(account)} calls"
+        table.add_row(account, words, str(ends.total()), str(retries.total()), style="bold", end_section=True)
     return table

@@ -1,0 +1,12 @@
+"""``python -m redrive``: the command line."""
+
+import sys
+
+# `python -m` puts the working directory first, where a host's own `models` or `worker` may lie.
+if not sys.flags.safe_path:
+    del sys.path[0]
+
+from redrive.cli import main  # noqa: E402 - after the working directory is gone
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""What every command stands on: settings, the database, the broker's address, where to write, who is asking."""
+
+import getpass
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from models.db import Database
+    from models.settings import Settings
+
+BROKER_FILE = "broker.url"
+"""Under REDRIVE_HOME: the address of the broker that ``redrive up`` runs there."""
+
+_WIDE = 10_000
+"""Columns where nobody reads with eyes: a pipe gets whole lines."""
+
+
+def _console(*, stderr: bool = False) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    # What is printed comes from providers and hosts: their brackets are no markup.
+    return Console(stderr=stderr, markup=False, highlight=False, width=None if stream.isatty() else _WIDE)
+
+
+console = _console()
+errors = _console(stderr=True)
+
+
+def load_settings(*, required: bool = True) -> "Settings":
+    """The settings; their warnings are said on standard error.
+
+    Args:
+        required: False: without a file there are no accounts.
+
+    Raises:
+        SettingsError: with everything that is wrong.
+    """
+    from models.settings import load  # noqa: PLC0415 - heavy
+
+    settings = load(required=required)
+    for warning in settings.warnings:
+        errors.print(f"warning: {warning}", style="yellow")
+    return settings
+
+
+def database_url(settings: "Settings") -> str:
+    """The configured database, or the embedded one under REDRIVE_HOME, whose directory is made."""
+    if settings.environment.database_url is not None:
+        return settings.environment.database_url
+    home = settings.environment.home.absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{home / 'redrive.db'}"
+
+
+def open_database(settings: "Settings") -> "Database":
+    """The database, its schema checked; the caller closes it.
+
+    Raises:
+        SchemaError: it names the remedy.
+        SettingsError: its driver is not installed.
+        Unreachable: it does not answer.
+    """
+    from models import migrate  # noqa: PLC0415 - heavy
+    from models.db import Database  # noqa: PLC0415 - heavy
+
+    with driver_installed():
+        database = Database(database_url(settings))
+    migrate.check(database)
+    return database
+
+
+@contextmanager
+def driver_installed() -> Iterator[None]:
+    """Turn "no such module" into the command that installs it.
+
+    Raises:
+        SettingsError: the database's driver is missing.
+    """
+    from models.errors import SettingsError  # noqa: PLC0415 - beside the others
+
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        words = f"needs the module {error.name}, which is not installed; pip install 'redrive[postgres]'"
+        raise SettingsError(f"REDRIVE_DATABASE_URL: {words}") from None
+
+
+@contextmanager
+def opened(*, required: bool = True) -> Iterator[tuple["Settings", "Database"]]:
+    """Settings and an open database, closed at the end."""
+    settings = load_settings(required=required)
+    database = open_database(settings)
+    try:
+        yield settings, database
+    finally:
+        database.close()
+
+
+def broker_url(settings: "Settings") -> str | None:
+    """The configured broker, or the one that ``redrive up`` runs under REDRIVE_HOME, or None."""
+    if settings.environment.broker_url is not None:
+        return settings.environment.broker_url
+    try:
+        return (settings.environment.home / BROKER_FILE).read_text().strip() or None
+    except OSError:
+        return None
+
+
+def wake_schedulers(settings: "Settings") -> None:
+    """Tell schedulers that something changed; without a broker they see it at their next poll."""
+    from models import jobs  # noqa: PLC0415 - beside the other
+
+    from ..wake import Waker  # noqa: PLC0415 - heavy
+
+    url = broker_url(settings)
+    Waker(jobs.redis_url(url) if url else None, jobs.WAKE_CHANNEL).wake()
+
+
+def who() -> str:
+    """Who is asking, as actions record it: ``user@host``."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user often has no name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def print_json(value: object, *, indent: int | None = 2) -> None:
+    """A value of :func:`models.queries.plain` on standard output."""
+    sys.stdout.write(json.dumps(value, indent=indent, ensure_ascii=False) + "\n")

@@ -1,0 +1,125 @@
+"""The examination: what is right, what is worth a look, what is wrong."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+from models import queries
+from models.db import Database
+from models.errors import SchemaError, SettingsError, Unreachable
+from models.explain.words import ago, many
+from models.queries import AccountOverview, Overview
+from models.rules import rules_of
+from models.settings import Settings, check_secrets, hide_password, load
+
+from .broker import answer
+from .context import broker_url, open_database
+from .failures import NOT_WELL, WRONG
+from .status import notices
+
+_LATE = timedelta(minutes=5)
+
+
+class Level(StrEnum):
+    """How a finding is meant."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+    @staticmethod
+    def style(level: "Level") -> str:
+        """Its colour."""
+        return {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "red"}[level]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; ``exit_code`` is what it makes of the whole."""
+
+    level: Level
+    key: str
+    text: str
+    exit_code: int = field(default=0)
+
+
+def examine() -> Iterator[Finding]:
+    """Everything, in the order in which one thing needs the other."""
+    try:
+        settings = load()
+    except SettingsError as error:
+        yield from (_wrong(problem) for problem in error.problems)
+        return
+    yield from (_about(Level.WARNING, warning) for warning in settings.warnings)
+    yield Finding(Level.OK, str(settings.environment.config), f"{many(len(settings.accounts), 'account')} configured")
+    yield from _secrets(settings)
+    yield from _broker(settings)
+    yield from _database(settings)
+
+
+def _secrets(settings: Settings) -> Iterator[Finding]:
+    problems = check_secrets(settings)
+    yield from (_wrong(problem) for problem in problems)
+    if settings.accounts and not problems:
+        yield Finding(Level.OK, "credentials", "all are there, and no two accounts share one")
+
+
+def _broker(settings: Settings) -> Iterator[Finding]:
+    url = broker_url(settings)
+    if url is None:
+        words = "none is configured and `redrive up` does not run here: nothing carries batches to workers"
+        yield Finding(Level.WARNING, "broker", words)
+        return
+    problem = answer(url)
+    if problem:
+        yield Finding(Level.ERROR, "broker", f"{hide_password(url)} does not answer: {problem}", NOT_WELL)
+    else:
+        yield Finding(Level.OK, "broker", f"{hide_password(url)} answers")
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    try:
+        database = open_database(settings)
+    except Unreachable as error:
+        yield Finding(Level.ERROR, "database", str(error).removeprefix("database "), NOT_WELL)
+    except (SchemaError, SettingsError) as error:
+        yield Finding(Level.ERROR, "database", str(error), WRONG)
+    else:
+        url = hide_password(database.url.render_as_string(hide_password=True))
+        yield Finding(Level.OK, "database", f"{url} answers, its schema is right")
+        yield from _rows(settings, database)
+        database.close()
+
+
+def _rows(settings: Settings, database: Database) -> Iterator[Finding]:
+    """Whether rows and settings agree, and whether somebody is at work."""
+    with database.reading() as t:
+        overview = queries.overview(t, rules_of(settings))
+    for account in overview.accounts:
+        if account.recorded_provider not in {None, account.provider}:
+            words = f"is {account.provider}, but its tasks are {account.recorded_provider}'s; give it another name"
+            yield Finding(Level.ERROR, f"accounts.{account.account}.provider", words, WRONG)
+        elif _is_late(account, overview):
+            since = ago(account.due_since or overview.at, overview.at)
+            words = f"tasks have been due since {since} and nobody claims them; is a scheduler running?"
+            yield Finding(Level.WARNING, f"accounts.{account.account}", words)
+    yield from (_about(Level.WARNING, f"tasks: {notice}") for notice in notices(overview))
+
+
+def _is_late(account: AccountOverview, overview: Overview) -> bool:
+    """Due for long, with nothing under way and nothing in the way."""
+    at_work = account.configured and account.paused is None and not account.breakers and not overview.penalties
+    return (
+        at_work and not account.batches and account.due_since is not None and (overview.at - account.due_since > _LATE)
+    )
+
+
+def _wrong(problem: str) -> Finding:
+    return _about(Level.ERROR, problem, WRONG)
+
+
+def _about(level: Level, words: str, exit_code: int = 0) -> Finding:
+    """From "key: what"."""
+    key, _, text = words.partition(": ")
+    return Finding(level, key, text, exit_code)

@@ -1,0 +1,61 @@
+"""Errors as people want them: words on standard error and an exit code, never a traceback for what a user can cause."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import typer
+from typer.core import TyperGroup
+
+from models.errors import BadInput, SchemaError, SettingsError, Unreachable
+
+from .context import errors
+
+NOT_WELL = 1
+"""Exit code: what was asked about is not well."""
+
+WRONG = 2
+"""Exit code: wrong usage or configuration."""
+
+
+class Commands(TyperGroup):
+    """All commands, with their errors told."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer's own name for click's context
+        """Run the command."""
+        with told():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn errors of ours, of files and of the database into words and an exit code."""
+    try:
+        yield
+    except SettingsError as error:
+        raise _end(error.problems, WRONG) from None
+    except SchemaError as error:
+        raise _end([str(error)], WRONG) from None
+    except (BadInput, Unreachable) as error:
+        raise _end([str(error)], NOT_WELL) from None
+    except BrokenPipeError:
+        raise  # the reader has enough; the command line ends quietly
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise _end([f"{where}{error.strerror or error}"], NOT_WELL) from None
+    except Exception as error:
+        if not _is_the_databases(error):
+            raise
+        raise _end([f"database: {' '.join(str(getattr(error, 'orig', error)).split())}"], NOT_WELL) from None
+
+
+def _end(lines: Sequence[str], code: int) -> typer.Exit:
+    for line in lines:
+        errors.print(line, style="red")
+    return typer.Exit(code)
+
+
+def _is_the_databases(error: Exception) -> bool:
+    """A missing grant, a full disk, a file that is no database. A broken constraint is a defect of ours: not told."""
+    loaded = sys.modules.get("sqlalchemy.exc")
+    return loaded is not None and isinstance(error, loaded.DBAPIError) and not isinstance(error, loaded.IntegrityError)

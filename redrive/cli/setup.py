@@ -1,0 +1,75 @@
+"""Commands that prepare and tidy up: init, migrate, doctor, prune."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .context import console, database_url, driver_installed, errors, load_settings, opened, print_json
+from .failures import NOT_WELL
+from .options import DryRun, Json, Yes
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (init, doctor, migrate, prune):
+        app.command()(command)
+
+
+def init(
+    *,
+    provider: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Whose account is not commented out; may be repeated.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file that is there.")] = False,
+) -> None:
+    """Write a commented `redrive.toml`, or the file that REDRIVE_CONFIG names."""
+    from ..template import render  # noqa: PLC0415 - heavy
+
+    text, path = render(provider), Path(os.environ.get("REDRIVE_CONFIG") or "redrive.toml")
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        errors.print(f"{path} is there already: change it, or overwrite it with --force.", style="red")
+        raise typer.Exit(NOT_WELL) from None
+    console.print(f"Wrote {path}. Next: fill in the accounts, then `redrive doctor` and `redrive up`.")
+
+
+def migrate() -> None:
+    """Bring the database's schema up to this version."""
+    from models.migrate import upgrade  # noqa: PLC0415 - heavy
+    from models.settings import hide_password  # noqa: PLC0415 - heavy
+
+    url = database_url(load_settings(required=False))
+    with driver_installed():
+        before, after = upgrade(url)
+    words = f"is at schema {after} already" if before == after else f"went from schema {before or 'none'} to {after}"
+    console.print(f"{hide_password(url)} {words}.")
+
+
+def doctor(*, as_json: Json = False) -> None:
+    """Check settings, credentials, database and broker, and that they agree. Changes nothing."""
+    from models.queries import plain  # noqa: PLC0415 - heavy
+
+    from .doctor import Level, examine  # noqa: PLC0415 - heavy
+
+    findings, code = [], 0
+    for finding in examine():
+        findings.append(finding)
+        code = max(code, finding.exit_code)
+        if not as_json:
+            console.print(f"{finding.level:8}{finding.key}: {finding.text}", style=Level.style(finding.level))
+    if as_json:
+        print_json(plain(findings))
+    if code:
+        raise typer.Exit(code)
+
+
+def prune(*, dry_run: DryRun = False, yes: Yes = False) -> None:
+    """Delete what ended longer ago than the settings keep it. Schedulers do so by themselves."""
+    from .pruning import Pruning  # noqa: PLC0415 - heavy
+
+    with opened() as (settings, database):
+        Pruning(settings, database).run(dry_run=dry_run, yes=yes)

@@ -1,0 +1,55 @@
+"""Tasks → a file, page by page in id order."""
+
+import csv
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator
+from datetime import datetime
+from typing import IO, Any
+
+from models import finding
+from models.db import Database
+from models.task import Task
+
+from .columns import EXPORTED
+
+PAGE = 1000
+
+Write = Callable[[IO[str], Iterable[Task]], None]
+
+
+def walk(database: Database, *, account: Collection[str] = (), status: Collection[str] = ()) -> Iterator[Task]:
+    """All tasks that match, each as it was when its page was read."""
+    after = 0
+    while True:
+        with database.reading() as t:
+            page = finding.page(t, after=after, limit=PAGE, account=account, status=status)
+        if not page:
+            return
+        yield from page
+        after = page[-1].id
+
+
+def write_csv(file: IO[str], tasks: Iterable[Task]) -> None:
+    """CSV with a header; params as JSON text."""
+    writer = csv.DictWriter(file, EXPORTED, lineterminator="\n")
+    writer.writeheader()
+    for task in tasks:
+        row = _row(task)
+        writer.writerow(row | {"params": _json(row["params"]) if row["params"] else ""})
+
+
+def write_json_lines(file: IO[str], tasks: Iterable[Task]) -> None:
+    """One object per line."""
+    file.writelines(_json(_row(task)) + "\n" for task in tasks)
+
+
+WRITERS: dict[str, Write] = {"csv": write_csv, "jsonl": write_json_lines}
+
+
+def _row(task: Task) -> dict[str, Any]:
+    row = {name: task.last_error if name == "reason" else getattr(task, name) for name in EXPORTED}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

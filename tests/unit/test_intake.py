@@ -1,0 +1,194 @@
+"""What people hand in: what is taken, and in which words the rest is refused."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE
+from models.errors import BadInput
+from models.intake import COLUMNS, identity, new_task, reported_status
+from models.ledger import NewTask
+from models.states import Status
+
+KNOWN = {"phones": GEELARK, "desktops": HUAWEI_WORKSPACE, "reviews": DOCFLOW}
+
+
+def taken(account: str = "phones", external_id: Any = "591", **row: Any) -> NewTask:
+    return new_task({"account": account, "external_id": external_id, **row}, KNOWN)
+
+
+def refusal(account: Any = "phones", external_id: Any = "591", **row: Any) -> str:
+    with pytest.raises(BadInput) as caught:
+        new_task({"account": account, "external_id": external_id, **row}, KNOWN)
+    return str(caught.value)
+
+
+def test_two_columns_are_enough() -> None:
+    assert taken() == NewTask(account="phones", kind="", external_id="591", status=Status.FAILED)
+
+
+def test_every_column_arrives() -> None:
+    row = {
+        "account": "reviews",
+        "kind": "review_rule",
+        "external_id": " 300 ",
+        "sub_id": " 7 ",
+        "origin": "api",
+        "status": "canceled",
+        "failed_at": "2026-08-18T12:00:00+08:00",
+        "reason": "withdrawn",
+        "priority": "-1",
+        "max_retries": "3",
+        "params": '{"workspace_id": "1"}',
+    }
+    assert set(row) == set(COLUMNS)
+    assert new_task(row, KNOWN) == NewTask(
+        account="reviews",
+        kind="review_rule",
+        external_id="300",
+        sub_id="7",
+        origin="api",
+        status=Status.CANCELED,
+        failed_at=datetime(2026, 8, 18, 4, tzinfo=UTC),
+        reason="withdrawn",
+        priority=-1,
+        max_retries=3,
+        params={"workspace_id": "1"},
+    )
+
+
+@pytest.mark.parametrize("empty", [None, ""])
+def test_an_empty_cell_is_a_default(empty: str | None) -> None:
+    row = dict.fromkeys(COLUMNS, empty) | {"account": "phones", "external_id": "591"}
+    assert new_task(row, KNOWN) == taken()
+
+
+@pytest.mark.parametrize(
+    ("account", "sub_id", "kind"),
+    [("phones", "", ""), ("desktops", "", "task"), ("reviews", "", "review_task"), ("reviews", "7", "review_rule")],
+)
+def test_a_kind_that_is_not_named_is_the_default(account: str, sub_id: str, kind: str) -> None:
+    assert taken(account, sub_id=sub_id).kind == kind
+
+
+def test_ids_are_case_sensitive_trimmed_and_may_be_whole_numbers() -> None:
+    assert taken("desktops", "\u00a0aB\t").external_id == "aB"
+    assert taken(external_id=591234567890123456789).external_id == "591234567890123456789"
+    assert len(taken(external_id="x" * 255).external_id) == 255
+    assert taken("desktops", "00000000590715e01591661399001911").external_id == "00000000590715e01591661399001911"
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"account": ""}, "account: is missing; must be one of phones, desktops, reviews"),
+        ({"account": "phone"}, "account 'phone': is not configured; did you mean phones?"),
+        ({"external_id": "  "}, "external_id: is missing; it is the id the provider gave the task"),
+        ({"external_id": "x" * 256}, f"external_id '{'x' * 60}'…: has 256 characters; at most 255 are taken"),
+        ({"external_id": "5\x001"}, "external_id '5\\x001': holds a character that cannot be seen (U+0000); remove it"),
+        ({"external_id": "5\u200b1"}, "external_id '5\\u200b1': holds a character that cannot be seen (U+200B); remove it"),
+        ({"external_id": "5\ud8001"}, "external_id '5\\ud8001': holds a character that cannot be seen (U+D800); remove it"),
+        ({"external_id": True}, "external_id True: must be text"),
+        ({"external_id": 10**300}, "external_id (a huge number): must be text"),
+        ({"external_id": 5.91e17}, "external_id '5.91e+17': a number with a fraction or exponent is no id; "
+         "write it in quotes, as text"),
+        ({"kind": "task"}, "kind 'task': is no kind of GeeLark cloud phones; leave it empty"),
+        ({"account": "desktops", "kind": "taks"}, "kind 'taks': is no kind of Huawei Cloud Workspace scripts; "
+         "did you mean task?"),
+        ({"sub_id": "7"}, "sub_id '7': must be empty; this provider has none"),
+        ({"account": "reviews", "kind": "review_task", "sub_id": "7"}, "sub_id '7': must be empty; "
+         "kind review_task has none"),
+        ({"account": "reviews", "kind": "review_rule"}, "sub_id: is missing; kind review_rule needs it"),
+        ({"account": "reviews", "external_id": "59a"}, "external_id '59a': must be all digits"),
+        ({"account": "reviews", "external_id": "５９"}, "external_id '５９': must be all digits"),
+        ({"account": "reviews", "sub_id": "-7"}, "sub_id '-7': must be all digits"),
+        ({"origin": "x" * 65}, f"origin '{'x' * 60}'…: has 65 characters; at most 64 are taken"),
+        ({"origin": "a\nb"}, "origin 'a\\nb': holds a character that cannot be seen (U+000A); remove it"),
+        ({"status": "cancelled"}, "status 'cancelled': did you mean canceled?"),
+        ({"status": "FAILED"}, "status 'FAILED': did you mean failed?"),
+        ({"status": "?"}, "status '?': must be one of pending, running, failed, canceled"),
+        ({"status": "dead"}, "status 'dead': is Redrive's own; a task is added as pending, running, failed, canceled"),
+        ({"status": ["failed"]}, "status \"['failed']\": must be one of pending, running, failed, canceled"),
+        ({"priority": "2"}, "priority '2': must be a whole number from -1 to 1"),
+        ({"priority": True}, "priority True: must be a whole number from -1 to 1"),
+        ({"max_retries": 1.0}, "max_retries '1.0': must be a whole number from 0 to 1000"),
+        ({"max_retries": "-1"}, "max_retries '-1': must be a whole number from 0 to 1000"),
+        ({"max_retries": 6}, "max_retries 6: is above the provider's cap; GeeLark cloud phones takes at most 5 per task"),
+        ({"reason": 5}, "reason 5: must be text"),
+        ({"colour": "red"}, f"column 'colour': is not known; must be one of {', '.join(COLUMNS)}"),
+        ({"externalid": "5"}, "column 'externalid': is not known; did you mean external_id?"),
+    ],
+)  # fmt: skip
+def test_a_refusal_names_field_value_and_remedy(row: dict[str, Any], words: str) -> None:
+    assert refusal(**row) == words
+
+
+@pytest.mark.parametrize("broken", ["5.91E+17", "5.91234567891234E+017", "5,91E+17", "6E+17", "123456789012345000.0"])
+def test_what_a_spreadsheet_made_of_a_long_id_is_refused_with_the_remedy(broken: str) -> None:
+    for words in (refusal(external_id=broken), refusal("reviews", "1", sub_id=broken)):
+        assert words.endswith("a spreadsheet made a number of this id; format the column as text and export again")
+
+
+def test_a_moment_without_a_zone_is_utc() -> None:
+    expected = datetime(2026, 8, 18, 12, tzinfo=UTC)
+    written = ["2026-08-18T12:00:00", "2026-08-18 12:00:00Z", "20260818T120000", "2026-08-18T13:00+01:00"]
+    zoned = expected.astimezone(timezone(timedelta(hours=5, minutes=45)))
+    for given in [*written, expected, zoned, expected.replace(tzinfo=None)]:
+        assert taken(failed_at=given).failed_at == expected
+
+
+@pytest.mark.parametrize("number", [1755518400, 1755518400.5, "1755518400", "1755518400123", "20260818", "-5"])
+def test_a_bare_number_is_no_moment(number: object) -> None:
+    assert refusal(failed_at=number).endswith("a bare number is no moment; write it as 2026-08-18T12:00:00Z")
+
+
+@pytest.mark.parametrize("text", ["18/08/2026", "yesterday", "2026-02-30T00:00", "0001-01-01T00:00+05:00", "9999-12-31"])
+def test_no_moment_is_refused(text: str) -> None:
+    assert refusal(failed_at=text).startswith(f"failed_at '{text}': must be ")
+
+
+def test_a_reason_is_cut_and_freed_of_what_no_database_keeps() -> None:
+    assert taken(reason="  a\x00b\ud800c\nd  ").reason == "ab?c\nd"
+    assert taken(reason="é" * 501).reason == "é" * 500
+
+
+def test_params_are_a_json_object_or_its_text() -> None:
+    assert taken(params='{"a": [1, {"b": null}]}').params == taken(params={"a": [1, {"b": None}]}).params
+    assert taken(params={"path": "C:\\u0000"}).params == {"path": "C:\\u0000"}, "six characters, and no NUL"
+
+
+@pytest.mark.parametrize("value", ["[]", "{", "5", "NaN", [], 5, {"a": float("nan")}, {"a": {1, 2}}, {"a": "\ud800"}])
+def test_params_that_are_no_json_object_are_refused(value: object) -> None:
+    assert refusal(params=value).endswith('must be a JSON object, such as {"workspace_id": "123"}')
+
+
+def test_params_that_no_database_keeps_are_refused() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(40):
+        deep = {"a": deep}
+    for value in ({"a": "x\x00"}, {"a": "x" * 70_000}, deep):
+        assert refusal(params=value).endswith("must be at most 64 KiB and 32 levels deep, without NUL characters")
+    assert "params" in refusal(params='{"a":' * 100_000)
+
+
+def test_without_accounts_nothing_is_taken() -> None:
+    with pytest.raises(BadInput, match=r"account: none is configured; add \[accounts.NAME\] to redrive.toml"):
+        new_task({"account": "phones", "external_id": "1"}, {})
+
+
+def test_what_is_no_row_is_refused() -> None:
+    with pytest.raises(BadInput, match="row 'phones': must be a mapping"):
+        new_task("phones", KNOWN)  # type: ignore[arg-type]
+
+
+def test_an_owner_may_report_five_statuses() -> None:
+    """Success cannot be added, but it can be learned."""
+    assert [reported_status(word) for word in ("pending", "succeeded")] == ["pending", "succeeded"]
+    with pytest.raises(BadInput, match="status 'dead': must be one of pending, running, failed, canceled, succeeded"):
+        reported_status("dead")
+
+
+def test_an_identity_needs_no_more_than_the_ids() -> None:
+    row = {"account": "reviews", "kind": None, "external_id": 300, "sub_id": 7}
+    assert identity(row, KNOWN) == ("reviews", "review_rule", "300", "7")
