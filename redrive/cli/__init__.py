@@ -3,11 +3,11 @@
 The modules of commands import what is heavy inside their commands, so that ``redrive --help`` answers at once.
 """
 
-import os
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
+from typer.models import CommandInfo
 
 from . import accounts, act, look, service, setup, transfer
 from .failures import Commands
@@ -30,6 +30,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - the shape of an option's c
 
 @app.callback()
 def redrive(
+    *,
     _version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and exit.")
     ] = False,
@@ -40,8 +41,32 @@ def redrive(
     """
 
 
-for module in (service, look, act, accounts, transfer, setup):
-    module.register(app)
+PANELS = {
+    "Run": ("demo", "up", "scheduler", "worker", "flower", "sandbox"),
+    "Tasks": (
+        "status", "list", "show", "explain", "retry", "hold", "release", "stop", "revive", "import", "export", "prune",
+    ),
+    "Accounts": ("accounts", "pause", "resume"),
+    "Set-up": ("init", "doctor", "migrate"),
+}  # fmt: skip
+"""The commands as `redrive --help` shows them."""
+
+
+def _gather() -> None:
+    """Register the commands of all modules, each in its panel."""
+    for module in (service, look, act, transfer, accounts, setup):
+        module.register(app)
+    order = {name: panel for panel, names in PANELS.items() for name in names}
+    for command in app.registered_commands:
+        command.rich_help_panel = order[_name(command)]
+    app.registered_commands.sort(key=lambda command: list(order).index(_name(command)))
+
+
+def _name(command: CommandInfo) -> str:
+    return command.name or getattr(command.callback, "__name__", "")
+
+
+_gather()
 
 
 def main() -> None:

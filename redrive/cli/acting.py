@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -39,8 +39,13 @@ _MEANT: Mapping[str, tuple[Status, ...]] = {
 """What a filter means that names no status: where there is something to do. Success is left alone unless named."""
 
 _DONE = {
-    "retry": "retried", "force": "retried", "hold": "held", "release": "released", "stop": "stopped", "revive": "revived",
-}  # fmt: skip
+    "retry": "retried",
+    "force": "retried",
+    "hold": "held",
+    "release": "released",
+    "stop": "stopped",
+    "revive": "revived",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +127,10 @@ class _RolledBackError(Exception):
 
 @contextmanager
 def _transaction(database: Database, *, dry_run: bool) -> Iterator[Transaction]:
-    try:
-        with database.transaction() as t:
-            yield t
-            if dry_run:
-                raise _RolledBackError
-    except _RolledBackError:
-        pass
+    with suppress(_RolledBackError), database.transaction() as t:
+        yield t
+        if dry_run:
+            raise _RolledBackError
 
 
 class Telling:

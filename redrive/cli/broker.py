@@ -1,7 +1,8 @@
 """Whether a broker answers, within two seconds."""
 
-import kombu
 import redis
+from kombu.connection import Connection
+from kombu.exceptions import KombuError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -18,7 +19,7 @@ def answer(url: str) -> str:
             _ping(ours)
         else:
             _connect(url)
-    except (redis.RedisError, OSError, kombu.exceptions.KombuError) as error:
+    except (redis.RedisError, OSError, KombuError) as error:
         return " ".join(str(error).split()) or type(error).__name__
     except Exception as error:  # noqa: BLE001 - each transport raises its own; words might repeat the address
         return f"{type(error).__name__}; is the address right, and is its driver installed?"
@@ -32,5 +33,5 @@ def _ping(url: str) -> None:
 
 
 def _connect(url: str) -> None:
-    with kombu.Connection(url, connect_timeout=SECONDS) as connection:
+    with Connection(url, connect_timeout=SECONDS) as connection:  # type: ignore[no-untyped-call]
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=SECONDS)

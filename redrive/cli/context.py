@@ -114,12 +114,11 @@ def broker_url(settings: "Settings") -> str | None:
 
 def wake_schedulers(settings: "Settings") -> None:
     """Tell schedulers that something changed; without a broker they see it at their next poll."""
-    from models import jobs  # noqa: PLC0415 - beside the other
-
     from ..wake import Waker  # noqa: PLC0415 - heavy
 
-    url = broker_url(settings)
-    Waker(jobs.redis_url(url) if url else None, jobs.WAKE_CHANNEL).wake()
+    waker = Waker(broker_url(settings))
+    waker.wake()
+    waker.close()
 
 
 def who() -> str:

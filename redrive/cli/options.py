@@ -27,15 +27,17 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why: recorded, with who and when.")]
 
+Accounts = Annotated[
+    list[str] | None,
+    typer.Option("--account", "-a", metavar="NAME", help="Of this account.", rich_help_panel=_WHICH),
+]
+Statuses = Annotated[
+    list[Status] | None,
+    typer.Option("--status", "-s", metavar="STATUS", help=f"{', '.join(Status)}.", rich_help_panel=_WHICH),
+]
 _FILTER: Mapping[str, object] = {
-    "account": Annotated[
-        list[str] | None,
-        typer.Option("--account", "-a", metavar="NAME", help="Of this account.", rich_help_panel=_WHICH),
-    ],
-    "status": Annotated[
-        list[Status] | None,
-        typer.Option("--status", "-s", metavar="STATUS", help=f"{', '.join(Status)}.", rich_help_panel=_WHICH),
-    ],
+    "account": Accounts,
+    "status": Statuses,
     "dead_reason": Annotated[
         list[DeadReason] | None,
         typer.Option(metavar="REASON", help=f"Dead: {', '.join(DeadReason)}.", rich_help_panel=_WHICH),

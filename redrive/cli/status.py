@@ -122,8 +122,8 @@ def notices(overview: Overview) -> Iterator[str]:
         for provider in sorted({batch.provider for batch in waiting}):
             mine = [batch for batch in waiting if batch.provider == provider]
             since = ago(min(batch.created_at for batch in mine), overview.at)
-            words = f"{many(len(mine), f'{operation} batch')} of {provider} not begun by a worker, the first claimed {since}"
-            yield f"{words}: is one running that takes redrive.{provider}?"
+            words = f"{many(len(mine), f'{operation} batch')} of {provider} not begun, the first claimed {since}"
+            yield f"{words}: is a worker running that takes the queue redrive.{provider}?"
 
 
 def _of_account(account: AccountOverview, overview: Overview) -> Iterator[str]:
