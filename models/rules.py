@@ -68,6 +68,12 @@ def rules_of(settings: "Settings") -> dict[str, Rules]:
     return {name: account_rules(settings, account) for name, account in settings.accounts.items()}
 
 
+def default_rules(account: str, capabilities: Capabilities) -> Rules:
+    """Rules for an account that is not configured here: enough to add, report, operate and rescue, not to send."""
+    interval_seconds = 60 / capabilities.calls_per_minute
+    return Rules(account, capabilities, Policy(), group=account, interval_seconds=interval_seconds)
+
+
 def account_rules(settings: "Settings", account: "AccountSettings") -> Rules:
     """One account's rules, from its settings and the general ones."""
     limits, breaker = account.limits, settings.breaker

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from models.capabilities import capabilities_of
     from models.db import Database, Transaction
     from models.errors import SettingsError
-    from models.rules import Rules, rules_of
-    from models.settings import Policy, Settings, load
+    from models.rules import Rules, default_rules, rules_of
+    from models.settings import Settings, load
     from models.settings.urls import checked_broker_url, checked_database_url
 else:
     from ._models import finding, ledger, migrate
     from ._models.capabilities import capabilities_of
     from ._models.db import Database, Transaction
     from ._models.errors import SettingsError
-    from ._models.rules import Rules, rules_of
-    from ._models.settings import Policy, Settings, load
+    from ._models.rules import Rules, default_rules, rules_of
+    from ._models.settings import Settings, load
     from ._models.settings.urls import checked_broker_url, checked_database_url
 
 Work = Iterator[tuple[Transaction, Mapping[str, Rules]]]
@@ -101,8 +101,4 @@ def _database_url(settings: Settings) -> str:
 def _default_rules(t: Transaction) -> dict[str, Rules]:
     """Rules for a host without a settings file: enough to add, report and operate, none of which is sending."""
     known = {name: capabilities_of(provider) for name, provider in finding.providers(t).items()}
-    return {
-        name: Rules(name, capabilities, Policy(), group=name, interval_seconds=60 / capabilities.calls_per_minute)
-        for name, capabilities in known.items()
-        if capabilities is not None
-    }
+    return {name: default_rules(name, found) for name, found in known.items() if found is not None}

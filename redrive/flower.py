@@ -110,6 +110,8 @@ def run(settings: Settings, *, broker_url: str) -> int:
     from flower.options import options  # noqa: PLC0415 - as above
 
     logging.basicConfig(level=logging.WARNING)
+    # It warns whenever it asks and no worker is there to answer, as at every start.
+    logging.getLogger("flower.inspector").setLevel(logging.ERROR)
     who = credentials(settings.environment.home)
     check_address(settings.flower)
     celery = Celery("redrive", broker=broker_url, set_as_current=False)

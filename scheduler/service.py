@@ -9,10 +9,11 @@ from random import Random
 import structlog
 
 from models import due, ledger
+from models.capabilities import capabilities_of
 from models.clock import boottime
 from models.db import Database
 from models.errors import Unreachable
-from models.rules import Rules, rules_of
+from models.rules import Rules, default_rules, rules_of
 from models.settings import Settings
 from models.states import Status
 
@@ -114,14 +115,19 @@ class Scheduler:
         with self.database.reading() as t:
             lost = ledger.expired(t)
         rescued = 0
-        for batch_id, account in lost:
-            if (rules := self.rules.get(account)) is None:
+        for batch in lost:
+            if (rules := self._rules_of(batch.account, batch.provider)) is None:
                 continue
             with self.database.transaction() as t:
-                tasks = ledger.rescue(t, batch_id, rules, self.rng)
-            log.warning("batch.lost", batch=str(batch_id), account=account, tasks=tasks)
+                tasks = ledger.rescue(t, batch.id, rules, self.rng)
+            log.warning("batch.lost", batch=str(batch.id), account=batch.account, tasks=tasks)
             rescued += tasks
         return rescued
+
+    def _rules_of(self, account: str, provider: str) -> Rules | None:
+        """An account's rules; its lost work is taken back even when it is configured no more."""
+        capabilities = capabilities_of(provider)
+        return self.rules.get(account) or (default_rules(account, capabilities) if capabilities else None)
 
     def _prune(self) -> int:
         if boottime() < self._next_prune:

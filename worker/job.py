@@ -9,7 +9,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from models import ledger
 from models.clock import boottime
@@ -80,7 +80,7 @@ class Job:
 
     def _plan(self) -> None:
         tasks = [_ref(task) for task in self.work.tasks]
-        plan = self._sender.provider.retries(tasks) if self._retrying else self._sender.provider.checks(tasks)
+        plan = self._sender.plan(self.work.operation, tasks)
         self._todo.extend(Group(call.limit_path, tuple(task.id for task in call.tasks)) for call in plan.calls)
         if plan.refused:
             self._todo.append(Group(LOCAL, tuple(plan.refused)))
@@ -90,18 +90,26 @@ class Job:
         while self._todo or self._in_air:
             if self._over:
                 self._todo.clear()
-            slots = self._reserve(len(self._todo))
-            step = self._step(told, list(self._todo)[:slots])
-            self._release(slots - len(step.permits))
+            step = self._next(told)
             self._todo = deque(group for group in self._todo if group not in step.granted)
             if step.stop or (step.wait_until is not None and step.wait_until >= self._last_moment):
                 self._todo.clear()
-            for permit in step.permits:
-                self._start(permit)
-            told = self._gather() if self._in_air else []
+            told = self._gather(self._patience(step)) if self._in_air else []
             if not self._in_air and not told and self._todo:
                 self._pause(step.wait_until)
         self._step(told, [], last=True)
+
+    def _next(self, told: Sequence[Answered]) -> Step:
+        """Record what came back, and start what there is a slot and a permit for."""
+        slots = self._reserve(len(self._todo))
+        try:
+            step = self._step(told, list(self._todo)[:slots])
+            for permit in step.permits:
+                self._start(permit)
+                slots -= 1
+        finally:
+            self._release(slots)
+        return step
 
     @property
     def _retrying(self) -> bool:
@@ -136,20 +144,28 @@ class Job:
     def _start(self, permit: Permit) -> None:
         self._asked.update({task.id: task.attempts for task in permit.tasks})
         until = self.work.lease_until - timedelta(seconds=self.work.rules.timeout_seconds + MARGIN_SECONDS)
-        window = Window(permit.leave_after, self._last_moment, until, lambda: True)
+        window = Window(permit.leave_after, self._last_moment, until, lambda: not self.deps.draining.is_set())
         refs = [_ref(task) for task in permit.tasks]
         call = self._sender.retry(refs, window) if self._retrying else self._sender.check(refs, window)
-        self._in_air[self.deps.loop.submit(call)] = (permit, window)
+        future = self.deps.loop.submit(call)
+        # Not when its answer is recorded: a batch that is lost meanwhile must not keep the slot for ever.
+        future.add_done_callback(lambda _: self._release(1))
+        self._in_air[future] = (permit, window)
 
-    def _gather(self) -> list[Answered]:
-        """What came back: at least one call, and those that end within a moment of it."""
+    def _patience(self, step: Step) -> float | None:
+        """How long answers are waited for: while there is more to send, until that may be opened."""
+        if not self._todo:
+            return None
+        return SLOT_SECONDS if step.wait_until is None else max(0.0, step.wait_until - boottime())
+
+    def _gather(self, patience: float | None) -> list[Answered]:
+        """What came back within our patience, and within a moment after the first."""
         done, _ = wait(self._in_air, timeout=GATHER_SECONDS, return_when=ALL_COMPLETED)
         if not done:
-            done, _ = wait(self._in_air, return_when=FIRST_COMPLETED)
+            done, _ = wait(self._in_air, timeout=patience, return_when=FIRST_COMPLETED)
         told = []
         for future in done:
             permit, window = self._in_air.pop(future)
-            self._release(1)
             answers = future.result()
             self.counts.update(answer.name if self._retrying else _look_name(answer) for answer in answers.values())
             told.append(Answered(permit.path, permit.asked_at, answers, tuple(window.calls)))
@@ -164,7 +180,7 @@ class Job:
         try:
             with self.deps.database.transaction() as t:
                 return self._advance(t, told, groups, last=last)
-        except (Unreachable, DBAPIError) as error:
+        except (Unreachable, SQLAlchemyError) as error:
             log.warning("database.unreachable", batch=str(self.work.id), error=type(error).__name__)
         return self._record_again(told, groups, last=last)
 
@@ -180,7 +196,7 @@ class Job:
             try:
                 with self.deps.database.transaction() as t:
                     step = self._advance(t, told, [], last=last)
-            except (Unreachable, DBAPIError):
+            except (Unreachable, SQLAlchemyError):
                 continue
             return Step(granted=frozenset(groups), stop=step.stop)
         raise StaleBatch("could not be recorded before the lease ended")

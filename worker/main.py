@@ -1,9 +1,11 @@
 """Running a worker: Celery on threads, which only wait for the event loop."""
 
 import os
+import warnings
 
 import structlog
 from celery import signals
+from celery.platforms import SecurityWarning
 
 from models import jobs
 from models.errors import SettingsError
@@ -27,9 +29,12 @@ def run(settings: Settings, *, database_url: str, broker_url: str) -> int:
     deps.configure(settings, database_url=database_url, broker_url=broker_url)
     deps.get()  # what is wrong shows now and not at the first batch
     queues = jobs.queues(account.provider for account in settings.accounts.values())
+    # Root is discouraged because of pickle, which nothing of ours accepts.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     signals.worker_ready.connect(_say_ready, weak=False)
     app.worker_main(
         [
+            "--quiet",  # no banner: the log has what an operator needs
             "worker",
             "--pool=threads",
             f"--concurrency={settings.worker.threads}",

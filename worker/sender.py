@@ -1,29 +1,32 @@
 """Making an account's calls: with a token where it logs in, halved when one bad id spoils a call, page by page.
 
 Every call made here has a permit of its own. The provider says what to ask and what an answer means; whether bytes
-left is the transport's word alone.
+left is the transport's word alone. A provider is somebody else's code: whatever it raises, its tasks get an answer.
 """
 
 import asyncio
 import ssl
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from types import UnionType
 from typing import Literal
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from models.clock import boottime
 from models.db import Database
 from models.errors import Unreachable
 from models.ledger import permits
-from models.outcome import Deferred, Look, Outcome, Unknown, Unsent
+from models.outcome import Blocked, Deferred, Look, Outcome, Throttled, Unknown, Unsent
 from models.rules import Rules
+from models.states import Operation
 
 from .http import HttpClient
-from .providers.base import Call, Exchange, Looked, Plan, Provider, Split, TaskRef, Token
-from .scrub import scrubbed
+from .providers.base import Call, Exchange, Plan, Provider, Split, TaskRef, Token
+from .scrub import scrub, scrubbed
 
 log = structlog.get_logger("redrive.worker")
 
@@ -48,7 +51,7 @@ class Window:
         leave_after: the boottime before which the first may not leave.
         not_after: the boottime after which none may leave: the lease would not outlast it.
         until: the moment ``not_after`` stands for, in the database's time.
-        may_send: asked right before the first byte.
+        may_send: asked right before the first byte, and before any further permit.
         calls: API paths of the calls made beyond the first.
     """
 
@@ -100,13 +103,25 @@ class Sender:
         """Close the connections."""
         await self._client.aclose()
 
+    def plan(self, operation: Operation, tasks: Sequence[TaskRef]) -> Plan:
+        """The calls for these tasks. Those for which the provider plans none are deferred: none is forgotten."""
+        ask = self.provider.retries if operation is Operation.RETRY else self.provider.checks
+        try:
+            plan = ask(tasks)
+            known = {task.id for call in plan.calls for task in call.tasks} | plan.refused.keys()
+        except Exception as error:  # noqa: BLE001 - somebody else's code may raise anything
+            self._defect(operation.value, error)
+            plan, known = Plan(()), set()
+        left = {task.id: Deferred(message="the provider's code has no call for it") for task in tasks}
+        return Plan(plan.calls, {id_: words for id_, words in left.items() if id_ not in known} | {**plan.refused})
+
     async def retry(self, tasks: Sequence[TaskRef], window: Window) -> dict[int, Outcome | Look]:
         """Retry tasks: an outcome for each, whatever happens."""
-        return await self._all(self.provider.retries(tasks), window, self._retry)
+        return await self._all(self.plan(Operation.RETRY, tasks), window, self._retry)
 
     async def check(self, tasks: Sequence[TaskRef], window: Window) -> dict[int, Outcome | Look]:
         """Look at tasks: a look at each, whatever happens."""
-        return await self._all(self.provider.checks(tasks), window, self._check)
+        return await self._all(self.plan(Operation.CHECK, tasks), window, self._check)
 
     async def _all(
         self, plan: Plan, window: Window, make: Callable[[Call, Window], Awaitable[Mapping[int, Outcome | Look]]]
@@ -118,7 +133,7 @@ class Sender:
                 found |= {task.id: Unsent(message="no permit within the lease") for task in call.tasks}
                 continue
             found |= await make(call, window)
-        return {task_id: scrubbed(answer, self._secrets) for task_id, answer in found.items()}
+        return {task_id: self._scrubbed(answer) for task_id, answer in found.items()}
 
     async def _retry(self, call: Call, window: Window) -> Mapping[int, Outcome | Look]:
         exchange, refused = await self._exchange(call, window, RETRY_BYTES)
@@ -126,11 +141,11 @@ class Sender:
             return {task.id: refused for task in call.tasks}
         try:
             answer = self.provider.outcomes(call, exchange)
-        except Exception:
-            log.exception("provider.defect", account=self.rules.account, path=call.limit_path)
-            return {task.id: _unreadable(exchange) for task in call.tasks}
-        if not isinstance(answer, Split):
-            return _complete(call, answer, exchange)
+            if not isinstance(answer, Split):
+                return _complete(call, answer, exchange, Outcome)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._defect(call.limit_path, error)
+            return _complete(call, {}, exchange, Outcome)
         if len(call.tasks) == 1:
             return {call.tasks[0].id: answer.outcome}
         return await self._halves(call, window)
@@ -140,7 +155,8 @@ class Sender:
         middle = len(call.tasks) // 2
         found: dict[int, Outcome | Look] = {}
         for half in (call.tasks[:middle], call.tasks[middle:]):
-            if await self._permit(call.limit_path, window):
+            told_to_stop = any(isinstance(answer, Blocked | Throttled) for answer in found.values())
+            if not told_to_stop and await self._permit(call.limit_path, window):
                 found |= await self._all(self.provider.retries(half), window, self._retry)
             else:
                 found |= {task.id: Unsent(message="refused as a whole, not asked again in time") for task in half}
@@ -154,13 +170,13 @@ class Sender:
                 return found | {task.id: refused for task in call.tasks}
             try:
                 looked = self.provider.looks(call, exchange)
-            except Exception:
-                log.exception("provider.defect", account=self.rules.account, path=call.limit_path)
-                looked = Looked({})
-            found |= looked.looks
-            if looked.more is None:
-                return _complete(call, found, exchange)
-            call = looked.more
+                found |= looked.looks
+                if looked.more is None:
+                    return _complete(call, found, exchange, Look)
+                call = looked.more
+            except Exception as error:  # noqa: BLE001 - as above
+                self._defect(call.limit_path, error)
+                return _complete(call, found, exchange, Look)
             if not await self._permit(call.limit_path, window):
                 break
         late = Unsent(message="not all pages read within the lease")
@@ -168,21 +184,25 @@ class Sender:
 
     async def _exchange(self, call: Call, window: Window, max_bytes: int) -> tuple[Exchange, Outcome | None]:
         """Make the call, logged in where the account logs in; a token refused once is renewed once."""
-        for attempt in ("cached", "renewed"):
-            token = await self._token(window)
+        for last in (False, True):
+            token = await self._logged_in(window)
             if token is not None and not isinstance(token, str):
                 return Exchange(sent=False), token
             exchange = await self._send(call, window, token, max_bytes)
             refused = exchange.answer is not None and exchange.answer.status == 401  # noqa: PLR2004 - HTTP's
-            if token is None or not refused or attempt == "renewed":
+            if last or token is None or not refused:
                 break
-            self._cached = None
+            self._forget(token)
             if not await self._permit(call.limit_path, window):
-                break
+                # Nothing is known of the credentials: the token may simply have grown old.
+                return exchange, Unsent(message="the token was refused, with no permit left to renew it")
         return exchange, None
 
     async def _send(self, call: Call, window: Window, token: str | None, max_bytes: int) -> Exchange:
-        auth = self.provider.auth(token) if call.request.authenticated else None
+        try:
+            auth = self.provider.auth(token) if call.request.authenticated else None
+        except Exception as error:  # noqa: BLE001 - as above
+            return Exchange(sent=False, error=self._defect(call.limit_path, error))
         return await self._client.exchange(
             call.request,
             auth=auth,
@@ -191,6 +211,18 @@ class Sender:
             may_send=window.may_send,
             max_bytes=max_bytes,
         )
+
+    async def _logged_in(self, window: Window) -> str | Outcome | None:
+        """:meth:`_token`, where the provider's own code may fail: the call behind the login has not left."""
+        try:
+            return await self._token(window)
+        except Exception as error:  # noqa: BLE001 - as above
+            return Deferred(message=self._defect("login", error))
+
+    def _forget(self, token: str) -> None:
+        """The token is good no more. One that another call has fetched meanwhile stays."""
+        if self._cached is not None and self._cached.token.value == token:
+            self._cached = None
 
     async def _token(self, window: Window) -> str | Outcome | None:
         """The token of an account that logs in, None for all others; an outcome when none is to be had."""
@@ -206,6 +238,9 @@ class Sender:
             answer = self.provider.token(await self._send(login, window, None, RETRY_BYTES))
             # The call behind the login keeps its own moment, and its grace starts when the login is over.
             window.leave_after = max(first, boottime())
+            if isinstance(answer, Throttled):
+                # Every path of the account needs the login, so that all of them wait.
+                return replace(answer, whole_account=True)
             if not isinstance(answer, Token):
                 return answer
             self._cached = _Cached(answer, asked + answer.valid_seconds)
@@ -214,6 +249,8 @@ class Sender:
 
     async def _permit(self, path: str, window: Window) -> bool:
         """One more permit, for a call beyond the first. Its moment becomes the window's."""
+        if not window.may_send():
+            return False
         leave_after = await asyncio.to_thread(self._take, path, window.until)
         if leave_after is None:
             return False
@@ -228,13 +265,28 @@ class Sender:
             with self.database.transaction() as t:
                 moments = permits.take(t, self.rules, {path: 1}, until - timedelta(seconds=GRACE_SECONDS))[path]
                 return t.not_before(moments[0]) if moments else None
-        except Unreachable:
+        except (Unreachable, SQLAlchemyError):
             return None
 
+    def _scrubbed(self, answer: Outcome | Look) -> Outcome | Look:
+        try:
+            return scrubbed(answer, self._secrets)
+        except Exception as error:  # noqa: BLE001 - as above: words that are not text
+            return Unknown(message=self._defect("answer", error))
 
-def _complete(call: Call, answers: Mapping[int, Outcome | Look], exchange: Exchange) -> Mapping[int, Outcome | Look]:
-    """An answer for every task asked and for no other."""
-    return {task.id: answers.get(task.id, _unreadable(exchange)) for task in call.tasks}
+    def _defect(self, where: str, error: Exception) -> str:
+        """Say that the provider's code failed. Not with its traceback: its variables hold secrets."""
+        words = scrub(f"{type(error).__name__}: {error}", self._secrets)
+        log.error("provider.defect", account=self.rules.account, provider=self.rules.provider, at=where, error=words)
+        return f"the provider's code failed: {type(error).__name__}"
+
+
+def _complete(
+    call: Call, answers: Mapping[int, Outcome | Look], exchange: Exchange, kind: UnionType
+) -> Mapping[int, Outcome | Look]:
+    """An answer of the right kind for every task asked, and for no other."""
+    found = {task.id: answers.get(task.id) for task in call.tasks}
+    return {id_: answer if isinstance(answer, kind) else _unreadable(exchange) for id_, answer in found.items()}
 
 
 def _unreadable(exchange: Exchange) -> Outcome:

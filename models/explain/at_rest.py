@@ -26,7 +26,7 @@ def at_work(known: Known) -> Iterator[str]:
 def held(known: Known) -> Iterator[str]:
     """Held by somebody, or because nobody could tell what became of its retry."""
     task = known.task
-    yield f"is held since {ago(task.status_since, known.now)}; {spent(known)}."
+    yield f"has been held for {_time(known)}; {spent(known)}."
     if who := by(known, "hold"):
         yield f"{who} asked for it."
     else:
@@ -42,7 +42,7 @@ def succeeded(known: Known) -> Iterator[str]:
     task = known.task
     how = f"after {many(task.spent, 'retry')}" if task.spent else "without a retry of ours"
     yield f"succeeded {ago(task.status_since, known.now)}, {how}."
-    if task.attempts and known.facts.attempt is not None and known.facts.attempt.result:
+    if known.facts.attempt is not None and known.facts.attempt.result:
         yield from last_attempt(known)
     yield f"Nothing more happens. A newer failure, reported by its owner, grants {_round(known)} more."
 
@@ -50,8 +50,8 @@ def succeeded(known: Known) -> Iterator[str]:
 def dead(known: Known) -> Iterator[str]:
     """The other end: why, and what would bring it back."""
     task = known.task
-    yield f"is dead ({task.dead_reason}) since {ago(task.status_since, known.now)}: {_why(known)}."
-    yield f"{spent(known)[0].upper()}{spent(known)[1:]}."
+    yield f"has been dead ({task.dead_reason}) for {_time(known)}: {_why(known)}."
+    yield f"I{spent(known)[1:]}."
     yield from last_attempt(known)
     said = revive(task, known.context)
     if said.hint:
@@ -61,6 +61,10 @@ def dead(known: Known) -> Iterator[str]:
     times = said.task.limit(known.rules) - task.spent
     yield f"`redrive revive {task.id}` retries it{first}, {many(times, 'time')} at most."
     yield f"`redrive retry --force {task.id}` retries it once."
+
+
+def _time(known: Known) -> str:
+    return duration((known.now - known.task.status_since).total_seconds())
 
 
 def _round(known: Known) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ..outcome import Accepted, Already, Blocked, Deferred, Refused, Throttled, Unknown, Unsent
-from ..states import Wish
+from ..states import Status, Wish
 from .facts import Known
 from .words import ago, many, quoted
 
@@ -20,13 +20,13 @@ _OUTCOMES = {
 
 
 def spent(known: Known) -> str:
-    """``2 of 5 retries are spent``, with a word where the limit is not simply the policy's."""
-    own = known.task.round_of_retries(known.rules)
-    if known.limit < own + known.task.granted:
-        note = ", the provider's own cap"
-    else:
-        note = f", {known.task.granted} of them granted" if known.task.granted else ""
-    return f"{known.task.spent} of {many(known.limit, 'retry')}{note} are spent"
+    """``it has spent 2 of its 5 retries``, with a word where the limit is not simply the policy's."""
+    own, granted, note = known.task.round_of_retries(known.rules), known.task.granted, ""
+    if known.limit < own + granted:
+        note = " (the provider's own cap)"
+    elif granted:
+        note = f" ({granted} of them granted)"
+    return f"it has spent {known.task.spent} of its {many(known.limit, 'retry')}{note}"
 
 
 def last_attempt(known: Known) -> Iterator[str]:
@@ -39,7 +39,8 @@ def last_attempt(known: Known) -> Iterator[str]:
         if attempt.result:
             yield f"What became of it: {quoted(attempt.result)}."
             said += attempt.result
-    if known.task.last_error and known.task.last_error not in said:
+    over = known.task.status is Status.SUCCEEDED
+    if known.task.last_error and known.task.last_error not in said and not over:
         yield f"The last words about it: {quoted(known.task.last_error)}."
 
 

@@ -37,11 +37,11 @@ def _open(known: Known, batch: BatchFacts) -> Iterator[str]:
             f"If it is still open when the lease ends, {ahead(batch.lease_until, known.now)}, it counts as spent, and "
             "the provider is looked at before anything else."
         )
-    yield f"{spent(known)}, this attempt not counted."
+    yield f"I{spent(known)[1:]}, this attempt not counted."
 
 
 def _unsent(known: Known, batch: BatchFacts) -> Iterator[str]:
-    yield f"Its call has not left, nothing is spent for it: {spent(known)}."
+    yield f"Its call has not left, nothing is spent for it; {spent(known)}."
     if batch.status is BatchStatus.SENDING:
         path = api_path(known, Operation.RETRY)
         leaves_at = free_at(known.facts.paths, path, known.now)
@@ -50,8 +50,10 @@ def _unsent(known: Known, batch: BatchFacts) -> Iterator[str]:
         if batch.lease_until is not None:
             yield f"What is not sent when the lease ends, {ahead(batch.lease_until, known.now)}, goes back and is due."
         return
-    if batch.publish_at is not None:
+    if batch.publish_at is not None and batch.publish_at > known.now:
         yield f"Until a worker begins it, the batch is published again, next {ahead(batch.publish_at, known.now)}."
+    elif batch.publish_at is not None:
+        yield f"It was to be published again {ago(batch.publish_at, known.now)}: is a scheduler running?"
     if known.now - batch.created_at >= _UNBEGUN:
         yield f"Is a worker running that takes the queue redrive.{known.rules.provider}?"
 
@@ -66,7 +68,7 @@ def retrying(known: Known) -> Iterator[str]:
 
 def unknown(known: Known) -> Iterator[str]:
     """A call may have reached the provider."""
-    yield f"may be running again since {ago(known.task.status_since, known.now)}: nobody knows yet. {_number(known)}"
+    yield f"may have been retried {ago(known.task.status_since, known.now)}: nobody knows yet. {_number(known)}"
     yield from last_attempt(known)
     yield "It is not retried before the provider has been asked what became of it."
     yield from _looks(known)
@@ -76,8 +78,7 @@ def unknown(known: Known) -> Iterator[str]:
 
 
 def _number(known: Known) -> str:
-    words = spent(known)
-    return f"{words[0].upper()}{words[1:]}."
+    return f"I{spent(known)[1:]}."
 
 
 def _until(known: Known) -> str:

@@ -25,8 +25,8 @@ def failed(known: Known) -> Iterator[str]:
     task = known.task
     verb = "was canceled" if task.status is Status.CANCELED else "failed"
     since = task.failed_at or task.status_since
-    retried = f"{spent(known)}." if task.attempts else f"It has not been retried yet; its limit is {known.limit}."
-    yield f"{verb} {ago(since, known.now)}. {retried[0].upper()}{retried[1:]}"
+    retried = f"I{spent(known)[1:]}" if task.attempts else f"It has not been retried yet; its limit is {known.limit}"
+    yield f"{verb} {ago(since, known.now)}. {retried}."
     yield from last_attempt(known)
     if task.due_at is None:
         yield from _rests(known)
@@ -61,7 +61,7 @@ def look(known: Known) -> Iterator[str]:
     elif due_at > known.now:
         yield f"It is looked at {ahead(due_at, known.now)}."
     else:
-        yield f"It is due for a look since {clock(due_at, known.now)}."
+        yield f"It is due for a look {_late(known)}."
         yield from _in_turn(known, Operation.CHECK)
 
 
@@ -99,8 +99,13 @@ def _when(known: Known) -> Iterator[str]:
     if due_at is not None and due_at > known.now:
         yield f"It is due again {ahead(due_at, known.now)}{_backoff(known)}."
     elif due_at is not None:
-        yield f"It is due since {clock(due_at, known.now)}."
+        yield f"It is due {_late(known)}."
         yield from _in_turn(known, Operation.RETRY)
+
+
+def _late(known: Known) -> str:
+    due_at = known.task.due_at
+    return f"since {clock(due_at, known.now)}, {ago(due_at, known.now)}" if due_at is not None else ""
 
 
 def _backoff(known: Known) -> str:

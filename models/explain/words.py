@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
-def duration(seconds: float) -> str:
-    """The two largest units of a duration: ``3 min 12 s``."""
+def duration(seconds: float, units: int = 2) -> str:
+    """A duration in its largest units: ``3 min 12 s``."""
     left = round(seconds)
     if left < 1:
         return "less than a second"
@@ -15,7 +15,7 @@ def duration(seconds: float) -> str:
         n, left = divmod(left, size)
         if n or parts:
             parts.append(f"{n} {unit}" if n else "")
-    return " ".join(filter(None, parts[:2]))
+    return " ".join(filter(None, parts[:units]))
 
 
 def clock(moment: datetime, now: datetime) -> str:

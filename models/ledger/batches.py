@@ -105,11 +105,21 @@ def give_back(t: Transaction, work: Work) -> int:
     return len(changes)
 
 
-def expired(t: Transaction) -> list[tuple[UUID, str]]:
-    """Batches past their lease, with their account; each is rescued in a transaction of its own."""
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A batch past its lease."""
+
+    id: UUID
+    account: str
+    provider: str
+
+
+def expired(t: Transaction) -> list[Lost]:
+    """Batches past their lease; each is rescued in a transaction of its own."""
     over = and_(text("status = 'sending'"), batches.c.lease_until <= t.now)
-    rows = t.rows(select(batches.c.id, batches.c.account).where(over).order_by(batches.c.lease_until).limit(PAGE))
-    return [(row.id, row.account) for row in rows]
+    columns = (batches.c.id, batches.c.account, batches.c.provider)
+    rows = t.rows(select(*columns).where(over).order_by(batches.c.lease_until).limit(PAGE))
+    return [Lost(row.id, row.account, row.provider) for row in rows]
 
 
 def rescue(t: Transaction, batch_id: UUID, rules: Rules, rng: Random) -> int:

@@ -106,6 +106,11 @@ class AccountOverview:
     paused: Pause | None = None
     breakers: list[BreakerState] = field(default_factory=list)
 
+    @property
+    def matters(self) -> bool:
+        """Whether there is anything to say of it: settings that are gone leave empty rows behind."""
+        return self.configured or bool(self.tasks or self.totals)
+
     def count(self, status: str, tasks_: int) -> None:
         """Count tasks of a status."""
         if tasks_:
@@ -132,7 +137,8 @@ def overview(t: Transaction, rules_of: Mapping[str, Rules]) -> Overview:
     _in_flight(t, found)
     _totals(t, found)
     penalties = _limits(t, found)
-    return Overview(t.now, tuple(found[name] for name in sorted(found)), penalties, open_batches)
+    known = (found[name] for name in sorted(found))
+    return Overview(t.now, tuple(account for account in known if account.matters), penalties, open_batches)
 
 
 class _Accounts(defaultdict[str, AccountOverview]):

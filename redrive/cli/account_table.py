@@ -7,7 +7,7 @@ from datetime import datetime
 from rich.table import Table
 from rich.text import Text
 
-from models.explain.words import ago
+from models.explain.words import ago, many
 from models.queries import AccountOverview, BreakerState, Overview, Pause
 from models.settings import AccountSettings, Settings
 
@@ -86,4 +86,4 @@ def _state(row: AccountRow, now: datetime) -> Text:
         return Text("not configured: its tasks are kept, never claimed", "yellow")
     if row.breakers:
         return Text(safe(f"{row.breakers[0].operation} breaker open: {row.breakers[0].why}"), "yellow")
-    return Text(f"at work, {row.batches} batches under way" if row.batches else "ready", "green")
+    return Text(f"at work, {many(row.batches, 'batch')} under way" if row.batches else "ready", "green")

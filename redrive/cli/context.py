@@ -45,7 +45,7 @@ def load_settings(*, required: bool = True) -> "Settings":
 
     settings = load(required=required)
     for warning in settings.warnings:
-        errors.print(f"warning: {warning}", style="yellow")
+        errors.print(f"warning: {warning}", style="yellow", soft_wrap=True)
     return settings
 
 

@@ -28,10 +28,10 @@ class Level(StrEnum):
     WARNING = "warning"
     ERROR = "error"
 
-    @staticmethod
-    def style(level: "Level") -> str:
+    @property
+    def style(self) -> str:
         """Its colour."""
-        return {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "red"}[level]
+        return {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "red"}[self]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +97,14 @@ def _rows(settings: Settings, database: Database) -> Iterator[Finding]:
     with database.reading() as t:
         overview = queries.overview(t, rules_of(settings))
     for account in overview.accounts:
-        if account.recorded_provider not in {None, account.provider}:
+        if account.configured and account.recorded_provider not in {None, account.provider}:
             words = f"is {account.provider}, but its tasks are {account.recorded_provider}'s; give it another name"
             yield Finding(Level.ERROR, f"accounts.{account.account}.provider", words, WRONG)
         elif _is_late(account, overview):
             since = ago(account.due_since or overview.at, overview.at)
             words = f"tasks have been due since {since} and nobody claims them; is a scheduler running?"
             yield Finding(Level.WARNING, f"accounts.{account.account}", words)
-    yield from (_about(Level.WARNING, f"tasks: {notice}") for notice in notices(overview))
+    yield from (Finding(Level.WARNING, key, words) for key, words in notices(overview))
 
 
 def _is_late(account: AccountOverview, overview: Overview) -> bool:

@@ -51,7 +51,7 @@ def told() -> Iterator[None]:
 
 def _end(lines: Sequence[str], code: int) -> typer.Exit:
     for line in lines:
-        errors.print(line, style="red")
+        errors.print(line, style="red", soft_wrap=True)
     return typer.Exit(code)
 
 

@@ -5,21 +5,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .context import broker_url, console, database_url, load_settings, open_database
+from .context import broker_url, console, database_url, driver_installed, load_settings, open_database
 
 if TYPE_CHECKING:
     from models.settings import Settings
 
 # Heavy modules are imported inside the commands: `redrive --help` must not wait for them.
 
+SANDBOX_PORT = 8321
+PerMinute = Annotated[int, typer.Option(min=0, help="Calls per API path; 0: no limit.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (up, demo, scheduler, worker, flower):
+    for command in (up, demo, scheduler, worker, flower, sandbox):
         app.command()(command)
-    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)(
-        sandbox
-    )
 
 
 def up(
@@ -31,10 +31,14 @@ def up(
     Says what is due where before the first call. A part that dies is started again. Ctrl-C lets calls that are under
     way finish; a second one does not.
     """
+    from ..home import make_home  # noqa: PLC0415 - heavy
     from ..up import run  # noqa: PLC0415 - heavy
 
     settings = load_settings()
-    raise typer.Exit(run(settings, database_url=database_url(settings), with_flower=not no_flower))
+    make_home(settings.environment.home)
+    with driver_installed():
+        code = run(settings, database_url=database_url(settings), with_flower=not no_flower)
+    raise typer.Exit(code)
 
 
 def demo(
@@ -53,7 +57,9 @@ def demo(
     from ..demo.run import Wanted, run  # noqa: PLC0415 - heavy
 
     wanted = Wanted(tasks=tasks, home=home, keep=keep, flower=flower, timeout_seconds=timeout_seconds)
-    raise typer.Exit(run(wanted, console))
+    with driver_installed():
+        code = run(wanted, console)
+    raise typer.Exit(code)
 
 
 def scheduler(
@@ -63,6 +69,9 @@ def scheduler(
     """Run a scheduler: it decides what is due and hands it to the workers. Any number may run."""
     from scheduler.service import run  # noqa: PLC0415 - heavy
 
+    from ..logs import configure  # noqa: PLC0415 - heavy
+
+    configure()
     settings = load_settings()
     broker = _broker_url(settings)
     open_database(settings).close()
@@ -73,23 +82,51 @@ def worker() -> None:
     """Run a worker: it calls the providers. SIGTERM lets it finish what is open and give back the rest."""
     from worker.main import run  # noqa: PLC0415 - heavy
 
+    from ..logs import configure  # noqa: PLC0415 - heavy
+
+    configure()
     settings = load_settings()
-    raise typer.Exit(run(settings, database_url=database_url(settings), broker_url=_broker_url(settings)))
+    broker = _broker_url(settings)
+    open_database(settings).close()
+    raise typer.Exit(run(settings, database_url=database_url(settings), broker_url=broker))
 
 
 def flower() -> None:
     """Run Flower, which shows batches and workers in a browser, on the address that redrive.toml names."""
     from ..flower import run  # noqa: PLC0415 - heavy
 
-    settings = load_settings()
+    settings = load_settings(required=False)
     raise typer.Exit(run(settings, broker_url=_broker_url(settings)))
 
 
-def sandbox(arguments: typer.Context) -> None:
-    """Run the three providers, simulated, for trying out; its page says how. Options: redrive sandbox --help."""
-    from ..sandbox.__main__ import main  # noqa: PLC0415 - heavy
+def sandbox(
+    *,
+    host: Annotated[str, typer.Option(help="Where it listens.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = SANDBOX_PORT,
+    port_file: Annotated[Path | None, typer.Option(help="Written with the port once it takes calls.")] = None,
+    run_seconds: Annotated[float, typer.Option(min=0, help="How long a re-run takes.")] = 1.0,
+    settle_lag_seconds: Annotated[float, typer.Option(min=0, help="How long looks still show the old end.")] = 0.0,
+    latency_seconds: Annotated[float, typer.Option(min=0, help="Between applying a call and answering it.")] = 0.0,
+    geelark_per_minute: PerMinute = 200,
+    geelark_per_hour: Annotated[int, typer.Option(min=0, help="The same for an hour.")] = 24_000,
+    huawei_per_minute: PerMinute = 0,
+    docflow_per_minute: PerMinute = 0,
+) -> None:
+    """Run the three providers, simulated, for trying out; prints the accounts to paste into redrive.toml."""
+    from ..sandbox.config import SandboxConfig  # noqa: PLC0415 - heavy
+    from ..sandbox.page import page  # noqa: PLC0415 - heavy
+    from ..sandbox.server import run  # noqa: PLC0415 - heavy
 
-    main(arguments.args)
+    config = SandboxConfig(
+        run_seconds=run_seconds,
+        settle_lag_seconds=settle_lag_seconds,
+        latency_seconds=latency_seconds,
+        geelark_per_minute=geelark_per_minute or None,
+        geelark_per_hour=geelark_per_hour or None,
+        huawei_per_minute=huawei_per_minute or None,
+        docflow_per_minute=docflow_per_minute or None,
+    )
+    run(config, host, port, port_file=port_file, announce=lambda url: typer.echo(f"{page(config, url)}\nIt is {url}/"))
 
 
 def _broker_url(settings: "Settings") -> str:

@@ -53,14 +53,14 @@ def doctor(*, as_json: Json = False) -> None:
     """Check settings, credentials, database and broker, and that they agree. Changes nothing."""
     from models.queries import plain  # noqa: PLC0415 - heavy
 
-    from .doctor import Level, examine  # noqa: PLC0415 - heavy
+    from .doctor import examine  # noqa: PLC0415 - heavy
 
     findings, code = [], 0
     for finding in examine():
         findings.append(finding)
         code = max(code, finding.exit_code)
         if not as_json:
-            console.print(f"{finding.level:8}{finding.key}: {finding.text}", style=Level.style(finding.level))
+            console.print(f"{finding.level:8}{finding.key}: {finding.text}", style=finding.level.style, soft_wrap=True)
     if as_json:
         print_json(plain(findings))
     if code:

@@ -1,6 +1,8 @@
 """The screen of ``redrive status``."""
 
+from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -9,10 +11,10 @@ from rich.text import Text
 
 from models.db import Database
 from models.explain.words import ago, ahead, duration, many
+from models.jobs import queue
 from models.outcome import OUTCOMES
 from models.queries import AccountOverview, Overview
 from models.settings import hide_password
-from models.states import Operation
 
 from .context import console
 from .render import STYLES, number, safe, table
@@ -47,16 +49,21 @@ class Screen:
             return
         yield _tasks(overview)
         if any(account.totals for account in overview.accounts):
-            yield Padding(_totals(overview), (1, 0, 0, 0))
+            yield Padding(_totals(overview), (1, 0, 0, 0), expand=False)
+        yield from _dead(overview)
         if self._before is not None:
             yield f"\n{pace(self._before, overview)}"
         if notes := list(notices(overview)):
-            yield Padding(Group(*(Text(safe(note), "yellow") for note in notes)), (1, 0, 0, 0))
+            yield Padding(
+                Group(*(Text(safe(f"{key.removeprefix('accounts.')}: {words}"), "yellow") for key, words in notes)),
+                (1, 0, 0, 0),
+                expand=False,
+            )
 
 
 def _tasks(overview: Overview) -> Table:
     lines = table()
-    lines.add_column("Account", no_wrap=True)
+    lines.add_column("Account", overflow="fold")
     for heading in ("At work", "Failed", "Due", "In flight", "Retrying", "Unknown", "Held", "Succeeded", "Dead"):
         lines.add_column(heading, justify="right", no_wrap=True)
     lines.add_column("Next due", no_wrap=True)
@@ -80,8 +87,10 @@ def _next(account: AccountOverview, overview: Overview) -> str:
     if account.paused is not None:
         return "paused"
     if account.due_since is not None:
-        return f"now, since {duration((overview.at - account.due_since).total_seconds())}"
-    return ahead(account.next_due_at, overview.at).partition(" (")[0] if account.next_due_at is not None else ""
+        return f"{duration((overview.at - account.due_since).total_seconds(), units=1)} ago"
+    if account.next_due_at is None:
+        return ""
+    return f"in {duration((account.next_due_at - overview.at).total_seconds(), units=1)}"
 
 
 def _totals(overview: Overview) -> Table:
@@ -89,13 +98,22 @@ def _totals(overview: Overview) -> Table:
     names = [outcome.name for outcome in OUTCOMES]
     seen = [name for name in names if any(account.totals.get(f"outcome:{name}") for account in overview.accounts)]
     lines = table()
-    lines.add_column("Since the start", no_wrap=True)
+    lines.add_column("So far", overflow="fold")
     for heading in ("Calls", "Looks", "Attempts", "Spent", *(name.capitalize() for name in seen)):
         lines.add_column(heading, justify="right", no_wrap=True)
     for account in overview.accounts:
         counters = ("calls:retry", "calls:check", "attempts", "spent", *(f"outcome:{name}" for name in seen))
         lines.add_row(safe(account.account), *(number(account.totals.get(name, 0)) for name in counters))
     return lines
+
+
+def _dead(overview: Overview) -> Iterator[str]:
+    """Why tasks died, in one line."""
+    reasons: Counter[str] = Counter()
+    for account in overview.accounts:
+        reasons.update(account.dead)
+    if reasons:
+        yield "\nDead: " + ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common())
 
 
 def pace(before: Overview, now: Overview) -> str:
@@ -110,35 +128,33 @@ def _sum(overview: Overview, name: str) -> int:
     return sum(account.totals.get(name, 0) for account in overview.accounts)
 
 
-def notices(overview: Overview) -> Iterator[str]:
-    """What somebody should know."""
+def notices(overview: Overview) -> Iterator[tuple[str, str]]:
+    """What somebody should know, each with what it is about."""
     for account in overview.accounts:
-        yield from _of_account(account, overview)
+        yield from ((f"accounts.{account.account}", words) for words in _of_account(account, overview.at))
     for penalty in overview.penalties:
-        path = penalty.path or "all paths"
-        yield f"{penalty.group}: no call on {path} before {ahead(penalty.until, overview.at)}: {penalty.why}"
-    for operation in Operation:
-        waiting = [batch for batch in overview.batches if batch.unbegun and batch.operation is operation]
-        for provider in sorted({batch.provider for batch in waiting}):
-            mine = [batch for batch in waiting if batch.provider == provider]
-            since = ago(min(batch.created_at for batch in mine), overview.at)
-            words = f"{many(len(mine), f'{operation} batch')} of {provider} not begun, the first claimed {since}"
-            yield f"{words}: is a worker running that takes the queue redrive.{provider}?"
+        words = f"no call on {penalty.path or 'all paths'} {_until(penalty.until, overview.at)}: {penalty.why}"
+        yield f"limits.{penalty.group}", words
+    unbegun = [batch for batch in overview.batches if batch.unbegun]
+    for provider in sorted({batch.provider for batch in unbegun}):
+        mine = [batch.created_at for batch in unbegun if batch.provider == provider]
+        words = f"{many(len(mine), 'batch')} not begun, the first claimed {ago(min(mine), overview.at)}"
+        yield queue(provider), f"{words}; is a worker running that takes this queue?"
 
 
-def _of_account(account: AccountOverview, overview: Overview) -> Iterator[str]:
-    name, now = account.account, overview.at
+def _of_account(account: AccountOverview, now: datetime) -> Iterator[str]:
     if not account.configured and (left := sum(account.tasks.values())):
-        yield f"{name}: not configured, its {many(left, 'task')} are kept and never claimed"
+        yield f"is not configured: {many(left, 'task')} kept, never claimed"
     if account.recorded_provider not in {None, account.provider}:
-        yield f"{name}: its tasks are {account.recorded_provider}'s and not {account.provider}'s: nothing is claimed"
-    if account.paused is not None:
-        since, by = ago(account.paused.at, now), account.paused.by
-        yield f"{name}: paused {since} by {by}: {account.paused.reason or account.paused.cause}"
+        yield f"its tasks are {account.recorded_provider}'s and not {account.provider}'s: nothing is claimed"
+    if (paused := account.paused) is not None:
+        why = paused.reason or paused.cause
+        yield f"paused {ago(paused.at, now)} by {paused.by}: {why}; redrive resume {account.account} ends it"
     for breaker in account.breakers:
-        words = f"{breaker.failures} calls without a usable answer, {breaker.why}"
+        words = f"{many(breaker.failures, 'call')} without a usable answer ({breaker.why})"
         then = "one task is trying now" if breaker.probing else f"one task tries {ahead(breaker.open_until, now)}"
-        yield f"{name}: {breaker.operation} breaker open after {words}; {then}"
-    if account.dead:
-        reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(account.dead.items()))
-        yield f"{name}: dead: {reasons}"
+        yield f"{breaker.operation} breaker open after {words}; {then}"
+
+
+def _until(moment: datetime, now: datetime) -> str:
+    return f"for {duration((moment - now).total_seconds())}"

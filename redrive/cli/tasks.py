@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.explain import Explanation
-from models.explain.words import clock
+from models.explain.words import ahead, clock, many
 from models.queries import Action, Attempt, History
 from models.rules import Rules
 from models.task import Task
@@ -27,12 +27,11 @@ def task_table(found: Sequence[Task], rules_of: Mapping[str, Rules], now: dateti
     lines.add_column("Task", overflow="fold")
     lines.add_column("Last words", no_wrap=True, overflow="ellipsis", style="dim")
     for task in found:
-        when = moment(task.due_at, now).partition(" (")[0]
         lines.add_row(
             str(task.id),
             _retries(task, rules_of.get(task.account)),
             status_text(task.status, task.dead_reason),
-            f"{task.next} {'due' if task.due_at <= now else when}" if task.due_at is not None else "",
+            _next(task, now).partition(" (")[0],
             f"{task.account} {_what(task)}",
             safe(task.last_error),
         )
@@ -41,6 +40,12 @@ def task_table(found: Sequence[Task], rules_of: Mapping[str, Rules], now: dateti
 
 def _what(task: Task) -> str:
     return safe(" ".join(filter(None, (task.kind, task.external_id, task.sub_id))))
+
+
+def _next(task: Task, now: datetime) -> str:
+    if task.due_at is None:
+        return ""
+    return f"{task.next} {ahead(task.due_at, now)}"
 
 
 def _retries(task: Task, rules: Rules | None) -> str:
@@ -69,12 +74,12 @@ def _facts(task: Task, rules: Rules | None, now: datetime) -> Padding:
     for name, value in _rows(task, rules, now):
         if value:
             lines.add_row(name, safe(value))
-    return Padding(lines, (0, 0, 1, 2))
+    return Padding(lines, (0, 0, 1, 2), expand=False)
 
 
 def _rows(task: Task, rules: Rules | None, now: datetime) -> Iterator[tuple[str, str]]:
-    yield "next", f"{task.next} {moment(task.due_at, now)}" if task.due_at is not None else ""
-    yield "retries", f"{_retries(task, rules)} spent, {task.attempts} attempts"
+    yield "next", _next(task, now)
+    yield "retries", f"{_retries(task, rules)} spent, {many(task.attempts, 'attempt')}"
     yield "granted", str(task.granted or "")
     yield "wish", task.wish or ""
     yield "held from", task.held_from or ""
@@ -101,7 +106,7 @@ def _attempts(attempts: Sequence[Attempt], now: datetime) -> Padding:
         outcome = Text(each.outcome or "open", "" if each.outcome else "cyan")
         spent = "yes" if each.spent else ""
         lines.add_row(str(each.number), clock(each.opened_at, now), outcome, spent, safe(code), safe(words))
-    return Padding(lines, (0, 0, 1, 0))
+    return Padding(lines, (0, 0, 1, 0), expand=False)
 
 
 def _actions(actions: Sequence[Action], now: datetime) -> Padding:
@@ -112,7 +117,7 @@ def _actions(actions: Sequence[Action], now: datetime) -> Padding:
     for each in actions:
         why = " ".join(filter(None, (each.why, each.detail)))
         lines.add_row(clock(each.at, now), safe(each.who), each.what, safe(why))
-    return Padding(lines, (0, 0, 1, 0))
+    return Padding(lines, (0, 0, 1, 0), expand=False)
 
 
 def explanation(answer: Explanation) -> None:
@@ -120,5 +125,5 @@ def explanation(answer: Explanation) -> None:
     first, *rest = (safe(line) for line in answer.lines)
     console.print(Text(first, "bold"))
     for line in rest:
-        console.print(Padding(line, (0, 0, 0, 2)))
+        console.print(Padding(line, (0, 0, 0, 2), expand=False))
     console.print()

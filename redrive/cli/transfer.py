@@ -103,15 +103,15 @@ def _import(
     from models.rules import rules_of  # noqa: PLC0415
 
     from ..transfer.importing import Tally, import_rows  # noqa: PLC0415
-    from ..transfer.lines import UnusableFile  # noqa: PLC0415
+    from ..transfer.lines import UnusableFile, text_of  # noqa: PLC0415
     from ..transfer.reading import read_rows  # noqa: PLC0415
 
     tally, rules = Tally(), rules_of(settings)
     if database is not None:
         _ensure(database, settings)
     try:
-        with _progress(stream) as moved:
-            for tally in import_rows(read_rows(stream, name), rules, database, refuse):  # noqa: B007 - the last counts
+        with text_of(stream) as text, _progress(stream) as moved:
+            for tally in import_rows(read_rows(text, name), rules, database, refuse):  # noqa: B007 - the last counts
                 moved()
     except UnusableFile as error:
         errors.print(f"{name}: {error}", style="red", soft_wrap=True)

@@ -12,6 +12,9 @@ from .lines import LONGEST, NOT_UTF8, Line, UnusableFile
 from .rows import Row
 
 _BROKEN = 'has a quote that is not closed or not doubled; inside a quoted field a quote is written ""'
+_MOST_LINES = 100
+"""Lines of one row. A quote left open would otherwise swallow the rows after it, up to the next one left open."""
+
 _TOO_LONG = f"is longer than {LONGEST:,} characters"
 
 
@@ -49,7 +52,7 @@ class _Feed:
         line = self._again.popleft() if self._again else next(self._lines)
         self.record.append(line)
         self._size += len(line.text)
-        if self._size > LONGEST or not line.whole:
+        if self._size > LONGEST or len(self.record) > _MOST_LINES or not line.whole:
             raise csv.Error(_TOO_LONG)
         return line.text
 

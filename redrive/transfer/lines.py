@@ -1,6 +1,7 @@
 """A file as numbered lines of text, one at a time, however large it is and whatever stands in it."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import TextIOWrapper
 from itertools import count
@@ -36,9 +37,18 @@ class Line:
         return self.text.isascii() or not any("\ud800" <= character <= "\udfff" for character in self.text)
 
 
-def read_lines(stream: IO[bytes]) -> Iterator[Line]:
-    """The lines of a stream; any of the three line ends ends a line. A byte-order mark is skipped."""
+@contextmanager
+def text_of(stream: IO[bytes]) -> Iterator[IO[str]]:
+    """The stream as text for :func:`read_lines`, without a byte-order mark. The stream stays open."""
     text = TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    try:
+        yield text
+    finally:
+        text.detach()
+
+
+def read_lines(text: IO[str]) -> Iterator[Line]:
+    """The lines of a text; any of the three line ends ends a line."""
     for number in count(1):
         line = text.readline(LONGEST)
         if not line:

@@ -12,13 +12,13 @@ from .rows import Row
 JSON_SUFFIXES = (".jsonl", ".ndjson")
 
 
-def read_rows(stream: IO[bytes], name: str) -> Iterator[Row]:
-    """The rows of a stream: JSON lines where its name or its first character says so, CSV otherwise.
+def read_rows(text: IO[str], name: str) -> Iterator[Row]:
+    """The rows of a :func:`redrive.transfer.lines.text_of`: JSON lines where its name or its first character says so, CSV otherwise.
 
     Raises:
         UnusableFile: when it is neither.
     """
-    lines = read_lines(stream)
+    lines = read_lines(text)
     begin: list[Line] = []
     for line in lines:
         begin.append(line)

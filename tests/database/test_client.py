@@ -1,7 +1,9 @@
 """The client on both databases: what it writes, what it leaves alone, and what it says when it cannot."""
 
 import os
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 import redis
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import IntegrityError
 
 import redrive
@@ -112,6 +114,27 @@ def test_within_the_hosts_transaction_nobody_is_woken(
             assert listening.get_message(timeout=5)["type"] == "message"
 
 
+def test_a_frozen_broker_costs_one_timeout(new_sqlite_database: Any, config: Path) -> None:
+    """It takes connections and never answers; after the first wait it is left alone."""
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        broker_url = f"redis://127.0.0.1:{frozen.getsockname()[1]}/0"
+        with Client(new_sqlite_database(), broker_url, config) as client:
+            started = time.monotonic()
+            for number in range(20):
+                client.add(account="phones", external_id=f"{number}")
+            assert time.monotonic() - started < 10
+        frozen.setblocking(False)
+        frozen.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            frozen.accept()
+
+
+@pytest.mark.parametrize("broker_url", ["redis://127.0.0.1:1/0", "rediss://[", "amqp://localhost//", "redis+socket:///no"])
+def test_a_broker_that_is_not_there_costs_nothing(new_sqlite_database: Any, config: Path, broker_url: str) -> None:
+    with Client(new_sqlite_database(), broker_url, config) as client:
+        assert client.add(**FAILED) == 1
+
+
 def test_a_report_moves_the_task(client: Client) -> None:
     task_id = client.add(**FAILED, status="running")
     told = client.report(**FAILED, status="failed", reason="no network")
@@ -177,7 +200,7 @@ def test_operators_words_are_recorded(client: Client, host: Engine) -> None:
 
 def test_thousands_are_operated_on_at_once(client: Client) -> None:
     ids = client.add_many({**FAILED, "external_id": f"{n}"} for n in range(2500))
-    assert [task.id for task in client.hold(reversed(ids))] == ids
+    assert [task.id for task in client.hold(reversed(ids))] == sorted(ids)
     assert client.find(status="failed") == []
 
 
@@ -298,13 +321,9 @@ def test_a_bare_insert_of_a_status_of_ours_is_refused(client: Client, host: Engi
 
 
 def insert(host: Engine, status: str) -> None:
-    with host.begin() as connection:
-        _insert(connection, status)
-
-
-def _insert(connection: Connection, status: str) -> None:
     statement = "INSERT INTO redrive_tasks (account, kind, external_id, status) VALUES ('phones', '', '591', :status)"
-    connection.execute(text(statement), {"status": status})
+    with host.begin() as connection:
+        connection.execute(text(statement), {"status": status})
 
 
 def test_the_package_shows_what_it_has() -> None:

@@ -1,0 +1,247 @@
+"""``redrive import`` and ``redrive export`` on both databases."""
+
+import csv
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from sqlalchemy import create_engine, text
+from typer.testing import CliRunner, Result
+
+from models.intake import COLUMNS
+from redrive.cli import app
+
+from ..processes import Process
+
+CONFIG = """
+[accounts.phones]
+provider = "geelark"
+token = { env = "GEELARK_TOKEN" }
+[accounts.reviews]
+provider = "docflow"
+app_id = { env = "TI_APP_ID" }
+secret_code = { env = "TI_SECRET" }
+"""
+HEADER = "account,external_id,status,reason\n"
+GOOD = "phones,{},failed,no network\n"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with a settings file."""
+    (tmp_path / "redrive.toml").write_text(CONFIG)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def database(here: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:  # noqa: ARG001 - with settings
+    monkeypatch.setenv("REDRIVE_DATABASE_URL", database_url)
+    return database_url
+
+
+def run(*arguments: str, given: str | bytes = "") -> Result:
+    return CliRunner().invoke(app, arguments, input=given)
+
+
+def rows(url: str, columns: str = "external_id, status") -> list[tuple[Any, ...]]:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        found = [tuple(row) for row in connection.execute(text(f"SELECT {columns} FROM redrive_tasks ORDER BY id"))]
+    engine.dispose()
+    return found
+
+
+def test_what_is_good_is_in_and_the_rest_is_said_by_line(database: str, here: Path) -> None:
+    file = here / "tasks.csv"
+    file.write_text(HEADER + GOOD.format(1) + "phones,5.91E+17,failed,\n" + 'phones,2,canceled,"a\nb"\nphones,3\n')
+    result = run("import", str(file))
+    assert result.exit_code == 1
+    assert result.stdout == "added 2, known 0, refused 2\n"
+    assert result.stderr == (
+        "line 3: external_id '5.91E+17': a spreadsheet made a number of this id; "
+        "format the column as text and export again\n"
+        "line 6: has 2 columns where the header has 4\n"
+    )
+    assert rows(database) == [("1", "failed"), ("2", "canceled")]
+
+
+def test_a_file_imported_twice_is_in_once(database: str, here: Path) -> None:
+    (here / "tasks.csv").write_text(HEADER + "".join(GOOD.format(n) for n in range(2500)) + GOOD.format(7))
+    assert run("import", "tasks.csv").stdout == "added 2500, known 1, refused 0\n"
+    again = run("import", "tasks.csv")
+    assert (again.exit_code, again.stdout) == (0, "added 0, known 2501, refused 0\n")
+    assert len(rows(database)) == 2500
+
+
+def test_a_nightly_file_moves_only_what_was_at_work(database: str) -> None:
+    run("import", "-", given='{"account": "phones", "external_id": 1, "status": "running"}')
+    run("import", "-", given='{"account": "phones", "external_id": 1, "status": "failed"}')
+    assert rows(database) == [("1", "failed")]
+    run("import", "-", given='{"account": "phones", "external_id": 1, "status": "running"}')
+    assert rows(database) == [("1", "failed")]
+
+
+def test_a_dry_run_checks_and_adds_nothing(here: Path) -> None:
+    """Not even a database is there."""
+    result = run("import", "-", "--dry-run", given=HEADER + GOOD.format(1) + "none,2,failed,\n")
+    assert result.exit_code == 1
+    assert result.stdout == "good 1, refused 1; nothing was added\n"
+    assert result.stderr == "line 3: account 'none': is not configured; did you mean phones?\n"
+    assert sorted(path.name for path in here.iterdir()) == ["redrive.toml"]
+
+
+def test_the_summary_as_json(database: str) -> None:  # noqa: ARG001 - where it goes
+    result = run("import", "-", "--json", given=HEADER + GOOD.format(1) + GOOD.format(1) + "x\n")
+    assert json.loads(result.stdout) == {"good": 2, "added": 1, "known": 1, "refused": 1, "dry_run": False}
+
+
+def test_a_hundred_refusals_are_said_and_all_are_written(database: str, here: Path) -> None:
+    given = HEADER + "phones,x\n" * 1234
+    result = run("import", "-", given=given)
+    lines = result.stderr.splitlines()
+    assert (len(lines), lines[-1]) == (101, "… and 1,134 more refused lines; --errors FILE writes all")
+    result = run("import", "-", "--errors", "refused.txt", given=given)
+    assert result.stderr.splitlines()[-1] == "… and 1,134 more refused lines"
+    assert len((here / "refused.txt").read_text().splitlines()) == 1234
+    assert rows(database) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("", "-: is empty; its first line must name the columns, such as account,external_id,status"),
+        ("account,externalid\n", "-: line 1: column 'externalid': is not known; did you mean external_id?"),
+        (b"\xff\xfea\x00", "-: is not UTF-8 text; save it as CSV UTF-8 or as JSON lines"),
+    ],
+)
+def test_an_unusable_file_is_exit_code_2(database: str, given: str | bytes, words: str) -> None:
+    result = run("import", "-", given=given)
+    assert (result.exit_code, result.stderr, result.stdout) == (2, words + "\n", "")
+    assert rows(database) == []
+
+
+@pytest.mark.usefixtures("here")
+def test_a_file_that_is_not_there_is_exit_code_2() -> None:
+    assert run("import", "none.csv").stderr == "none.csv: No such file or directory\n"
+    assert run("import", "none.csv").exit_code == 2
+    assert run("import", ".").exit_code == 2
+
+
+def test_without_accounts_nothing_can_be_imported(here: Path) -> None:
+    (here / "redrive.toml").write_text("")
+    result = run("import", "-", given=HEADER)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("accounts: none is configured")
+
+
+def test_what_was_imported_wakes_the_schedulers(database: str, broker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert database
+    monkeypatch.setenv("REDRIVE_BROKER_URL", broker)
+    with redis.Redis.from_url(broker) as client, client.pubsub() as listening:
+        listening.subscribe("redrive.wake")
+        assert listening.get_message(timeout=5)["type"] == "subscribe"
+        assert run("import", "-", given=HEADER + GOOD.format(1)).exit_code == 0
+        assert listening.get_message(timeout=5)["type"] == "message"
+
+
+TASKS = [
+    {"account": "phones", "external_id": "1", "reason": 'a "b",\r\nc', "priority": 1, "max_retries": 2, "origin": "api"},
+    {"account": "reviews", "external_id": "2", "sub_id": "3", "status": "canceled", "params": {"workspace_id": "é"}},
+    {"account": "phones", "external_id": "=4", "status": "running", "failed_at": "2026-08-18T12:00:00.5+08:00"},
+]
+
+
+def pick(line: str) -> dict[str, Any]:
+    task = json.loads(line)
+    return {name: task[name] for name in COLUMNS}
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_what_was_exported_can_be_imported_again(
+    database: str, form: str, here: Path, new_sqlite_database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("import", "-", given="\n".join(json.dumps(task) for task in TASKS))
+    assert run("export", "-o", f"all.{form}").exit_code == 0
+    assert [path.name for path in here.iterdir() if path.name.startswith("all")] == [f"all.{form}"]
+    other = new_sqlite_database()
+    monkeypatch.setenv("REDRIVE_DATABASE_URL", other)
+    assert run("import", f"all.{form}").stdout == "added 3, known 0, refused 0\n"
+    monkeypatch.setenv("REDRIVE_DATABASE_URL", database)
+    exported = run("export", "--format", "jsonl").stdout
+    monkeypatch.setenv("REDRIVE_DATABASE_URL", other)
+    again = run("export", "--format", "jsonl").stdout
+    first, second = ([pick(line) for line in one.splitlines()] for one in (exported, again))
+    assert first == second
+    by_id = {task["external_id"]: task for task in first}
+    assert by_id["1"]["reason"] == 'a "b",\r\nc'
+    assert by_id["=4"]["failed_at"] == "2026-08-18T04:00:00.500000+00:00"
+
+
+def test_an_export_says_where_tasks_stand(database: str) -> None:
+    assert database
+    run("import", "-", given=HEADER + "".join(GOOD.format(n) for n in range(2345)) + "phones,x,pending,\n")
+    (task,) = csv.DictReader(io.StringIO(run("export", "--status", "pending").stdout))
+    assert (task["external_id"], task["status"], task["attempts"], task["spent"]) == ("x", "pending", "0", "0")
+    assert task["dead_reason"] == task["params"] == ""
+    found = csv.DictReader(io.StringIO(run("export", "-a", "phones", "-s", "failed", "-s", "dead").stdout))
+    assert sorted(int(row["external_id"]) for row in found) == list(range(2345))
+    assert len(run("export", "-a", "reviews").stdout.splitlines()) == 1
+
+
+def test_an_exported_task_that_has_ended_is_refused_by_an_import(database: str) -> None:
+    run("import", "-", given=HEADER + GOOD.format(1))
+    run("stop", "1", "--yes")
+    assert rows(database, "status") == [("dead",)]
+    exported = run("export").stdout
+    result = run("import", "-", given=exported)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "line 2: status 'dead': is Redrive's own; a task is added as pending, running, failed, canceled\n"
+    )
+
+
+def test_a_failed_export_leaves_the_old_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "all.csv").write_text("old")
+    monkeypatch.setenv("REDRIVE_DATABASE_URL", f"sqlite:///{here}")
+    assert run("export", "-o", "all.csv").exit_code != 0
+    assert (here / "all.csv").read_text() == "old"
+    assert not (here / "all.csv.part").exists()
+
+
+PEAK = """
+import resource, sys
+from models.intake import COLUMNS
+from redrive.cli import app
+try:
+    app(sys.argv[1:])
+except SystemExit:
+    pass
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+"""
+
+
+def test_memory_does_not_grow_with_the_file(here: Path, new_sqlite_database: Any, spawn: Any) -> None:
+    """A file of 20 MB, most of it refused so that the test is quick, costs about what a small one does."""
+    small, large = here / "small.csv", here / "large.csv"
+    lines = [f"phones,{'9' * 150}{n},{'failed' if n % 100 == 0 else 'cancelled'},\n" for n in range(130_000)]
+    small.write_text(HEADER + "".join(lines[:2000]))
+    large.write_text(HEADER + "".join(lines))
+    assert large.stat().st_size > 20_000_000
+    environment = {"REDRIVE_DATABASE_URL": new_sqlite_database()}
+
+    def peak(process: Process) -> int:
+        process.wait(100)
+        return int(process.output().splitlines()[-1])
+
+    peaks = [
+        peak(spawn([sys.executable, "-P", "-c", PEAK, "import", str(path), "--errors", os.devnull], environment))
+        for path in (small, large)
+    ]
+    assert peaks[1] - peaks[0] < 10_000, f"{peaks} KiB"
+    assert len(rows(environment["REDRIVE_DATABASE_URL"])) == 1300

@@ -1,0 +1,90 @@
+"""Flower: nobody without its password, and batches as people want to see them."""
+
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from models.errors import SettingsError
+from redrive.flower import credentials
+from redrive.sandbox.samples import sample_rows
+from tests.integration.world import World
+from tests.processes import Process, wait_until
+from tests.servers import free_port
+
+AUTH = ("operator", "pass:word")
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_shows_batches_to_those_who_sign_in(world: World, spawn: Callable[..., Process]) -> None:
+    """Account, operation and size of each batch, and what came of it."""
+    address = f"127.0.0.1:{free_port()}"
+    world.start_sandbox(limits=f'[flower]\naddress = "{address}"\n')
+    world.env["FLOWER_BASIC_AUTH"] = ":".join(AUTH)
+    flower = start_flower(world, spawn)
+    with httpx.Client(base_url=f"http://{address}", trust_env=False) as http:
+        wait_until(lambda: is_up(http), 30, what="Flower")
+        for path in ("/", "/tasks", "/api/tasks", "/api/workers"):
+            assert http.get(path).status_code == 401
+            assert http.get(path, auth=("operator", "wrong")).status_code == 401
+            assert http.get(path, auth=AUTH).status_code == 200
+        world.add(sample_rows(3))
+        world.start("worker")
+        world.start("scheduler")
+        world.wait_for_the_end()
+        wait_until(lambda: ended(http, "redrive.retry") and ended(http, "redrive.check"), what="the batches' ends")
+        batch = ended(http, "redrive.retry")[0]
+        assert batch["routing_key"].startswith("redrive.")
+        assert all(f"'{name}': " in batch["kwargs"] for name in ("account", "operation", "size"))
+        assert "'operation': 'retry'" in batch["kwargs"]
+        assert batch["result"].startswith("{'")
+    assert "pass:word" not in flower.output()
+
+
+def start_flower(world: World, spawn: Callable[..., Process]) -> Process:
+    return spawn([sys.executable, "-P", "-m", "redrive", "flower"], world.env)
+
+
+def is_up(http: httpx.Client) -> bool:
+    try:
+        return http.get("/healthcheck").text == "OK"
+    except httpx.TransportError:
+        return False
+
+
+def ended(http: httpx.Client, name: str) -> list[dict[str, Any]]:
+    answer = http.get("/api/tasks", auth=AUTH, params={"taskname": name, "state": "SUCCESS"})
+    return list(answer.raise_for_status().json().values())
+
+
+def test_a_password_is_made_once_per_home(tmp_path: Path) -> None:
+    """Shown when it is made, then kept where only its owner can read it."""
+    made = credentials(tmp_path / "home", {})
+    (pair,) = made.pairs
+    user, _, password = pair.partition(":")
+    assert (user, made.made, made.words().count(password)) == ("redrive", True, 1)
+    assert stat.S_IMODE((tmp_path / "home" / "flower.auth").stat().st_mode) == 0o600
+    again = credentials(tmp_path / "home", {})
+    assert (again.pairs, again.made) == (made.pairs, False)
+    assert password not in again.words()
+    assert credentials(tmp_path / "other", {}).pairs != made.pairs
+
+
+def test_the_environments_password_wins(tmp_path: Path) -> None:
+    given = credentials(tmp_path / "home", {"FLOWER_BASIC_AUTH": "a:1,b:2"})
+    assert given.pairs == ("a:1", "b:2")
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("wrong", ["", "operator", ":password", "operator:", "a:1,", "a b:1"])
+def test_what_is_no_user_and_password_is_refused(tmp_path: Path, wrong: str) -> None:
+    """Never a page without a password because of a slip."""
+    with pytest.raises(SettingsError, match="FLOWER_BASIC_AUTH: must be USER:PASSWORD"):
+        credentials(tmp_path, {"FLOWER_BASIC_AUTH": wrong})
+    (tmp_path / "flower.auth").write_text(wrong)
+    with pytest.raises(SettingsError, match=r"flower.auth: must be USER:PASSWORD"):
+        credentials(tmp_path, {})

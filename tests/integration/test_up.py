@@ -1,0 +1,129 @@
+"""``redrive up`` with real parts: what it says, what it keeps alive, and that nothing is left of it."""
+
+import os
+import re
+import signal
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.installation import Installation, descendants, runs
+from tests.processes import Process, wait_until
+
+ENDS_WITHIN_SECONDS = 15
+
+
+@pytest.fixture
+def installation(spawn: Callable[..., Process], tmp_path: Path) -> Installation:
+    return Installation(spawn, tmp_path)
+
+
+def the(part: str, up: Process) -> int:
+    """The process of a part."""
+    (pid,) = (pid for pid, args in descendants(up.pid).items() if args.endswith(f"-m redrive {part}"))
+    return pid
+
+
+def test_says_what_it_will_do_and_ctrl_c_ends_it_all(installation: Installation) -> None:
+    up = installation.up()
+    told = up.output()
+    assert re.search(r"^database +sqlite:///.*/home/redrive.db, schema brought to \d+$", told, re.MULTILINE)
+    assert re.search(r"^broker +redis://:\*\*\*@127.0.0.1:\d+/0, embedded$", told, re.MULTILINE)
+    assert "phones: geelark at 127.0.0.1:9, 180 calls a minute, 20000 an hour; due now: 0 to retry" in told
+    assert told.index("reviews: docflow") < told.index("worker.started")
+    parts = descendants(up.pid)
+    assert len(parts) == 5  # broker, worker, scheduler, Flower, and what would clear up behind us
+    up.signal(signal.SIGINT)
+    assert up.wait(ENDS_WITHIN_SECONDS) == 0
+    assert not any(runs(pid) for pid in parts)
+    assert not (installation.home / "broker.url").exists()
+    again = installation.up()
+    assert "schema up to date" in again.output()
+
+
+def test_secrets_are_in_no_arguments_and_no_readable_file(installation: Installation) -> None:
+    up = installation.up()
+    password = (installation.home / "flower.auth").read_text().strip().partition(":")[2]
+    secrets = {password, *re.findall(r":(\S+)@", installation.broker_url()), "sandbox-token", "SANDBOXSK"}
+    assert len(secrets) == 4
+    assert not [args for args in descendants(up.pid).values() if any(secret in args for secret in secrets)]
+    assert stat.S_IMODE(installation.home.stat().st_mode) == 0o700
+    for name in ("broker.url", "flower.auth", "valkey/valkey.conf"):
+        assert stat.S_IMODE((installation.home / name).stat().st_mode) == 0o600
+    assert up.output().count(password) == 1  # shown when it was made, and never again
+
+
+@pytest.mark.parametrize("part", ["worker", "broker"])
+def test_a_part_that_is_killed_is_started_again(installation: Installation, part: str) -> None:
+    """The worker by its supervisor; a new broker has the old one's address, so that the others find it."""
+    up = installation.up("--no-flower")
+    valkey = next(pid for pid, args in descendants(up.pid).items() if "127.0.0.1:" in args)
+    os.kill(the("worker", up) if part == "worker" else valkey, signal.SIGKILL)
+    up.wait_ready(rf"^{part} +\| was killed by SIGKILL; starting it again in 1 s$")
+    if part == "worker":
+        wait_until(lambda: up.output().count("worker.started") == 2, 20, what="another worker")
+    else:
+        host, _, port = installation.broker_url().rpartition("@")[2].removesuffix("/0").partition(":")
+        wait_until(lambda: answers(host, int(port)), 20, what="another broker")
+
+
+def answers(host: str, port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex((host, port)) == 0
+
+
+def test_two_in_one_home_are_refused(installation: Installation) -> None:
+    first = installation.up("--no-flower")
+    second = installation.start("up", "--no-flower")
+    assert second.wait() == 2
+    assert f"another redrive (process {first.pid}) runs in {installation.home}" in second.output()
+    assert first.returncode is None
+    assert (installation.home / "broker.url").exists()
+
+
+def test_nothing_is_left_of_one_that_was_killed(installation: Installation) -> None:
+    """SIGKILL: nobody could clear up, and still its parts end and the next one starts, at once."""
+    killed = installation.up()
+    parts = descendants(killed.pid)
+    killed.signal(signal.SIGKILL)
+    killed.wait()
+    following = installation.up()
+    assert not any(runs(pid) for pid in parts)
+    assert "starting it again" not in following.output()
+
+
+def test_with_database_and_broker_named_it_starts_neither(
+    installation: Installation, database_url: str, broker: str
+) -> None:
+    up = installation.up("--no-flower", REDRIVE_DATABASE_URL=database_url, REDRIVE_BROKER_URL=broker)
+    assert f"broker    {broker}\n" in up.output()
+    assert {args.split()[-1] for args in descendants(up.pid).values()} >= {"worker", "scheduler"}
+    assert len(descendants(up.pid)) == 3
+    assert not (installation.home / "broker.url").exists()
+    assert not (installation.home / "redrive.db").exists()
+
+
+def test_what_is_missing_is_told_before_anything_starts(installation: Installation) -> None:
+    del installation.env["GEELARK_TOKEN"]
+    up = installation.start("up")
+    assert up.wait() == 2
+    assert "accounts.phones.token: environment variable GEELARK_TOKEN is not set" in up.output()
+    assert "broker" not in up.output()
+
+
+def test_flowers_address_may_be_taken(installation: Installation) -> None:
+    host, _, port = installation.flower.partition(":")
+    with socket.create_server((host, int(port))):
+        up = installation.start("up")
+        assert up.wait() == 1
+    assert f"flower.address: {installation.flower} is taken; name another, or use --no-flower" in up.output()
+
+
+@pytest.mark.parametrize("part", ["scheduler", "worker", "flower"])
+def test_a_part_alone_needs_a_broker(installation: Installation, part: str) -> None:
+    process = installation.start(part)
+    assert process.wait() == 2
+    assert "REDRIVE_BROKER_URL: is not set; set it, or start `redrive up`" in process.output()

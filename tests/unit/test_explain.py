@@ -1,0 +1,438 @@
+"""What `redrive explain` answers, for every status and for everything that can stand in a task's way."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from models.capabilities import GEELARK, HUAWEI_WORKSPACE, Capabilities
+from models.explain import ActionFacts, AttemptFacts, BatchFacts, Facts, explain
+from models.explain.words import ahead, clock, duration, many
+from models.ledger.accounts import Account
+from models.ledger.breaker import Breaker
+from models.ledger.permits import Path
+from models.rules import Rules
+from models.settings.policy import Policy
+from models.states import BatchStatus, Operation, Status, Wish
+from models.task import Seen, Task
+
+NOW = datetime(2026, 3, 1, 22, 10, 51, tzinfo=UTC)
+BATCH = UUID("5d7d720f-97da-4d00-a08c-3702bdda4025")
+RESTART, QUERY = "/open/v1/task/restart", "/open/v1/task/query"
+
+
+def before(**time: float) -> datetime:
+    return NOW - timedelta(**time)
+
+
+def after(**time: float) -> datetime:
+    return NOW + timedelta(**time)
+
+
+def rules(capabilities: Capabilities = GEELARK, **policy: Any) -> Rules:
+    return Rules("phones", capabilities, Policy(**policy), group="phones", interval_seconds=1 / 3)
+
+
+def task(status: Status = Status.FAILED, **values: Any) -> Task:
+    """Task 4711: a week old as far as anybody knows, failed an hour ago."""
+    row: dict[str, Any] = dict.fromkeys(("provider_ref", "origin", "sub_id", "kind", "last_error"), "")
+    row |= dict.fromkeys(("dead_reason", "due_at", "max_retries", "batch_id", "wish", "held_from", "seen"))
+    row |= dict.fromkeys(("attempts", "spent", "errors", "refusals", "granted", "priority"), 0)
+    row |= {"id": 4711, "account": "phones", "external_id": "5912", "params": {}, "trigger": "due"}
+    row |= {"next": Operation.RETRY, "failed_at": before(hours=1)}
+    row |= dict.fromkeys(("status_since", "round_at", "created_at", "updated_at"), before(hours=1))
+    return Task(status=status, **row | values)
+
+
+def account(**values: Any) -> Account:
+    row: dict[str, Any] = dict.fromkeys(("paused_at", "paused_cause", "resumed_at", "probe_at"))
+    row |= {"name": "phones", "provider": "geelark", "paused_reason": "", "paused_by": "", "created_at": NOW}
+    return Account(**row | {"refusals": 0, "forbidden": 0} | values)
+
+
+def answer(about: Task, **known: Any) -> str:
+    """The whole answer as one text; an account at work unless said otherwise."""
+    facts: dict[str, Any] = {"rules": rules(), "account": account()} | known
+    return " ".join(explain(Facts(task=about, now=NOW, **facts)).lines)
+
+
+def attempt(outcome: str | None = "accepted", **values: Any) -> AttemptFacts:
+    return AttemptFacts(**{"number": 2, "opened_at": before(minutes=4), "outcome": outcome} | values)
+
+
+def batch(status: BatchStatus = BatchStatus.QUEUED, **values: Any) -> BatchFacts:
+    given: dict[str, Any] = {"id": BATCH, "operation": Operation.RETRY, "size": 97, "created_at": before(seconds=4)}
+    return BatchFacts(status=status, **given | values)
+
+
+DUE = {"due_at": before(seconds=2)}
+TWICE = {"attempts": 2, "spent": 2}
+CHECK = {"next": Operation.CHECK}
+
+
+# --- failed and canceled: the next retry ---------------------------------------------------------------------------
+
+
+def test_a_task_that_failed_again_says_when_it_is_due_and_why_then() -> None:
+    failed = task(**TWICE, due_at=after(minutes=3, seconds=12))
+    told = answer(failed, attempt=attempt(result="failed: 20002 out of memory"))
+    assert told == (
+        "Task 4711 (phones, 5912) failed 1 h ago. It has spent 2 of its 5 retries. "
+        "Attempt 2, 4 min ago: the provider accepted it. "
+        'What became of it: "failed: 20002 out of memory". '
+        "It is due again in 3 min 12 s (22:14:03 UTC): after 2 retries the policy waits up to 1 min. "
+        "If this one fails, the next follows after up to 2 min."
+    )
+
+
+def test_the_moment_of_what_happens_next_is_there_for_programs() -> None:
+    facts = Facts(task=task(due_at=after(minutes=3)), now=NOW, rules=rules(), account=account())
+    assert explain(facts).next_at == after(minutes=3)
+
+
+def test_a_new_task_is_taken_with_the_next_pass() -> None:
+    told = answer(task(**DUE, last_error="app crashed"))
+    assert "has not been retried yet; its limit is 5." in told
+    assert 'The last words about it: "app crashed".' in told
+    assert "It is due since 22:10:49 UTC, 2 s ago." in told
+    assert "a scheduler takes it with one of its next passes" in told
+
+
+def test_a_task_that_waits_without_a_reason_suggests_one() -> None:
+    assert "is a scheduler running?" in answer(task(due_at=before(minutes=5)))
+    assert "is a scheduler running?" not in answer(task(due_at=before(minutes=5)), ahead=5000)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "words"),
+    [(1, "1 other due task of this account comes first."), (12, "12 other due tasks"), (10_000, "More than 10,000")],
+)
+def test_tasks_that_come_first_are_counted(ahead: int, words: str) -> None:
+    assert words in answer(task(**DUE), ahead=ahead)
+
+
+@pytest.mark.parametrize(("jitter", "words"), [("none", "waits 1 min."), ("equal", "waits 30 s to 1 min.")])
+def test_the_wait_is_told_as_the_policy_throws_its_dice(jitter: str, words: str) -> None:
+    assert words in answer(task(**TWICE, due_at=after(seconds=5)), rules=rules(jitter=jitter))
+
+
+def test_the_last_retry_is_told_as_such() -> None:
+    told = answer(task(attempts=4, spent=4, **DUE))
+    assert "It is the last retry: if that fails, the task is dead (limit_reached)." in told
+
+
+def test_a_spent_task_is_told_to_die_at_its_claim() -> None:
+    told = answer(task(attempts=5, spent=5, **DUE))
+    assert "All of them are spent: a claim will not retry it but declare it dead (limit_reached)." in told
+
+
+def test_a_task_that_is_too_old_is_told_to_die_at_its_next_failure() -> None:
+    assert "(too_old)" in answer(task(**TWICE, **DUE, round_at=before(days=8)))
+    assert "(too_old)" not in answer(task(**TWICE, **DUE, round_at=before(days=6)))
+
+
+def test_undelivered_calls_are_told_with_their_end() -> None:
+    told = answer(task(attempts=3, errors=3, due_at=after(minutes=1)), attempt=attempt("deferred", message="no route"))
+    assert 'it could not be delivered: "no route"' in told
+    assert "after 3 tries without delivery the policy waits up to 2 min" in told
+    assert "(undeliverable) once 20 in a row" in told
+
+
+def test_granted_retries_and_the_providers_cap_are_told() -> None:
+    assert "2 of its 3 retries (1 of them granted)" in answer(task(**TWICE, **DUE, max_retries=2, granted=1))
+    assert "2 of its 5 retries (the provider's own cap)" in answer(task(**TWICE, **DUE, granted=5))
+
+
+def test_an_operators_retry_is_told_with_who_and_why() -> None:
+    action = ActionFacts(at=before(seconds=3), who="ann@ops", what="retry", why="rules updated")
+    told = answer(task(**TWICE, **DUE, trigger="manual"), action=action)
+    assert 'ann@ops ("rules updated"), 3 s ago, asked for this retry.' in told
+
+
+def test_a_canceled_task_rests_where_the_policy_says_so() -> None:
+    told = answer(task(Status.CANCELED), rules=rules(retry_canceled=False))
+    assert "was canceled 1 h ago" in told
+    assert "retry_canceled = false" in told
+    assert "`redrive retry 4711`" in told
+    due = answer(task(Status.CANCELED, **DUE), rules=rules(retry_canceled=False))
+    assert "retry_canceled = false" in due, "the claim will lay it to rest"
+    assert "retry_canceled" not in answer(task(Status.CANCELED, **DUE))
+
+
+def test_a_look_before_the_first_retry_is_told() -> None:
+    told = answer(task(**DUE, origin="client_ui"))
+    assert "Before this retry the provider is asked for its state." in told
+
+
+def test_a_task_whose_next_turn_is_a_look_says_so() -> None:
+    told = answer(task(**CHECK, due_at=after(seconds=40), errors=2))
+    assert "Its next turn is a look" in told
+    assert "It is looked at in 40 s" in told
+    assert "2 looks in a row could not be read." in told
+
+
+def test_a_look_that_is_under_way_says_in_which_batch() -> None:
+    looked = batch(BatchStatus.SENDING, operation=Operation.CHECK, worker="w1@host")
+    told = answer(task(**CHECK, due_at=after(seconds=90)), batch=looked)
+    assert f"A look is under way in batch {BATCH} (97 tasks), begun by worker w1@host." in told
+    assert "looked at again in 1 min 30 s" in told
+
+
+def test_what_excludes_it_is_told() -> None:
+    assert "It waits for what excludes it" in answer(task(**DUE), busy=True)
+
+
+# --- what is in the way --------------------------------------------------------------------------------------------
+
+
+def test_an_operators_pause_is_told_with_its_end() -> None:
+    paused = account(
+        paused_at=before(hours=2), paused_cause="operator", paused_by="ann@ops", paused_reason="maintenance"
+    )
+    told = answer(task(**DUE), account=paused)
+    assert 'Account phones was paused 2 h ago by ann@ops: "maintenance".' in told
+    assert "`redrive resume phones` ends the pause." in told
+    assert "Nothing is in its way" not in told
+
+
+def test_an_empty_balance_is_told_with_its_probe() -> None:
+    paused = account(
+        paused_at=before(minutes=10),
+        paused_cause="balance",
+        paused_by="redrive",
+        paused_reason="41001",
+        probe_at=after(minutes=20),
+    )
+    assert "tries in 20 min (22:30:51 UTC) whether the balance was filled" in answer(task(**DUE), account=paused)
+
+
+def test_an_open_breaker_is_told() -> None:
+    breaker = Breaker(failures=5, opens=1, open_until=after(seconds=30), why="timeout")
+    told = answer(task(**DUE), breaker=breaker)
+    assert "5 calls in a row for retries of account phones had no usable answer" in told
+    assert "One task tries in 30 s" in told
+    assert "One task is trying now" in answer(task(**DUE), breaker=replace(breaker, probe=BATCH))
+
+
+def test_a_penalty_of_its_path_is_told() -> None:
+    told = answer(task(**DUE), paths={RESTART: Path(blocked_until=after(hours=2), why="40014 locked")})
+    assert f'The provider asked for patience on {RESTART}: "40014 locked".' in told
+    assert "leaves in 2 h" in told
+    assert "patience" not in answer(task(**DUE), paths={QUERY: Path(blocked_until=after(hours=2))})
+
+
+def test_a_penalty_of_the_whole_group_is_told_also_where_no_call_ever_left() -> None:
+    assert "patience" in answer(task(**DUE), paths={"": Path(blocked_until=after(hours=2))})
+
+
+def test_a_path_that_is_taken_for_long_is_told() -> None:
+    assert "is taken by earlier calls" in answer(task(**DUE), paths={RESTART: Path(next_at=after(seconds=70))})
+    assert "is taken by earlier calls" not in answer(task(**DUE), paths={RESTART: Path(next_at=after(seconds=50))})
+
+
+def test_a_full_window_is_told() -> None:
+    told = answer(task(**DUE), open_batches=4, open_tasks=12)
+    assert "4 batches of this account are under way, as many as max_in_flight allows." in told
+
+
+def test_what_is_claimed_already_is_told_when_it_fills_half_a_lease() -> None:
+    slow = replace(rules(HUAWEI_WORKSPACE), interval_seconds=6.0)
+    desktops = account(provider="huawei_workspace")
+    assert "11 tasks are claimed already: all that can be sent in 1 min." in answer(
+        task(**DUE), rules=slow, account=desktops, open_batches=1, open_tasks=11
+    )
+
+
+def test_an_account_no_scheduler_has_seen_is_told() -> None:
+    assert "No scheduler has run since account phones was configured." in answer(task(**DUE), account=None)
+
+
+def test_an_account_that_changed_its_provider_is_told() -> None:
+    assert "give the new account another name" in answer(task(**DUE), account=account(provider="docflow"))
+
+
+def test_a_task_of_an_unknown_account_is_told_to_wait_for_its_settings() -> None:
+    told = answer(task(**DUE), rules=None, account=None)
+    assert "Account phones is not configured here: its tasks are kept and counted, never claimed." in told
+
+
+# --- under way -----------------------------------------------------------------------------------------------------
+
+IN_BATCH = {"batch_id": BATCH, "held_from": Status.FAILED}
+
+
+def test_a_batch_nobody_has_begun_is_told() -> None:
+    told = answer(
+        task(Status.IN_FLIGHT, **IN_BATCH, **TWICE),
+        batch=batch(created_at=before(seconds=45), publishes=3, publish_at=after(seconds=15)),
+    )
+    assert f"it is in batch {BATCH} (97 tasks), claimed 45 s ago and published 3 times, not begun by a worker." in told
+    assert "nothing is spent for it; it has spent 2 of its 5 retries" in told
+    assert "published again, next in 15 s" in told
+    assert "Is a worker running that takes the queue redrive.geelark?" in told
+
+
+def test_a_batch_nobody_publishes_again_is_told() -> None:
+    told = answer(task(Status.IN_FLIGHT, **IN_BATCH), batch=batch(publishes=1, publish_at=before(minutes=3)))
+    assert "It was to be published again 3 min ago: is a scheduler running?" in told
+
+
+def test_a_task_whose_call_has_not_left_says_so() -> None:
+    sending = batch(BatchStatus.SENDING, worker="w1@host", lease_until=after(seconds=100))
+    told = answer(task(Status.IN_FLIGHT, **IN_BATCH), batch=sending, paths={RESTART: Path(next_at=after(seconds=8))})
+    assert "begun by worker w1@host" in told
+    assert f"The next call on {RESTART} leaves in 8 s" in told
+    assert "What is not sent when the lease ends, in 1 min 40 s (22:12:31 UTC), goes back and is due." in told
+
+
+def test_an_open_attempt_is_told_with_what_happens_if_it_stays_open() -> None:
+    sending = batch(BatchStatus.SENDING, worker="w1@host", lease_until=after(seconds=100))
+    told = answer(task(Status.IN_FLIGHT, **IN_BATCH, attempts=2, spent=1), batch=sending, attempt=attempt(None))
+    assert "is being retried: attempt 2 was opened 4 min ago." in told
+    assert "it counts as spent, and the provider is looked at before anything else" in told
+    assert "It has spent 1 of its 5 retries, this attempt not counted." in told
+
+
+def test_a_wish_is_told_with_when_it_is_granted() -> None:
+    action = ActionFacts(at=before(seconds=9), who="ann@ops", what="stop")
+    told = answer(task(Status.RETRYING, **CHECK, due_at=after(seconds=5), wish=Wish.STOP), action=action)
+    assert "ann@ops, 9 s ago, asked to stop it: when this retry has failed it is dead (stopped); success wins." in told
+
+
+def test_a_batch_that_ended_meanwhile_is_no_error() -> None:
+    assert "ask again" in answer(task(Status.IN_FLIGHT, **IN_BATCH))
+
+
+FOLLOWED = {**CHECK, "attempts": 1, "spent": 1}
+
+
+def test_a_retry_that_runs_is_followed() -> None:
+    seen = Seen(
+        state="running", mark="", at=before(minutes=1).isoformat(), first_at=before(minutes=1).isoformat(), number=1
+    )
+    told = answer(
+        task(Status.RETRYING, **FOLLOWED, due_at=after(seconds=30), status_since=before(minutes=5), seen=seen)
+    )
+    assert "is running again: its retry was accepted 5 min ago. It has spent 1 of its 5 retries." in told
+    assert 'The last look, 1 min ago, said "running".' in told
+    assert "It is looked at in 30 s (22:11:21 UTC)." in told
+    assert "If no end shows until 2026-03-02 22:05:51 UTC, it is dead (expired)." in told
+
+
+def test_a_fresh_retry_says_that_old_states_are_not_believed_yet() -> None:
+    told = answer(task(Status.RETRYING, **FOLLOWED, due_at=after(seconds=20), status_since=before(seconds=10)))
+    assert "For the first 1 min, until 22:11:41 UTC, an old state is not taken for a new one." in told
+
+
+def test_a_doubtful_retry_says_that_it_is_looked_at_first() -> None:
+    doubtful = task(Status.UNKNOWN, **FOLLOWED, due_at=before(seconds=1), status_since=before(minutes=2))
+    told = answer(doubtful, attempt=attempt("unknown", message="reset by peer"))
+    assert 'may have reached the provider, but no readable answer came back: "reset by peer"' in told
+    assert "It is not retried before the provider has been asked what became of it." in told
+    assert "it is held (on_unknown)" in told
+    assert "it is tried again (on_unknown)" in answer(doubtful, rules=rules(on_unknown="retry"))
+
+
+def test_a_look_has_obstacles_of_its_own() -> None:
+    doubtful = task(Status.UNKNOWN, **FOLLOWED, **DUE)
+    assert "patience on /open/v1/task/query" in answer(doubtful, paths={QUERY: Path(blocked_until=after(hours=1))})
+    assert "for looks of account phones" in answer(doubtful, breaker=Breaker(failures=5, open_until=after(seconds=9)))
+
+
+# --- at rest -------------------------------------------------------------------------------------------------------
+
+
+def test_work_in_progress_waits_for_its_owner() -> None:
+    told = answer(task(Status.RUNNING))
+    assert "is running, its owner said 1 h ago." in told
+    assert "`redrive retry 4711` looks at it now." in told
+    blind = replace(rules(), capabilities=replace(GEELARK, check_ids=0))
+    assert "redrive retry" not in answer(task(Status.PENDING), rules=blind)
+
+
+def test_a_look_somebody_asked_for_is_told() -> None:
+    assert "It is due for a look" in answer(task(Status.RUNNING, **CHECK, **DUE))
+
+
+def test_a_held_task_says_who_holds_it_and_what_release_does() -> None:
+    action = ActionFacts(at=before(days=1), who="ann@ops", what="hold", why="phone in repair")
+    told = answer(task(Status.HELD, held_from=Status.FAILED, **TWICE), action=action)
+    assert "has been held for 1 h; it has spent 2 of its 5 retries." in told
+    assert 'ann@ops ("phone in repair"), 1 d ago, asked for it.' in told
+    assert "`redrive release 4711` makes it failed again, and looks at the provider first." in told
+
+
+def test_a_task_held_because_nobody_knows_says_so() -> None:
+    told = answer(task(Status.HELD, held_from=Status.FAILED, **TWICE), attempt=attempt("unknown"))
+    assert 'on_unknown = "hold"' in told
+
+
+def test_a_success_is_the_end() -> None:
+    assert "succeeded 1 h ago, after 2 retries." in answer(task(Status.SUCCEEDED, **TWICE, last_error="old"))
+    assert "without a retry of ours" in answer(task(Status.SUCCEEDED))
+    assert "old" not in answer(task(Status.SUCCEEDED, last_error="old"))
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("limit_reached", "as many retries as allowed have failed"),
+        ("not_found", "the provider says there is no such task"),
+        ("resource_gone", "gone"),
+        ("refused", "refuses to retry it"),
+        ("undeliverable", "20 calls in a row could not be delivered"),
+        ("too_old", "it still failed 7 d after"),
+        ("expired", "showed no end in 1 d"),
+        ("stopped", "an operator stopped it"),
+    ],
+)
+def test_a_dead_task_says_why_and_what_brings_it_back(reason: str, words: str) -> None:
+    told = answer(task(Status.DEAD, dead_reason=reason, **TWICE))
+    assert f"has been dead ({reason}) for 1 h" in told
+    assert words in told
+    assert "`redrive revive 4711` retries it after a look, 3 times at most." in told
+    assert "`redrive retry --force 4711` retries it once." in told
+
+
+def test_a_stopped_task_says_by_whom() -> None:
+    action = ActionFacts(at=before(minutes=3), who="ann@ops", what="stop", why="wrong import")
+    assert 'stopped by ann@ops ("wrong import"), 3 min ago.' in answer(
+        task(Status.DEAD, dead_reason="stopped"), action=action
+    )
+
+
+def test_a_task_at_the_providers_cap_cannot_be_brought_back() -> None:
+    told = answer(task(Status.DEAD, dead_reason="limit_reached", attempts=5, spent=5))
+    assert "It cannot be brought back: GeeLark cloud phones takes 5 retries of a task, and all are spent." in told
+    assert "redrive revive" not in told
+
+
+def test_every_status_has_an_answer() -> None:
+    """Also with as few facts as there can be."""
+    for status in Status:
+        needed = {"dead_reason": "refused"} if status is Status.DEAD else {}
+        assert answer(task(status, **needed)).startswith("Task 4711 (phones, 5912) ")
+
+
+# --- words ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "less than a second"), (12, "12 s"), (192, "3 min 12 s"), (3600, "1 h"), (3605, "1 h"), (90_000, "1 d 1 h")],
+)
+def test_durations_are_told_in_two_units(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_a_moment_of_another_day_has_its_date() -> None:
+    assert clock(after(hours=1), NOW) == "23:10:51 UTC"
+    assert clock(after(hours=3), NOW) == "2026-03-02 01:10:51 UTC"
+    assert ahead(NOW, NOW) == "now"
+
+
+def test_nouns_have_their_plural() -> None:
+    assert [many(2, noun) for noun in ("retry", "batch", "task")] == ["2 retries", "2 batches", "2 tasks"]
+    assert many(1234, "try") == "1,234 tries"
