@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
-from sqlalchemy.sql.functions import GenericFunction
+from sqlalchemy.sql.functions import FunctionElement
 
 from .outcome import OUTCOMES
 from .states import BatchStatus, DeadReason, Operation, Status, Wish
@@ -41,7 +41,7 @@ metadata = MetaData(
 )
 
 
-class moment_now(GenericFunction[datetime]):  # noqa: N801 - reads as an SQL function
+class moment_now(FunctionElement[datetime]):  # noqa: N801 - reads as an SQL function
     """The moment of a bare ``INSERT``, in each database's own form."""
 
     inherit_cache = True

@@ -22,9 +22,14 @@ class Publisher:
         self._app.conf.update(jobs.CELERY)
         self._silent_until = 0.0
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing is published at the moment."""
+        return boottime() < self._silent_until
+
     def send(self, batch: Batch) -> bool:
         """Publish a batch; False when the broker did not take it, in which case the batch is published again later."""
-        if boottime() < self._silent_until:
+        if self.silent:
             return False
         try:
             self._app.send_task(

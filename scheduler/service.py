@@ -31,8 +31,14 @@ PAUSE_AFTER_ERROR_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What one pass did."""
+    """What one pass did.
 
+    Attributes:
+        looked_at: due tasks it moved, be it into a batch or out of the way: there may be more of them.
+        published: batches the broker took.
+    """
+
+    looked_at: int = 0
     claimed: int = 0
     published: int = 0
     rescued: int = 0
@@ -69,17 +75,18 @@ class Scheduler:
         """One pass: lost batches, batches to publish again, then one claim per account that has due work."""
         rescued = self._rescue()
         again = self._publish_again()
-        claims = self._claim()
+        claims, published = self._claim()
         return Pass(
+            looked_at=sum(claim.looked_at for claim in claims),
             claimed=sum(claim.batch.size for claim in claims if claim.batch is not None),
-            published=again + sum(claim.batch is not None for claim in claims),
+            published=again + published,
             rescued=rescued,
             dead=sum(claim.dead for claim in claims),
             pruned=self._prune(),
         )
 
     def run(self, stop: threading.Event, waiting: Waiting) -> None:
-        """Passes until ``stop``: at once again after one that claimed something, else after a poll or a wake-up."""
+        """Passes until ``stop``: at once again after one that found something due, else after a poll or a wake-up."""
         while not stop.is_set():
             try:
                 done = self.run_once()
@@ -89,24 +96,29 @@ class Scheduler:
                 continue
             if not done.quiet:
                 log.info("pass", claimed=done.claimed, published=done.published, rescued=done.rescued, dead=done.dead)
-            if not done.claimed:
+            if not done.looked_at:
                 waiting.again()
                 waiting.wait(self.settings.scheduler.poll_seconds)
 
-    def _claim(self) -> list[ledger.Claim]:
-        """Accounts in turn, one claim each: a million tasks of one never delay ten of another."""
+    def _claim(self) -> tuple[list[ledger.Claim], int]:
+        """Accounts in turn, one claim each: a million tasks of one never delay ten of another.
+
+        Also returns how many of the batches were published.
+        """
         with self.database.reading() as t:
             found = due.due(t, list(self.rules))
-        claims = []
+        claims, published = [], 0
         for each in found:
             with self.database.transaction() as t:
                 claim = ledger.claim(t, self.rules[each.account], each.operation, self.rng)
             if claim.batch is not None:
-                self.publisher.send(claim.batch)
+                published += self.publisher.send(claim.batch)
             claims.append(claim)
-        return claims
+        return claims, published
 
     def _publish_again(self) -> int:
+        if self.publisher.silent:
+            return 0  # what cannot be tried keeps its turn: each turn comes later than the one before
         with self.database.transaction() as t:
             batches = ledger.to_publish(t)
         return sum(self.publisher.send(batch) for batch in batches)

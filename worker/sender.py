@@ -10,8 +10,7 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from types import UnionType
-from typing import Literal
+from typing import Literal, get_args
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -41,6 +40,8 @@ GRACE_SECONDS = 2.0
 """How late a call may leave after its permit's moment: later ones would crowd the provider's minute."""
 
 MAX_PAGES = 100
+
+OUTCOMES, LOOKS = get_args(Outcome), get_args(Look)
 
 
 @dataclass(slots=True)
@@ -142,10 +143,10 @@ class Sender:
         try:
             answer = self.provider.outcomes(call, exchange)
             if not isinstance(answer, Split):
-                return _complete(call, answer, exchange, Outcome)
+                return _complete(call, answer, exchange, OUTCOMES)
         except Exception as error:  # noqa: BLE001 - as above
             self._defect(call.limit_path, error)
-            return _complete(call, {}, exchange, Outcome)
+            return _complete(call, {}, exchange, OUTCOMES)
         if len(call.tasks) == 1:
             return {call.tasks[0].id: answer.outcome}
         return await self._halves(call, window)
@@ -172,11 +173,11 @@ class Sender:
                 looked = self.provider.looks(call, exchange)
                 found |= looked.looks
                 if looked.more is None:
-                    return _complete(call, found, exchange, Look)
+                    return _complete(call, found, exchange, LOOKS)
                 call = looked.more
             except Exception as error:  # noqa: BLE001 - as above
                 self._defect(call.limit_path, error)
-                return _complete(call, found, exchange, Look)
+                return _complete(call, found, exchange, LOOKS)
             if not await self._permit(call.limit_path, window):
                 break
         late = Unsent(message="not all pages read within the lease")
@@ -203,7 +204,7 @@ class Sender:
             auth = self.provider.auth(token) if call.request.authenticated else None
         except Exception as error:  # noqa: BLE001 - as above
             return Exchange(sent=False, error=self._defect(call.limit_path, error))
-        return await self._client.exchange(
+        exchange = await self._client.exchange(
             call.request,
             auth=auth,
             leave_in=max(0.0, window.leave_after - boottime()),
@@ -211,6 +212,10 @@ class Sender:
             may_send=window.may_send,
             max_bytes=max_bytes,
         )
+        if exchange.withheld and window.may_send() and boottime() < window.not_after:
+            # The lease was not the reason: a provider that is this slow to reach is a failure, or it is tried for ever.
+            return Exchange(sent=False, error="not sent: connecting took too long for its permit")
+        return exchange
 
     async def _logged_in(self, window: Window) -> str | Outcome | None:
         """:meth:`_token`, where the provider's own code may fail: the call behind the login has not left."""
@@ -282,11 +287,11 @@ class Sender:
 
 
 def _complete(
-    call: Call, answers: Mapping[int, Outcome | Look], exchange: Exchange, kind: UnionType
+    call: Call, answers: Mapping[int, Outcome | Look], exchange: Exchange, kinds: tuple[type, ...]
 ) -> Mapping[int, Outcome | Look]:
     """An answer of the right kind for every task asked, and for no other."""
-    found = {task.id: answers.get(task.id) for task in call.tasks}
-    return {id_: answer if isinstance(answer, kind) else _unreadable(exchange) for id_, answer in found.items()}
+    right = {id_: answer for id_, answer in answers.items() if isinstance(answer, kinds)}
+    return {task.id: right.get(task.id, _unreadable(exchange)) for task in call.tasks}
 
 
 def _unreadable(exchange: Exchange) -> Outcome:

@@ -64,14 +64,23 @@ def open_database(settings: "Settings") -> "Database":
     Raises:
         SchemaError: it names the remedy.
         SettingsError: its driver is not installed.
-        Unreachable: it does not answer.
+        Unreachable: it does not answer, or answers that it is something else.
     """
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - heavy
+
     from models import migrate  # noqa: PLC0415 - heavy
-    from models.db import Database  # noqa: PLC0415 - heavy
+    from models.db import Database, words  # noqa: PLC0415 - heavy
+    from models.errors import Unreachable  # noqa: PLC0415 - beside the others
 
     with driver_installed():
         database = Database(database_url(settings))
-    migrate.check(database)
+    try:
+        migrate.check(database)
+    except BaseException as error:
+        database.close()
+        if isinstance(error, DBAPIError):
+            raise Unreachable(f"database {database.url.render_as_string()}: {words(error)}") from None
+        raise
     return database
 
 

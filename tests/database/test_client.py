@@ -129,7 +129,9 @@ def test_a_frozen_broker_costs_one_timeout(new_sqlite_database: Any, config: Pat
             frozen.accept()
 
 
-@pytest.mark.parametrize("broker_url", ["redis://127.0.0.1:1/0", "rediss://[", "amqp://localhost//", "redis+socket:///no"])
+@pytest.mark.parametrize(
+    "broker_url", ["redis://127.0.0.1:1/0", "rediss://[", "amqp://localhost//", "redis+socket:///no"]
+)
 def test_a_broker_that_is_not_there_costs_nothing(new_sqlite_database: Any, config: Path, broker_url: str) -> None:
     with Client(new_sqlite_database(), broker_url, config) as client:
         assert client.add(**FAILED) == 1
@@ -171,7 +173,9 @@ def test_an_id_that_does_not_exist_is_said(client: Client) -> None:
 
 
 def test_tasks_are_found_by_what_is_known_of_them(client: Client) -> None:
-    ids = client.add_many({**FAILED, "external_id": f"{n}", "status": "pending" if n % 2 else "failed"} for n in range(6))
+    ids = client.add_many(
+        {**FAILED, "external_id": f"{n}", "status": "pending" if n % 2 else "failed"} for n in range(6)
+    )
     review = client.add(account="reviews", external_id="4")
     assert [task.id for task in client.find()] == [*ids, review]
     assert [task.id for task in client.find(account="phones", status="pending")] == ids[1::2]
@@ -248,7 +252,10 @@ def test_wrong_settings_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_a_database_without_our_tables_is_refused(tmp_path: Path, config: Path) -> None:
-    with Client(f"sqlite:///{tmp_path / 'empty.db'}", config=config) as client, pytest.raises(SchemaError, match="migrate"):
+    with (
+        Client(f"sqlite:///{tmp_path / 'empty.db'}", config=config) as client,
+        pytest.raises(SchemaError, match="migrate"),
+    ):
         client.add(**FAILED)
 
 

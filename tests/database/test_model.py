@@ -270,13 +270,13 @@ class Ledger(RuleBasedStateMachine):
 
     @precondition(lambda self: self._asked())
     @rule(n=numbers, look=looks, mark=marks, wait=waits)
-    def look(self, n: int, look: str, mark: str, wait: float) -> None:
+    def look(self, n: int, look: State | str, mark: str, wait: float) -> None:
         asked = self._asked()
         self._look(*asked[n % len(asked)], look, mark, wait)
 
-    def _look(self, batch: Batch, task: Task, look: str, mark: str, wait: float) -> None:
+    def _look(self, batch: Batch, task: Task, look: State | str, mark: str, wait: float) -> None:
         asked_at, number = batch.asked[task.id]
-        found = Reading(state=State(look), mark=mark) if look in State else NO_READING[look](wait)
+        found = Reading(state=State(look), mark=mark) if isinstance(look, State) else NO_READING[look](wait)
         told = Answered(self._path(task, Operation.CHECK), asked_at, {task.id: found})
         if batch.status != "sending":
             with pytest.raises(StaleBatch), self.world.begin() as t:
@@ -303,7 +303,7 @@ class Ledger(RuleBasedStateMachine):
             self.model.finish(batch)
 
     @rule(account=st.sampled_from(NAMES), look=looks, mark=marks, wait=waits)
-    def whole_check(self, account: str, look: str, mark: str, wait: float) -> None:
+    def whole_check(self, account: str, look: State | str, mark: str, wait: float) -> None:
         batch = self._claim(account, Operation.CHECK)
         if batch is None:
             return
@@ -317,7 +317,11 @@ class Ledger(RuleBasedStateMachine):
     # --- what must hold ---
 
     @invariant()
-    def ledger_and_model_agree(self) -> None:
+    def agree(self) -> None:
+        self._ledger_and_model_agree()
+        self._rows_are_possible()
+
+    def _ledger_and_model_agree(self) -> None:
         rows = self.world.tasks()
         assert set(rows) == set(self.model.tasks)
         for task_id, row in rows.items():
@@ -338,8 +342,7 @@ class Ledger(RuleBasedStateMachine):
         for name, paused in self.model.paused.items():
             assert (self.world.account(name)["paused_at"] is not None) == paused
 
-    @invariant()
-    def the_rows_are_possible(self) -> None:
+    def _rows_are_possible(self) -> None:
         """What must hold whatever the model says."""
         with self.world.database.reading() as t:
             rows = t.mappings(select(attempts))

@@ -151,7 +151,14 @@ def test_what_was_imported_wakes_the_schedulers(database: str, broker: str, monk
 
 
 TASKS = [
-    {"account": "phones", "external_id": "1", "reason": 'a "b",\r\nc', "priority": 1, "max_retries": 2, "origin": "api"},
+    {
+        "account": "phones",
+        "external_id": "1",
+        "reason": 'a "b",\r\nc',
+        "priority": 1,
+        "max_retries": 2,
+        "origin": "api",
+    },
     {"account": "reviews", "external_id": "2", "sub_id": "3", "status": "canceled", "params": {"workspace_id": "é"}},
     {"account": "phones", "external_id": "=4", "status": "running", "failed_at": "2026-08-18T12:00:00.5+08:00"},
 ]

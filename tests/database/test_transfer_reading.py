@@ -20,7 +20,9 @@ def read(content: str | bytes, name: str = "tasks.csv") -> list[tuple[int, Any]]
 
 
 def ids(content: str | bytes, name: str = "tasks.csv") -> list[tuple[int, Any]]:
-    return [(number, found if isinstance(found, str) else found["external_id"]) for number, found in read(content, name)]
+    return [
+        (number, found if isinstance(found, str) else found["external_id"]) for number, found in read(content, name)
+    ]
 
 
 def unusable(content: str | bytes, name: str = "tasks.csv") -> str:

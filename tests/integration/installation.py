@@ -54,7 +54,7 @@ class Installation:
 
 def descendants(pid: int) -> dict[int, str]:
     """The processes below one, with their arguments, as every user of the machine can see them."""
-    listed = subprocess.run(["ps", "-axo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["ps", "-axwwo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in listed.splitlines()]
     found: dict[int, str] = {}
     parents = {pid}

@@ -143,7 +143,9 @@ def test_a_bare_number_is_no_moment(number: object) -> None:
     assert refusal(failed_at=number).endswith("a bare number is no moment; write it as 2026-08-18T12:00:00Z")
 
 
-@pytest.mark.parametrize("text", ["18/08/2026", "yesterday", "2026-02-30T00:00", "0001-01-01T00:00+05:00", "9999-12-31"])
+@pytest.mark.parametrize(
+    "text", ["18/08/2026", "yesterday", "2026-02-30T00:00", "0001-01-01T00:00+05:00", "9999-12-31"]
+)
 def test_no_moment_is_refused(text: str) -> None:
     assert refusal(failed_at=text).startswith(f"failed_at '{text}': must be ")
 

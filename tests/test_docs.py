@@ -1,0 +1,49 @@
+"""What the pages say is there: links lead somewhere, commands and make targets exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from redrive.cli import app
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#]+)(#[^)]*)?\)")
+BLOCK = re.compile(r"^```(?:console|sh|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def test_there_are_pages() -> None:
+    """The checks below look at something."""
+    assert {"README.md", "how-it-works.md", "lifecycle.md"} <= {page.name for page in PAGES}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link names a file that is there."""
+    broken = [target for target, _ in LINK.findall(page.read_text()) if not (page.parent / target).exists()]
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_exist(page: Path) -> None:
+    """Every `redrive …` and `make …` in a console block is one."""
+    commands = set(get_command(app).commands)  # type: ignore[attr-defined]
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    text = "\n".join(BLOCK.findall(page.read_text()))
+    assert set(re.findall(r"^\$? ?redrive ([a-z]+)", text, re.MULTILINE)) <= commands
+    assert set(re.findall(r"^\$? ?make ([a-z-]+)", text, re.MULTILINE)) <= targets
+
+
+def test_promises_name_code_that_is_there() -> None:
+    """Files and functions in the table of promises exist."""
+    rows = [line for line in (ROOT / "docs/how-it-works.md").read_text().splitlines() if line.startswith("| P")]
+    assert len(rows) == 9
+    for row in rows:
+        kept = row.rsplit("|", 2)[1]
+        files = re.findall(r"`([\w/]+\.py)`(?: \(([^)]*)\))?", kept)
+        for path, names in files:
+            source = (ROOT / path).read_text()
+            for name in re.findall(r"`(\w+)`", names):
+                assert f"def {name}(" in source, f"{path}: {name}"

@@ -1,0 +1,206 @@
+"""One installation within the test's own process: settings from a file, a worker's real dependencies, its database."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, cast
+
+from models.clock import boottime, utc_now
+from models.ledger import Batch
+from models.outcome import Look, Outcome
+from models.settings import Settings, load
+from models.states import Operation
+from models.task import Task
+from redrive.sandbox.config import SandboxConfig
+from redrive.sandbox.page import environment
+from tests.database.world import Clock, World
+from worker import deps, job
+from worker.providers.base import TaskRef
+from worker.sender import Sender, Window
+
+CONFIG = SandboxConfig()
+PASSWORD = CONFIG.huawei.iam_password
+TOKENS, RETRY = "/v3/auth/tokens", "/script-executions/retry"
+
+SETTINGS = f"""
+[policy]
+base_seconds = 1
+jitter = "none"
+check_after_seconds = 0.01
+settle_seconds = 0.2
+check_timeout_seconds = 100
+[accounts.phones]
+provider = "geelark"
+base_url = "URL"
+token = {{ env = "GEELARK_TOKEN" }}
+[accounts.phones.limits]
+calls_per_minute = 60000
+calls_per_hour = 999999
+timeout_seconds = 2
+lease_seconds = 20
+[accounts.desktops]
+provider = "huawei_workspace"
+base_url = "URL"
+region = "ap-southeast-1"
+project_id = "{CONFIG.huawei.project_id}"
+iam_user = "{CONFIG.huawei.iam_user}"
+iam_password = {{ env = "HW_IAM_PASSWORD" }}
+iam_domain = "{CONFIG.huawei.iam_domain}"
+iam_url = "URL"
+[accounts.desktops.limits]
+calls_per_minute = 60000
+calls_per_hour = 999999
+timeout_seconds = 2
+lease_seconds = 20
+[accounts.reviews]
+provider = "docflow"
+base_url = "URL"
+app_id = {{ env = "TI_APP_ID" }}
+secret_code = {{ env = "TI_SECRET" }}
+workspace_id = "{CONFIG.docflow.workspace_id}"
+[accounts.reviews.limits]
+calls_per_minute = 60000
+calls_per_hour = 999999
+timeout_seconds = 2
+lease_seconds = 20
+"""
+
+
+@dataclass
+class Site:
+    """The worker's side of an installation, and the ledger's words for the rest."""
+
+    world: World
+    deps: deps.Deps
+    settings: Settings
+
+    def sender(self, account: str) -> Sender:
+        return self.deps.senders[account]
+
+    def retry(self, account: str, tasks: list[TaskRef], window: Window | None = None) -> dict[int, Outcome | Look]:
+        return self.deps.loop.submit(self.sender(account).retry(tasks, window or make_window())).result(30)
+
+    def check(self, account: str, tasks: list[TaskRef], window: Window | None = None) -> dict[int, Outcome | Look]:
+        return self.deps.loop.submit(self.sender(account).check(tasks, window or make_window())).result(30)
+
+    def work(self, account: str = "phones", operation: Operation = Operation.RETRY) -> dict[str, int]:
+        """Claim what is due, and run the job."""
+        return self.run(self.world.claimed(account, operation))
+
+    def run(self, batch: Batch) -> dict[str, int]:
+        return job.run(self.deps, batch.id)
+
+    def outcomes(self, task_id: int) -> list[str]:
+        return [row["outcome"] for row in self.world.attempts(task_id)]
+
+
+def make_window(*, leave_in: float = 0.0, seconds: float = 15.0, may_send: Callable[[], bool] = lambda: True) -> Window:
+    """A window of so many seconds from now, as a fresh lease gives it."""
+    now = utc_now()
+    until = now.fromtimestamp(now.timestamp() + seconds, tz=now.tzinfo)
+    return Window(boottime() + leave_in, boottime() + seconds, until, may_send)
+
+
+def refs(*ids: str, kind: str = "task") -> list[TaskRef]:
+    return [TaskRef(number, kind, each) for number, each in enumerate(ids, start=1)]
+
+
+@contextmanager
+def site(
+    database_url: str,
+    directory: Path,
+    provider_url: str,
+    *,
+    change: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Iterator[Site]:
+    """A worker's dependencies, built as the worker builds them. ``change``: text of the settings and its replacement."""
+    text = SETTINGS
+    for old, new in (change or {}).items():
+        assert old in text
+        text = text.replace(old, new)
+    path = directory / "redrive.toml"
+    path.write_text(text.replace("URL", provider_url))
+    env = {**environment(CONFIG), "HW_IAM_PASSWORD": PASSWORD, "REDRIVE_CONFIG": str(path), **(environ or {})}
+    settings = load(environ=env)
+    built = deps.build(settings, database_url=database_url, broker_url=None, environ=env)
+    world = World(database_url, clock=cast("Clock", None), rules=dict(built.rules))  # the database's own moment
+    try:
+        yield Site(world, built, settings)
+    finally:
+        built.close()
+        world.close()
+
+
+# --- A provider of a few lines --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as it arrived, and when."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: Any
+    at: float
+
+
+Answer = tuple[int, Any] | tuple[int, Any, Mapping[str, str]]
+
+
+@dataclass
+class Tiny:
+    """A real HTTP server whose answers are one function."""
+
+    answer: Callable[[Asked], Answer]
+    asked: list[Asked] = field(default_factory=list)
+    url: str = ""
+
+    def paths(self) -> list[str]:
+        return [each.path for each in self.asked]
+
+
+@contextmanager
+def tiny(answer: Callable[[Asked], Answer]) -> Iterator[Tiny]:
+    """Serve on loopback, a thread per connection."""
+    told = Tiny(answer)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            raw = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            asked = Asked(self.path, self.headers, json.loads(raw) if raw else None, boottime())  # type: ignore[arg-type]
+            told.asked.append(asked)
+            status, body, *headers = told.answer(asked)
+            content = json.dumps(body).encode()
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(content)), **(headers[0] if headers else {})}.items():  # type: ignore[dict-item]
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    told.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield told
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def task_of(site: Site, task_id: int) -> Task:
+    return site.world.task(task_id)
