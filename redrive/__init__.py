@@ -4,7 +4,6 @@ The errors a :class:`Client` raises are here too: catch ``redrive.BadInput``, ``
 ``redrive.SchemaError``, ``redrive.Unreachable``, or their base ``redrive.RedriveError``.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,7 +18,9 @@ __all__ = ["BadInput", "Client", "RedriveError", "SchemaError", "SettingsError",
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(".client", __name__), name)
+    from . import client  # noqa: PLC0415 - only when it is asked for
+
+    return getattr(client, name)
 
 
 def __dir__() -> list[str]:

@@ -6,7 +6,7 @@ import sys
 if not sys.flags.safe_path:
     del sys.path[0]
 
-from redrive.cli import main  # noqa: E402 - after the working directory is gone
+from .cli import main
 
 if __name__ == "__main__":
     main()

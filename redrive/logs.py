@@ -8,9 +8,12 @@ import structlog
 
 
 def configure() -> None:
-    """Lines for people on a terminal, JSON elsewhere; ``REDRIVE_LOG_LEVEL`` sets how much (default ``info``)."""
+    """Lines for people on a terminal, JSON elsewhere.
+
+    ``REDRIVE_LOG_LEVEL`` sets how much (default ``info``), ``REDRIVE_LOG_FORMAT`` how: ``text`` or ``json``.
+    """
     level = logging.getLevelNamesMapping().get(os.environ.get("REDRIVE_LOG_LEVEL", "info").upper(), logging.INFO)
-    terminal = sys.stderr.isatty()
+    terminal = os.environ.get("REDRIVE_LOG_FORMAT", "text" if sys.stderr.isatty() else "json") == "text"
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

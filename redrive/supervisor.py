@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from .sweeper import Sweeper, signal_group
 
@@ -96,7 +96,8 @@ class Supervisor:
         kept.begin()
         if part.ready is not None:
             ready = asyncio.create_task(asyncio.to_thread(part.ready))
-            await asyncio.wait({ready, self._end}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {ready, self._end}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if ready.done():
                 ready.result()
 

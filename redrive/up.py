@@ -60,6 +60,8 @@ class Addresses:
             "REDRIVE_CONFIG": str(settings.environment.config.absolute()),
             "REDRIVE_DATABASE_URL": self.database_url,
             "REDRIVE_BROKER_URL": self.broker_url,
+            # The parts write into pipes, but a person may be reading.
+            "REDRIVE_LOG_FORMAT": os.environ.get("REDRIVE_LOG_FORMAT", "text" if sys.stdout.isatty() else "json"),
         }
 
 

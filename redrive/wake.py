@@ -57,10 +57,3 @@ class Waker:
                 retry=Retry(NoBackoff(), 0),
             )
         return self._client
-
-
-def wake(broker_url: str | None) -> None:
-    """Wake all schedulers once; see :meth:`Waker.wake`."""
-    waker = Waker(broker_url)
-    waker.wake()
-    waker.close()

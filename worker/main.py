@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Sequence
 
 import structlog
 from celery import signals
@@ -15,20 +16,26 @@ from . import deps
 from .app import app
 
 
-def run(settings: Settings, *, database_url: str, broker_url: str) -> int:
-    """Run a worker for all queues until SIGTERM or SIGINT; returns the exit code.
+def run(settings: Settings, *, database_url: str, broker_url: str, providers: Sequence[str] = ()) -> int:
+    """Run a worker until SIGTERM or SIGINT; returns the exit code.
+
+    Args:
+        settings: of all accounts; the worker serves those of ``providers``, or all when none is named.
+        database_url: where the truth is.
+        broker_url: where jobs come from.
+        providers: whose queues to take.
 
     Raises:
-        SettingsError: a secret is missing.
+        SettingsError: a secret is missing, or no account has one of the providers.
         SchemaError: the database needs a migration.
         Unreachable: the database does not answer.
     """
     if problems := check_secrets(settings, os.environ):
         raise SettingsError(problems)
+    queues = _queues(settings, providers)
     app.conf.broker_url = broker_url
     deps.configure(settings, database_url=database_url, broker_url=broker_url)
     deps.get()  # what is wrong shows now and not at the first batch
-    queues = jobs.queues(account.provider for account in settings.accounts.values())
     # Root is discouraged because of pickle, which nothing of ours accepts.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     signals.worker_ready.connect(_say_ready, weak=False)
@@ -47,6 +54,13 @@ def run(settings: Settings, *, database_url: str, broker_url: str) -> int:
         ]
     )
     return 0
+
+
+def _queues(settings: Settings, providers: Sequence[str]) -> list[str]:
+    used = {account.provider for account in settings.accounts.values()}
+    if unused := sorted(set(providers) - used):
+        raise SettingsError(f"--provider {unused[0]}: no account has it; must be one of {', '.join(sorted(used))}")
+    return jobs.queues(providers or used)
 
 
 def _say_ready(**_: object) -> None:

@@ -34,9 +34,10 @@ def read(task: Task, reading: Reading, asked_at: datetime, context: Context) -> 
 def unread(task: Task, message: str, context: Context) -> Task:
     """The look failed or could not be read: later, a little rarer each time."""
     policy = context.rules.policy
-    task = replace(task, errors=task.errors + 1, last_error=message or task.last_error)
+    task = replace(task, last_error=message or task.last_error)
     if task.status in FOLLOWED_STATES and _timed_out(task, context):
         return _expired(task, context)
+    task = replace(task, errors=task.errors + 1)
     wait = max(policy.check_after_seconds, min(backoff_seconds(policy, task.errors), policy.check_max_seconds))
     return replace(task, due_at=context.after(wait))
 

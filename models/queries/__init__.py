@@ -9,7 +9,7 @@ from .history import Action, Archive, Attempt, History, history
 from .overview import AccountOverview, BatchState, BreakerState, Overview, Pause, Penalty, overview
 from .plain import plain
 from .prunable import ended_accounts, prunable_batches, prunable_tasks
-from .tasks import TaskFilter, count, find, get, known_ids, page_of_ids
+from .tasks import TaskFilter, count, find, get, page_of_ids
 
 __all__ = [
     "AccountOverview",
@@ -29,7 +29,6 @@ __all__ = [
     "find",
     "get",
     "history",
-    "known_ids",
     "overview",
     "page_of_ids",
     "plain",

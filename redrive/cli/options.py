@@ -17,10 +17,18 @@ if TYPE_CHECKING:
 _WHICH = "Which tasks"
 LARGEST_ID = 2**63 - 1
 
-OneId = Annotated[int, typer.Argument(metavar="ID", min=1, max=LARGEST_ID, help="A task's id.")]
-Ids = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=LARGEST_ID, help="Tasks' ids.")]
+
+def _task_id(text: str) -> int:
+    """A number that a database can keep."""
+    if text.isascii() and text.isdigit() and 0 < int(text[:20]) <= LARGEST_ID:
+        return int(text)
+    raise typer.BadParameter(f"{text!r} is no task's id; `redrive list --external-id` finds it")
+
+
+OneId = Annotated[int, typer.Argument(metavar="ID", parser=_task_id, help="A task's id, as Redrive gave it.")]
+Ids = Annotated[list[int], typer.Argument(metavar="ID", parser=_task_id, help="Tasks' ids.")]
 MaybeIds = Annotated[
-    list[int] | None, typer.Argument(metavar="[ID...]", min=1, max=LARGEST_ID, help="Tasks' ids.", show_default=False)
+    list[int] | None, typer.Argument(metavar="ID", parser=_task_id, help="Tasks' ids.", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON for programs; moments are ISO 8601 in UTC.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")]

@@ -78,7 +78,10 @@ def scheduler(
     raise typer.Exit(run(settings, database_url=database_url(settings), broker_url=broker, once=once))
 
 
-def worker() -> None:
+def worker(
+    *,
+    provider: Annotated[list[str] | None, typer.Option(help="Take only this provider's queue; repeatable.")] = None,
+) -> None:
     """Run a worker: it calls the providers. SIGTERM lets it finish what is open and give back the rest."""
     from worker.main import run  # noqa: PLC0415 - heavy
 
@@ -88,7 +91,8 @@ def worker() -> None:
     settings = load_settings()
     broker = _broker_url(settings)
     open_database(settings).close()
-    raise typer.Exit(run(settings, database_url=database_url(settings), broker_url=broker))
+    code = run(settings, database_url=database_url(settings), broker_url=broker, providers=provider or ())
+    raise typer.Exit(code)
 
 
 def flower() -> None:

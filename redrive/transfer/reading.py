@@ -13,7 +13,11 @@ JSON_SUFFIXES = (".jsonl", ".ndjson")
 
 
 def read_rows(text: IO[str], name: str) -> Iterator[Row]:
-    """The rows of a :func:`redrive.transfer.lines.text_of`: JSON lines where its name or its first character says so, CSV otherwise.
+    """The rows of a text: JSON lines where its name or its first character says so, CSV otherwise.
+
+    Args:
+        text: see :func:`redrive.transfer.lines.text_of`.
+        name: the file's.
 
     Raises:
         UnusableFile: when it is neither.

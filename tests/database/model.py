@@ -331,9 +331,7 @@ class Model:
         if not self.spec(task).whole_and_part:
             return False
         others = [x for x in self.tasks.values() if x.account == task.account and x.key == task.key]
-        busy = any(
-            (x.open or x.status in ("in_flight", *FOLLOWED)) and bool(x.part) != bool(task.part) for x in others
-        )
+        busy = any((x.open or x.status in ("in_flight", *FOLLOWED)) and bool(x.part) != bool(task.part) for x in others)
         if busy or (task.key, not task.part) in seen:
             return True
         seen.add((task.key, bool(task.part)))
@@ -495,10 +493,10 @@ class Model:
                 self._look_at_waiting(task, state, asked)
 
     def _unread(self, task: Task) -> None:
-        task.errors += 1
         if task.status in FOLLOWED and self._timed_out(task):
             self._expire(task)
         else:
+            task.errors += 1
             task.due = self.now + seconds(CHECK_AFTER), self.now + seconds(CHECK_MAX)
 
     def _timed_out(self, task: Task) -> bool:

@@ -102,16 +102,20 @@ def test_within_the_hosts_transaction_nobody_is_woken(
     database_url: str, config: Path, host: Engine, broker: str
 ) -> None:
     """The poll finds the task once the host has committed; a wake-up before would find nothing."""
-    with Client(database_url, broker, config) as client, redis.Redis.from_url(broker) as other:
-        with other.pubsub() as listening, host.connect() as connection:
-            listening.subscribe("redrive.wake")
-            assert listening.get_message(timeout=5)["type"] == "subscribe"
-            client.add(**FAILED, connection=connection)
-            connection.rollback()
-            other.publish("redrive.wake", "the first")
-            assert listening.get_message(timeout=5)["data"] == b"the first"
-            client.add(**FAILED)
-            assert listening.get_message(timeout=5)["type"] == "message"
+    with (
+        Client(database_url, broker, config) as client,
+        redis.Redis.from_url(broker) as other,
+        other.pubsub() as listening,
+        host.connect() as connection,
+    ):
+        listening.subscribe("redrive.wake")
+        assert listening.get_message(timeout=5)["type"] == "subscribe"
+        client.add(**FAILED, connection=connection)
+        connection.rollback()
+        other.publish("redrive.wake", "the first")
+        assert listening.get_message(timeout=5)["data"] == b"the first"
+        client.add(**FAILED)
+        assert listening.get_message(timeout=5)["type"] == "message"
 
 
 def test_a_frozen_broker_costs_one_timeout(new_sqlite_database: Any, config: Path) -> None:
@@ -167,7 +171,7 @@ def test_a_task_is_shown_in_plain_words(client: Client) -> None:
 
 def test_an_id_that_does_not_exist_is_said(client: Client) -> None:
     for wrong in (4711, 0, -1, 2**63, "4711", True):
-        with pytest.raises(BadInput, match="^id "):
+        with pytest.raises(BadInput, match=r"^id "):
             client.get(wrong)  # type: ignore[arg-type]
     assert client.retry([4711]) == []
 
@@ -271,7 +275,10 @@ def test_a_provider_that_changed_is_refused(client: Client, database_url: str, t
     client.add(**FAILED)
     other = tmp_path / "other.toml"
     other.write_text(CONFIG.replace("phones", "first").replace("reviews", "phones"))
-    with Client(database_url, config=other) as changed, pytest.raises(SettingsError, match="accounts.phones.provider"):
+    with (
+        Client(database_url, config=other) as changed,
+        pytest.raises(SettingsError, match=r"accounts\.phones\.provider"),
+    ):
         changed.add(account="first", external_id="1")
 
 

@@ -139,6 +139,25 @@ def test_the_overview_costs_the_same_however_many_tasks_there_are(world: World) 
     assert len(few) == len(many)
 
 
+def test_what_is_due_or_old_is_found_through_its_index(new_sqlite_database: Callable[[], str]) -> None:
+    """A database that must read what ended to count what is due has lost: SQLite, the simpler planner, shows it."""
+    world = World(new_sqlite_database())
+    with world.statements() as asked, world.database.reading() as t:
+        queries.overview(t, world.rules)
+        queries.count(t, TaskFilter(due=True))
+        queries.prunable_tasks(t, "phones", Status.SUCCEEDED, timedelta(days=1))
+    plans = {}
+    with world.database.reading() as t:
+        for statement in asked:
+            if "redrive_tasks" in statement:
+                values = tuple([0] * statement.count("?"))
+                rows = t.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+                plans[statement] = " ".join(row[3] for row in rows)
+    for index in "retry_due", "check_due", "ended":
+        assert any(f"redrive_tasks_{index}_idx" in plan for plan in plans.values()), index
+    world.close()
+
+
 def test_everything_can_be_said_in_json(world: World) -> None:
     task_id = world.accepted("1", params={"a": [1, None]})
     world.act("hold", task_id)

@@ -43,7 +43,9 @@ class Clock:
         return self.now
 
 
-def make_rules(account: str, capabilities: Capabilities, *, policy: Mapping[str, Any] | None = None, **more: Any) -> Rules:
+def make_rules(
+    account: str, capabilities: Capabilities, *, policy: Mapping[str, Any] | None = None, **more: Any
+) -> Rules:
     """Rules of an account: a steady policy and a rate that is in nobody's way, unless said otherwise."""
     values: dict[str, Any] = {"group": account, "interval_seconds": 0.001} | more
     return Rules(
@@ -139,7 +141,9 @@ class World:
                 path = kind.retry_path if work.operation is Operation.RETRY else kind.check_path
                 by_path.setdefault(path, []).append(task.id)
         return [
-            Group(path, tuple(mine[i : i + per_call])) for path, mine in by_path.items() for i in range(0, len(mine), per_call)
+            Group(path, tuple(mine[i : i + per_call]))
+            for path, mine in by_path.items()
+            for i in range(0, len(mine), per_call)
         ]
 
     def advance(self, work: Work, told: Sequence[Answered] = (), groups: Sequence[Group] = ()) -> Step:
@@ -157,7 +161,12 @@ class World:
         return work
 
     def told(
-        self, work: Work, answers: Mapping[int, Outcome | Look] | Outcome | Look, *, asked_at: datetime | None = None, path: str = ""
+        self,
+        work: Work,
+        answers: Mapping[int, Outcome | Look] | Outcome | Look,
+        *,
+        asked_at: datetime | None = None,
+        path: str = "",
     ) -> Answered:
         """An answer to one call; a single one stands for every task of the batch."""
         if not isinstance(answers, Mapping):
@@ -185,7 +194,9 @@ class World:
         self.retried(Accepted(), account)
         return task_id
 
-    def look(self, work: Work, looks: Mapping[int, Look] | Look, *, asked: Mapping[int, int] | None = None, **more: Any) -> Step:
+    def look(
+        self, work: Work, looks: Mapping[int, Look] | Look, *, asked: Mapping[int, int] | None = None, **more: Any
+    ) -> Step:
         """Apply looks of a check batch."""
         numbers = {task.id: task.attempts for task in work.tasks} if asked is None else asked
         with self.begin() as t:

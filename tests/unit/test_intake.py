@@ -11,6 +11,10 @@ from models.intake import COLUMNS, identity, new_task, reported_status
 from models.ledger import NewTask
 from models.states import Status
 
+NO_ID = "a number with a fraction or exponent is no id; write it in quotes, as text"
+NO_KIND = "is no kind of Huawei Cloud Workspace scripts"
+NO_SUB_ID = "must be empty; kind review_task has none"
+CAP = "GeeLark cloud phones takes at most 5 per task"
 KNOWN = {"phones": GEELARK, "desktops": HUAWEI_WORKSPACE, "reviews": DOCFLOW}
 
 
@@ -87,21 +91,18 @@ def test_ids_are_case_sensitive_trimmed_and_may_be_whole_numbers() -> None:
         ({"external_id": "  "}, "external_id: is missing; it is the id the provider gave the task"),
         ({"external_id": "x" * 256}, f"external_id '{'x' * 60}'…: has 256 characters; at most 255 are taken"),
         ({"external_id": "5\x001"}, "external_id '5\\x001': holds a character that cannot be seen (U+0000); remove it"),
-        ({"external_id": "5\u200b1"}, "external_id '5\\u200b1': holds a character that cannot be seen (U+200B); remove it"),
-        ({"external_id": "5\ud8001"}, "external_id '5\\ud8001': holds a character that cannot be seen (U+D800); remove it"),
+        ({"origin": "5\u200b"}, "origin '5\\u200b': holds a character that cannot be seen (U+200B); remove it"),
+        ({"origin": "5\ud800"}, "origin '5\\ud800': holds a character that cannot be seen (U+D800); remove it"),
         ({"external_id": True}, "external_id True: must be text"),
         ({"external_id": 10**300}, "external_id (a huge number): must be text"),
-        ({"external_id": 5.91e17}, "external_id '5.91e+17': a number with a fraction or exponent is no id; "
-         "write it in quotes, as text"),
+        ({"external_id": 5.91e17}, f"external_id '5.91e+17': {NO_ID}"),
         ({"kind": "task"}, "kind 'task': is no kind of GeeLark cloud phones; leave it empty"),
-        ({"account": "desktops", "kind": "taks"}, "kind 'taks': is no kind of Huawei Cloud Workspace scripts; "
-         "did you mean task?"),
+        ({"account": "desktops", "kind": "taks"}, f"kind 'taks': {NO_KIND}; did you mean task?"),
         ({"sub_id": "7"}, "sub_id '7': must be empty; this provider has none"),
-        ({"account": "reviews", "kind": "review_task", "sub_id": "7"}, "sub_id '7': must be empty; "
-         "kind review_task has none"),
+        ({"account": "reviews", "kind": "review_task", "sub_id": "7"}, f"sub_id '7': {NO_SUB_ID}"),
         ({"account": "reviews", "kind": "review_rule"}, "sub_id: is missing; kind review_rule needs it"),
         ({"account": "reviews", "external_id": "59a"}, "external_id '59a': must be all digits"),
-        ({"account": "reviews", "external_id": "５９"}, "external_id '５９': must be all digits"),
+        ({"account": "reviews", "external_id": "\uff15"}, "external_id '\uff15': must be all digits"),
         ({"account": "reviews", "sub_id": "-7"}, "sub_id '-7': must be all digits"),
         ({"origin": "x" * 65}, f"origin '{'x' * 60}'…: has 65 characters; at most 64 are taken"),
         ({"origin": "a\nb"}, "origin 'a\\nb': holds a character that cannot be seen (U+000A); remove it"),
@@ -114,7 +115,7 @@ def test_ids_are_case_sensitive_trimmed_and_may_be_whole_numbers() -> None:
         ({"priority": True}, "priority True: must be a whole number from -1 to 1"),
         ({"max_retries": 1.0}, "max_retries '1.0': must be a whole number from 0 to 1000"),
         ({"max_retries": "-1"}, "max_retries -1: must be a whole number from 0 to 1000"),
-        ({"max_retries": 6}, "max_retries 6: is above the provider's cap; GeeLark cloud phones takes at most 5 per task"),
+        ({"max_retries": 6}, f"max_retries 6: is above the provider's cap; {CAP}"),
         ({"reason": 5}, "reason 5: must be text"),
         ({"colour": "red"}, f"column 'colour': is not known; must be one of {', '.join(COLUMNS)}"),
         ({"externalid": "5"}, "column 'externalid': is not known; did you mean external_id?"),

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +15,6 @@ from models.ledger import Batch
 from models.outcome import Look, Outcome
 from models.settings import Settings, load
 from models.states import Operation
-from models.task import Task
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.page import environment
 from tests.database.world import Clock, World
@@ -100,9 +100,7 @@ class Site:
 
 def make_window(*, leave_in: float = 0.0, seconds: float = 15.0, may_send: Callable[[], bool] = lambda: True) -> Window:
     """A window of so many seconds from now, as a fresh lease gives it."""
-    now = utc_now()
-    until = now.fromtimestamp(now.timestamp() + seconds, tz=now.tzinfo)
-    return Window(boottime() + leave_in, boottime() + seconds, until, may_send)
+    return Window(boottime() + leave_in, boottime() + seconds, utc_now() + timedelta(seconds=seconds), may_send)
 
 
 def refs(*ids: str, kind: str = "task") -> list[TaskRef]:
@@ -118,7 +116,7 @@ def site(
     change: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Iterator[Site]:
-    """A worker's dependencies, built as the worker builds them. ``change``: text of the settings and its replacement."""
+    """A worker's dependencies, built as the worker builds them; ``change`` replaces parts of the settings."""
     text = SETTINGS
     for old, new in (change or {}).items():
         assert old in text
@@ -184,7 +182,7 @@ def tiny(answer: Callable[[Asked], Answer]) -> Iterator[Tiny]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST
+        do_GET = do_POST  # noqa: N815 - its base class's name
 
         def log_message(self, *_: object) -> None:
             """Quiet."""
@@ -200,7 +198,3 @@ def tiny(answer: Callable[[Asked], Answer]) -> Iterator[Tiny]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def task_of(site: Site, task_id: int) -> Task:
-    return site.world.task(task_id)

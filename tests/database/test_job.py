@@ -1,0 +1,449 @@
+"""The job over a real database and real sockets: begun once, recorded first, never lost, never sent twice."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Connection, event, select, update
+from sqlalchemy.exc import OperationalError
+
+from models.clock import utc_now
+from models.ledger import Batch
+from models.states import Operation, Status
+from models.tables import archives, batches
+from redrive.sandbox.script import Refusal, Script, make_id
+from redrive.sandbox.server import SandboxThread
+from tests.processes import wait_until
+from tests.unit.worker.site import Answer, Asked, Site, site, tiny
+from worker.providers.base import Plan, TaskRef
+from worker.providers.geelark import GeeLark
+
+RESTART, QUERY = "/open/v1/task/restart", "/open/v1/task/query"
+API = "/api/app-api/sip/platform/v2"
+IN_FLIGHT = {"calls_per_hour = 999999": "calls_per_hour = 999999\nconcurrency = 1"}
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SandboxThread]:
+    with SandboxThread() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def ours(database_url: str, tmp_path: Path, sandbox: SandboxThread) -> Iterator[Site]:
+    with site(database_url, tmp_path, sandbox.url) as ours:
+        yield ours
+
+
+@pytest.fixture
+def at(database_url: str, tmp_path: Path) -> Callable[..., Any]:
+    """A site whose provider is one function."""
+    return lambda url, **more: site(database_url, tmp_path, url, **more)
+
+
+def accepting(then: Callable[[], Any] = lambda: None) -> Callable[[Asked], Answer]:
+    """A provider that takes every retry, and something that happens before it answers."""
+
+    def answer(asked: Asked) -> Answer:
+        then()
+        return 200, {"code": 200 if "docflow" in asked.path or API in asked.path else 0, "msg": "", "data": {}}
+
+    return answer
+
+
+def shall_stop(ours: Site) -> None:
+    ours.deps.draining.set()
+
+
+def free_slots(ours: Site, account: str) -> bool:
+    """Whether every slot of the account is free again."""
+    return ours.sender(account).slots._value == ours.settings.accounts[account].limits.concurrency
+
+
+# --- Once ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_is_worked_on_once(ours: Site, sandbox: SandboxThread) -> None:
+    """A message that comes twice is harmless, during the batch and after it."""
+    task_id = ours.world.add()
+    batch = ours.world.claimed()
+    assert ours.run(batch) == {"accepted": 1}
+    assert ours.run(batch) == {"not_mine": 1}
+    assert ours.outcomes(task_id) == ["accepted"]
+    assert sandbox.stats()["calls"] == {RESTART: 1}
+    assert ours.world.batch(batch.id)["counts"] == {"accepted": 1}
+
+
+def test_a_message_that_comes_during_the_batch_is_not_worked_on(at: Callable[..., Any]) -> None:
+    again: list[dict[str, int]] = []
+    with tiny(accepting(lambda: again.append(ours.run(batch)))) as server, at(server.url) as ours:
+        ours.world.add()
+        batch = ours.world.claimed()
+        assert ours.run(batch) == {"accepted": 1}
+    assert again == [{"not_mine": 1}]
+    assert len(server.asked) == 1
+
+
+def test_an_account_this_worker_does_not_know_stays_queued(ours: Site, sandbox: SandboxThread) -> None:
+    """Another worker may know it."""
+    task_id = ours.world.add()
+    batch = ours.world.claimed()
+    stranger = replace(ours, deps=replace(ours.deps, rules={}))
+    assert stranger.run(batch) == {"not_mine": 1}
+    assert ours.world.batch(batch.id)["status"] == "queued"
+    assert sandbox.stats()["calls"] == {}
+    assert ours.run(batch) == {"accepted": 1}
+    assert ours.world.task(task_id).status is Status.RETRYING
+
+
+# --- Given back -----------------------------------------------------------------------------------------------------
+
+
+def assert_given_back(ours: Site, ids: list[int], batch: Batch) -> None:
+    for task_id in ids:
+        task = ours.world.task(task_id)
+        assert (task.status, task.spent, task.batch_id) == (Status.FAILED, 0, None)
+        assert task.due_at is not None
+        assert task.due_at <= utc_now()
+    assert ours.world.batch(batch.id)["status"] == "done"
+
+
+def test_a_worker_that_shall_stop_gives_a_whole_batch_back(ours: Site, sandbox: SandboxThread) -> None:
+    ids = ours.world.add_many("123")
+    batch = ours.world.claimed()
+    ours.deps.draining.set()
+    assert ours.run(batch) == {}
+    assert_given_back(ours, ids, batch)
+    assert sum(len(ours.world.attempts(task_id)) for task_id in ids) == 0
+    assert sandbox.stats()["calls"] == {}
+
+
+def test_a_worker_told_to_stop_at_work_records_what_is_open_and_gives_back_the_rest(at: Callable[..., Any]) -> None:
+    """The first call's answer is kept; nothing else was sent, nothing else is spent."""
+    with tiny(accepting(lambda: shall_stop(ours))) as server, at(server.url, change=IN_FLIGHT) as ours:
+        ids = ours.world.add_many(["1", "2", "3"], account="reviews")
+        batch = ours.world.claimed("reviews")
+        assert ours.run(batch)["accepted"] == 1
+        done = [task_id for task_id in ids if ours.outcomes(task_id)[:1] == ["accepted"]]
+        assert ours.world.task(done[0]).status is Status.RETRYING
+        assert_given_back(ours, [task_id for task_id in ids if task_id not in done], batch)
+    assert len(server.asked) == len(done) == 1
+
+
+def test_what_was_opened_and_not_sent_when_the_worker_shall_stop_is_closed_unsent(at: Callable[..., Any]) -> None:
+    """Its moment is a little ahead: the last look before the first byte holds it back."""
+    pace = {"[accounts.reviews.limits]\ncalls_per_minute = 60000": "[accounts.reviews.limits]\ncalls_per_minute = 120"}
+    with tiny(accepting(lambda: shall_stop(ours))) as server, at(server.url, change=pace) as ours:
+        ids = ours.world.add_many(["1", "2", "3"], account="reviews")
+        batch = ours.world.claimed("reviews")
+        counts = ours.run(batch)
+        outcomes = Counter(outcome for task_id in ids for outcome in ours.outcomes(task_id))
+        assert {task.spent for task in ours.world.tasks().values() if task.status is Status.FAILED} == {0}
+    assert len(server.asked) == 1
+    assert outcomes == counts == {"accepted": 1, "unsent": 2}
+
+
+def test_a_batch_of_an_account_paused_meanwhile_goes_back(ours: Site, sandbox: SandboxThread) -> None:
+    """The pause came between its claim and its begin."""
+    ids = ours.world.add_many("12")
+    batch = ours.world.claimed()
+    ours.world.pause()
+    assert ours.run(batch) == {}
+    assert_given_back(ours, ids, batch)
+    assert sandbox.stats()["calls"] == {}
+
+
+def test_a_call_that_pauses_the_account_is_its_last(at: Callable[..., Any]) -> None:
+    """Wrong credentials cost the calls under way and no task an attempt of its limit."""
+    refusing = lambda _: (200, {"code": 40102, "msg": "wrong secret"})  # noqa: E731 - a provider in one line
+    with tiny(refusing) as server, at(server.url, change=IN_FLIGHT) as ours:
+        ids = ours.world.add_many("12345", account="reviews")
+        batch = ours.world.claimed("reviews")
+        ours.run(batch)
+        assert_given_back(ours, ids, batch)
+        assert ours.world.account("reviews")["paused_cause"] == "credentials"
+    assert len(server.asked) == 1
+
+
+# --- Leases ---------------------------------------------------------------------------------------------------------
+
+
+def lease_over(ours: Site, batch: Batch) -> None:
+    with ours.world.begin() as t:
+        ended = update(batches).where(batches.c.id == batch.id).values(lease_until=t.now - timedelta(seconds=1))
+        t.execute(ended)
+
+
+def test_an_answer_after_the_rescue_is_dropped_quietly(at: Callable[..., Any]) -> None:
+    """The rescue's word stands: unknown, spent; and the late worker keeps no slot."""
+
+    def rescue() -> None:
+        lease_over(ours, batch)
+        ours.world.rescue(batch.id)
+
+    with tiny(accepting(rescue)) as server, at(server.url) as ours:
+        task_id = ours.world.add()
+        batch = ours.world.claimed()
+        assert ours.run(batch) == {"accepted": 1, "stale": 1}
+        task = ours.world.task(task_id)
+        assert (task.status, task.spent, task.attempts) == (Status.UNKNOWN, 1, 1)
+        assert ours.outcomes(task_id) == ["unknown"]
+        assert ours.world.batch(batch.id)["status"] == "lost"
+        wait_until(lambda: free_slots(ours, "phones"))
+    assert len(server.asked) == 1
+
+
+def test_a_batch_rescued_while_calls_are_in_the_air_keeps_no_slot(at: Callable[..., Any]) -> None:
+    """Its job ends at the first answer; the slots of the others come free when they do."""
+    asked: list[int] = []
+
+    def rescue() -> None:
+        asked.append(1)
+        if len(asked) == 1:
+            lease_over(ours, batch)
+            ours.world.rescue(batch.id, "reviews")
+
+    with tiny(accepting(rescue)) as server, at(server.url) as ours:
+        ours.world.add_many("12345678", account="reviews")
+        batch = ours.world.claimed("reviews")
+        assert ours.run(batch)["stale"] == 1
+        wait_until(lambda: free_slots(ours, "reviews"))
+
+
+def test_an_answer_after_the_lease_and_before_the_rescue_counts(at: Callable[..., Any]) -> None:
+    """Nobody took the batch: what is known is better than what is not."""
+    with tiny(accepting(lambda: lease_over(ours, batch))) as server, at(server.url) as ours:
+        task_id = ours.world.add()
+        batch = ours.world.claimed()
+        assert ours.run(batch) == {"accepted": 1}
+        assert ours.outcomes(task_id) == ["accepted"]
+
+
+# --- A database that goes away --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def losing(ours: Site, number: int, *, kept: bool) -> Iterator[None]:
+    """The worker does not hear what became of that commit; ``kept``: it did happen."""
+    commits = 0
+
+    def commit(connection: Connection) -> None:
+        nonlocal commits
+        commits += 1
+        if commits == number:
+            if kept:
+                connection.connection.commit()
+            raise OperationalError("COMMIT", {}, ConnectionError("the line went dead"))
+
+    event.listen(ours.deps.database.engine, "commit", commit)
+    yield
+    event.remove(ours.deps.database.engine, "commit", commit)
+    assert commits >= number
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_opening_in_doubt_is_never_sent(ours: Site, sandbox: SandboxThread, kept: bool) -> None:  # noqa: FBT001 - a case
+    """Whether it happened or not: the attempt is closed unsent where there is one, and the tasks go back."""
+    ids = ours.world.add_many("12")
+    batch = ours.world.claimed()
+    with losing(ours, 2, kept=kept):
+        ours.run(batch)
+    assert sandbox.stats()["calls"] == {}
+    assert [ours.outcomes(task_id) for task_id in ids] == [["unsent"] if kept else []] * 2
+    assert_given_back(ours, ids, batch)
+    assert free_slots(ours, "phones")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_record_in_doubt_is_written_again_and_counts_once(ours: Site, sandbox: SandboxThread, kept: bool) -> None:  # noqa: FBT001 - a case
+    """Recording twice is harmless: one attempt, one unit of its limit, one acceptance in the totals."""
+    task_id = ours.world.add()
+    batch = ours.world.claimed()
+    with losing(ours, 3, kept=kept):
+        ours.run(batch)
+    assert sandbox.stats()["calls"] == {RESTART: 1}
+    assert ours.outcomes(task_id) == ["accepted"]
+    task = ours.world.task(task_id)
+    assert (task.status, task.spent) == (Status.RETRYING, 1)
+    assert {name: n for name, n in ours.world.totals().items() if n} == {
+        "attempts": 1,
+        "calls:retry": 1,
+        "outcome:accepted": 1,
+        "spent": 1,
+    }
+    assert ours.world.batch(batch.id)["status"] == "done"
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_step_in_doubt_is_recorded_and_opens_nothing(at: Callable[..., Any], kept: bool) -> None:  # noqa: FBT001 - a case
+    """One commit records the first answer and opens the next attempt: the answer is kept, the attempt not sent."""
+    with tiny(accepting()) as server, at(server.url, change=IN_FLIGHT) as ours:
+        ours.world.add_many("12", account="reviews")
+        with losing(ours, 3, kept=kept):
+            ours.work("reviews")
+        first, second = server.asked[0].body["task_id"], {"1": "2", "2": "1"}[server.asked[0].body["task_id"]]
+        outcomes = {task.external_id: ours.outcomes(task.id) for task in ours.world.tasks().values()}
+        assert outcomes == {first: ["accepted"], second: ["unsent"] if kept else []}
+        assert {task.external_id: task.spent for task in ours.world.tasks().values()} == {first: 1, second: 0}
+        assert ours.world.totals("reviews")["calls:retry"] == 1
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_connection_cut_before_the_opening_is_committed_sends_nothing(ours: Site, sandbox: SandboxThread) -> None:
+    """The server ends the worker's connection between the last statement and the COMMIT."""
+    ids, batch = ours.world.add_many("12"), ours.world.claimed()
+    cut: list[int] = []
+    commits = 0
+
+    def commit(connection: Connection) -> None:
+        nonlocal commits
+        commits += 1
+        if commits == 2:
+            pid = connection.connection.dbapi_connection.info.backend_pid  # type: ignore[union-attr]
+            cut.append(pid)
+            with ours.world.begin() as t:
+                t.connection.exec_driver_sql(f"SELECT pg_terminate_backend({pid}, 5000)")
+
+    event.listen(ours.deps.database.engine, "commit", commit)
+    ours.run(batch)
+    assert len(cut) == 1
+    assert sandbox.stats()["calls"] == {}
+    assert_given_back(ours, ids, batch)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_an_answer_is_recorded_over_a_fresh_connection(at: Callable[..., Any]) -> None:
+    """Every connection of the worker is cut while its call is under way."""
+
+    def cut() -> None:
+        url = ours.world.database.url
+        with psycopg.connect(host=url.query["host"], user=url.username, dbname=url.database) as other:
+            others = "datname = current_database() AND pid <> pg_backend_pid()"
+            other.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {others}")
+
+    with tiny(accepting(cut)) as server, at(server.url) as ours:
+        task_id = ours.world.add()
+        assert ours.work() == {"accepted": 1}
+        assert ours.outcomes(task_id) == ["accepted"]
+    assert len(server.asked) == 1
+
+
+# --- Calls ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_login_is_counted_as_a_call(ours: Site) -> None:
+    ours.world.add_many("12", account="desktops")
+    assert ours.work("desktops") == {"accepted": 2}
+    assert ours.world.totals("desktops")["calls:retry"] == 3
+
+
+def test_one_slow_call_does_not_hold_up_the_next(at: Callable[..., Any]) -> None:
+    """While an answer is waited for, calls go on leaving at the account's pace."""
+    arrived: list[int] = []
+
+    def slow_first() -> None:
+        arrived.append(1)
+        if len(arrived) == 1:
+            wait_until(lambda: len(arrived) == 6, 1.9, what="five more calls while the first is unanswered")
+
+    pace = {"[accounts.reviews.limits]\ncalls_per_minute = 60000": "[accounts.reviews.limits]\ncalls_per_minute = 200"}
+    with tiny(accepting(slow_first)) as server, at(server.url, change=pace) as ours:
+        ours.world.add_many("123456", account="reviews")
+        assert ours.work("reviews") == {"accepted": 6}
+    assert len(server.asked) == 6
+
+
+def test_a_task_the_providers_own_rules_refuse_costs_no_call(at: Callable[..., Any]) -> None:
+    """DocFlow without a workspace: refused here, recorded as an attempt, dead; its neighbour goes on."""
+    with tiny(accepting()) as server, at(server.url, change={'workspace_id = "1234567890"': ""}) as ours:
+        lost = ours.world.add("1", account="reviews")
+        good = ours.world.add("2", account="reviews", params={"workspace_id": "7"})
+        assert ours.work("reviews") == {"accepted": 1, "refused": 1}
+        task = ours.world.task(lost)
+        assert (task.status, task.dead_reason, task.attempts, task.spent) == (Status.DEAD, "refused", 1, 0)
+        assert "workspace_id" in ours.world.attempts(lost)[0]["message"]
+        assert ours.world.task(good).status is Status.RETRYING
+    assert [asked.body["task_id"] for asked in server.asked] == ["2"]
+
+
+def test_a_provider_that_cannot_plan_puts_its_tasks_off(ours: Site, sandbox: SandboxThread) -> None:
+    """A defect in somebody else's code: deferred with a backoff, said, and the batch ends like any other."""
+
+    class Broken(GeeLark):
+        def retries(self, tasks: Sequence[TaskRef]) -> Plan:
+            raise KeyError(tasks[0].kind)
+
+    sender = ours.sender("phones")
+    broken = object.__new__(Broken)
+    broken.__dict__.update(vars(sender.provider))
+    sender.provider = broken
+    ids = ours.world.add_many("12")
+    batch = ours.world.claimed()
+    assert ours.run(batch) == {"deferred": 2}
+    for task_id in ids:
+        task = ours.world.task(task_id)
+        assert (task.status, task.errors, task.spent) == (Status.FAILED, 1, 0)
+        assert task.due_at is not None
+        assert task.due_at > task.status_since
+    assert ours.world.batch(batch.id)["status"] == "done"
+    assert sandbox.stats()["calls"] == {}
+
+
+# --- Looks before retries --------------------------------------------------------------------------------------------
+
+
+def looked(ours: Site, account: str, task_id: int) -> None:
+    """The claim leaves the task for a look, which is then made."""
+    assert ours.world.claim(account).batch is None
+    assert ours.world.task(task_id).next is Operation.CHECK
+    ours.work(account, Operation.CHECK)
+
+
+def test_a_result_is_kept_before_a_retry_overwrites_it(at: Callable[..., Any], sandbox: SandboxThread) -> None:
+    """archive_results: the look comes first, and what it showed is in the archive when the retry leaves."""
+    keep = {'workspace_id = "1234567890"': 'workspace_id = "1234567890"\narchive_results = true'}
+    with at(sandbox.url, change=keep) as ours:
+        task_id = ours.world.add(make_id("docflow", 1, Script()), account="reviews")
+        looked(ours, "reviews", task_id)
+        with ours.world.begin() as t:
+            kept = t.mappings(select(archives))
+        assert [(row["task_id"], row["number"], row["result"]["status"]) for row in kept] == [(task_id, 0, 2)]
+        assert sandbox.stats()["calls"] == {f"{API}/review/task/result": 1}
+        assert ours.work("reviews") == {"accepted": 1}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "ends"), [(None, Status.RETRYING), (Refusal.RULE_ELSEWHERE, Status.DEAD)], ids=["own", "elsewhere"]
+)
+def test_a_rules_membership_is_read_before_its_first_retry(
+    ours: Site, sandbox: SandboxThread, refusal: Refusal | None, ends: Status
+) -> None:
+    """A rule of another review is dead (not_found) without a retry; one of this review is retried after the look."""
+    review = make_id("docflow", 1, Script(refusal=refusal))
+    task_id = ours.world.add(review, account="reviews", sub_id=f"{review}1")
+    looked(ours, "reviews", task_id)
+    if ends is Status.RETRYING:
+        assert ours.work("reviews") == {"accepted": 1}
+    assert ours.world.task(task_id).status is ends
+    retries = sandbox.stats()["calls"].get(f"{API}/review/task/rule/retry", 0)
+    assert retries == (ends is Status.RETRYING)
+
+
+def test_a_task_that_the_provider_retries_by_itself_is_looked_at_twice(ours: Site, sandbox: SandboxThread) -> None:
+    """GeeLark retries client_ui tasks: failed once may be between two of its runs."""
+    task_id = ours.world.add(make_id("geelark", 1, Script()), origin="client_ui")
+    looked(ours, "phones", task_id)
+    task = ours.world.task(task_id)
+    assert task.next is Operation.CHECK, "one look does not settle it"
+    assert ours.world.claim().batch is None
+    settled = wait_until(lambda: ours.world.claim("phones", Operation.CHECK).batch)
+    ours.run(settled)
+    assert sandbox.stats()["calls"] == {QUERY: 2}
+    assert ours.work() == {"accepted": 1}

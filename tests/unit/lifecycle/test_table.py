@@ -1,0 +1,382 @@
+"""The tables of docs/lifecycle.md, cell by cell, against the functions that decide."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from models import lifecycle
+from models.capabilities import GEELARK
+from models.ledger.looking import wants_look
+from models.lifecycle import Claimed, Context
+from models.outcome import (
+    Accepted,
+    Already,
+    Blocked,
+    Cause,
+    Deferred,
+    Outcome,
+    Reading,
+    Refused,
+    State,
+    Throttled,
+    Unknown,
+    Unsent,
+)
+from models.rules import Rules
+from models.settings.policy import Policy
+from models.states import FAILED_STATES, FOLLOWED_STATES, DeadReason, Operation, Status, Wish
+from models.task import Seen, Task
+
+PAGE = Path(__file__).parents[3] / "docs" / "lifecycle.md"
+COLUMNS = (
+    "pending, running", "failed, canceled", "queued", "sending", "retrying", "unknown", "held", "succeeded", "dead",
+)  # fmt: skip
+
+LONG_AGO = datetime(2026, 3, 1, 11, tzinfo=UTC)
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+FAR = NOW + timedelta(days=1)
+BATCH = UUID(int=7)
+POLICY = Policy(jitter="none", max_retries=3, max_errors=4)
+RULES = Rules(account="phones", capabilities=GEELARK, policy=POLICY, group="phones", interval_seconds=1)
+BLIND = replace(RULES, capabilities=replace(GEELARK, check_ids=0))
+
+
+def with_policy(rules: Rules, **changes: Any) -> Rules:
+    return replace(rules, policy=POLICY.model_copy(update=changes))
+
+
+def task(status: Status, **values: Any) -> Task:
+    columns: dict[str, Any] = {
+        "id": 1, "account": "phones", "kind": "", "external_id": "1", "sub_id": "", "params": {}, "origin": "",
+        "dead_reason": None, "next": Operation.RETRY, "due_at": None, "priority": 0, "attempts": 2, "spent": 1,
+        "errors": 0, "refusals": 0, "max_retries": None, "granted": 0, "batch_id": None, "wish": None,
+        "held_from": None, "trigger": "due", "provider_ref": "", "seen": None, "last_error": "", "failed_at": None,
+        "status_since": LONG_AGO, "round_at": LONG_AGO, "created_at": LONG_AGO, "updated_at": LONG_AGO,
+    }  # fmt: skip
+    return Task(status=status, **(columns | values))
+
+
+def samples(column: str) -> Iterator[Task]:
+    """Tasks of a column as the schema allows them."""
+    match column:
+        case "queued" | "sending":
+            yield from (task(Status.IN_FLIGHT, batch_id=BATCH, held_from=word) for word in FAILED_STATES)
+        case "failed, canceled":
+            yield from (task(word, due_at=FAR) for word in FAILED_STATES)
+        case "retrying" | "unknown":
+            yield task(Status(column), due_at=FAR, next=Operation.CHECK)
+        case "held":
+            yield from (task(Status.HELD, held_from=word) for word in FAILED_STATES)
+        case "dead":
+            yield task(Status.DEAD, dead_reason="limit_reached")
+        case _:
+            yield from (task(Status(word.strip())) for word in column.split(","))
+
+
+# --- the events ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Event:
+    """How an event is brought about: what it does to a task, and what the task and the rules must be for it."""
+
+    act: Callable[[Task, Context, bool], Task]
+    rules: Rules = RULES
+    given: Mapping[str, Any] = field(default_factory=dict)
+    word: str = "failed"
+    """What "as told" and "as read" mean."""
+    is_look: bool = False
+
+
+def told(outcome: Outcome, **more: Any) -> Event:
+    return Event(lambda x, context, _: lifecycle.answered(x, outcome, context), **more)
+
+
+def look(state: State, *, asked_ago: float = 0, **more: Any) -> Event:
+    """A look; where nothing else is said it is asked long after the status began."""
+    reading = Reading(state=state, reason=DeadReason.RESOURCE_GONE if state is State.GONE else None)
+    asked_at = NOW - timedelta(seconds=asked_ago)
+    return Event(
+        lambda x, context, _: lifecycle.read(x, reading, asked_at, context).task, is_look=True, word=state, **more
+    )
+
+
+def unread(**more: Any) -> Event:
+    return Event(lambda x, context, _: lifecycle.unread(x, "", context), is_look=True, **more)
+
+
+def reported(status: Status, *, at: datetime | None = None) -> Event:
+    def act(x: Task, context: Context, is_open: bool) -> Task:  # noqa: FBT001 - the shape of an event
+        return lifecycle.report(x, status, context, at=at, reason="why", is_open=is_open).task
+
+    return Event(act, word=status)
+
+
+def added(status: Status) -> Event:
+    new = task(status, origin="api", params={"a": 1}, max_retries=4)
+    return Event(lambda x, context, _: lifecycle.add_again(x, new, context), word=status)
+
+
+def claimed(*, busy: bool = False, **more: Any) -> Event:
+    def act(x: Task, context: Context, _: bool) -> Task:  # noqa: FBT001
+        decision = lifecycle.consider(x, BATCH, context, busy=busy)
+        assert isinstance(decision, Claimed) == (decision.task.status is Status.IN_FLIGHT)
+        return decision.task
+
+    return Event(act, **more)
+
+
+def lost(x: Task, context: Context, is_open: bool) -> Task:  # noqa: FBT001
+    return lifecycle.lost(x, was_open=is_open, lease_until=context.now, context=context)
+
+
+def given_back(x: Task, context: Context, _: bool) -> Task:  # noqa: FBT001
+    # The ledger gives back only what is still in the batch.
+    return lifecycle.gave_back(x, context.now) if x.status is Status.IN_FLIGHT else x
+
+
+OPERATORS: Mapping[str, Event] = {
+    "hold": Event(lambda x, c, is_open: lifecycle.hold(x, c, is_open=is_open).task),
+    "release": Event(lambda x, c, _: lifecycle.release(x, c).task),
+    "stop": Event(lambda x, c, is_open: lifecycle.stop(x, c, is_open=is_open).task),
+    "retry": Event(lambda x, c, _: lifecycle.retry_now(x, c).task),
+    "retry --force": Event(lambda x, c, _: lifecycle.force(x, c).task),
+    "revive": Event(lambda x, c, _: lifecycle.revive(x, c).task),
+}
+
+SPENT = {"spent": 3, "attempts": 3}
+CAPPED = {"spent": 5, "attempts": 5, "granted": 9}
+FRESH = {"status_since": NOW - timedelta(seconds=10)}
+OLD = {"status_since": NOW - timedelta(days=2)}
+READ_ONCE = {"attempts": 0, "spent": 0, "origin": "client_ui"} | FRESH
+
+EVENTS: dict[str, Event] = {
+    "added again: failed": added(Status.FAILED),
+    "added again: running": added(Status.RUNNING),
+    "reported failed": reported(Status.CANCELED),
+    "reported running": reported(Status.RUNNING),
+    "reported succeeded": reported(Status.SUCCEEDED),
+    "reported, but older than status_since": reported(Status.SUCCEEDED, at=LONG_AGO - timedelta(seconds=1)),
+    "claimed": claimed(),
+    "claimed, all retries spent": claimed(given=SPENT),
+    "claimed, to be looked at before its first retry": claimed(given={"origin": "client_ui"}),
+    "claimed, something else in its way": claimed(busy=True),
+    "its batch gives it back": Event(given_back),
+    "its batch's lease is over": Event(lost),
+    "accepted": told(Accepted()),
+    "accepted, results not tracked": told(Accepted(), rules=with_policy(RULES, track_results=False)),
+    "already": told(Already()),
+    "already, no status call": told(Already(), rules=BLIND),
+    "already twice, no status call": told(Already(), rules=BLIND, given={"refusals": 1, "errors": 1}),
+    "refused": told(Refused(reason=DeadReason.NOT_FOUND)),
+    "deferred": told(Deferred()),
+    "deferred, max_errors in a row": told(Deferred(), given={"errors": 3}),
+    "throttled": told(Throttled()),
+    "blocked": told(Blocked(cause=Cause.CREDENTIALS)),
+    "unsent": told(Unsent()),
+    "unknown": told(Unknown()),
+    'unknown, no status call, on_unknown = "hold"': told(Unknown(), rules=BLIND),
+    'unknown, no status call, on_unknown = "retry"': told(Unknown(), rules=with_policy(BLIND, on_unknown="retry")),
+    "running": look(State.RUNNING),
+    "succeeded, or a verdict": look(State.SUCCEEDED),
+    "failed, not believed yet": look(State.FAILED, given=READ_ONCE),
+    "failed": look(State.CANCELED),
+    "failed, wish to hold": look(State.FAILED, given={"wish": Wish.HOLD}),
+    "failed, wish to stop": look(State.FAILED, given={"wish": Wish.STOP}),
+    "failed, all retries spent": look(State.FAILED, given=SPENT),
+    "failed, its round too old": look(State.FAILED, given={"round_at": NOW - timedelta(days=8)}),
+    "failed, after already": look(State.FAILED, given={"refusals": 1}),
+    "failed, after already twice in a row": look(State.FAILED, given={"refusals": 2}),
+    "failed for good": look(State.GONE),
+    "no such task, not settled yet": look(State.MISSING, given=FRESH),
+    "no such task": look(State.MISSING),
+    "no such task, after already": look(State.MISSING, given={"refusals": 1}),
+    "no reading": unread(),
+    "running, after check_timeout_seconds": look(State.RUNNING, given=OLD),
+    "no reading, after check_timeout_seconds": unread(given=OLD),
+    'no reading, after check_timeout_seconds, on_unknown = "retry"': unread(
+        given=OLD, rules=with_policy(RULES, on_unknown="retry")
+    ),
+    **OPERATORS,
+    "release, with a wish": replace(OPERATORS["release"], given={"wish": Wish.STOP}),
+    "retry --force, the provider's cap is reached": replace(OPERATORS["retry --force"], given=CAPPED),
+    "revive, the provider's cap is reached": replace(OPERATORS["revive"], given=CAPPED),
+}
+
+
+# --- what a cell says ----------------------------------------------------------------------------------------------
+
+HELD = ("status", "dead_reason", "held_from", "wish", "spent", "granted", "due_at", "next", "round_at")
+"""What must be exactly as the cell says, and as it was where the cell says nothing."""
+
+
+def moved(was: Task, to: Status) -> dict[str, Any]:
+    """What a move alone means."""
+    wish = was.wish if to in FOLLOWED_STATES else None
+    return {"status": to, "dead_reason": None, "held_from": None, "due_at": None, "wish": wish, "next": Operation.RETRY}
+
+
+def part(words: str, was: Task, event: Event) -> dict[str, Any]:  # noqa: C901, PLR0911, PLR0912 - the page's vocabulary
+    """The columns that one part of a cell sets."""
+    policy = event.rules.policy
+    match words:
+        case "–" | "text" | "errors + 1":
+            return {}
+        case "→ back":
+            assert was.held_from is not None
+            return moved(was, was.held_from)
+        case "→ where it was":
+            assert was.held_from is not None
+            return moved(was, was.held_from)
+        case "→ as told" | "→ as read":
+            return moved(was, Status(event.word))
+        case "→ `in_flight`":
+            return moved(was, Status.IN_FLIGHT) | {"held_from": was.status}
+        case "→ `held`":
+            origin = was.held_from or (Status.FAILED if was.status in FOLLOWED_STATES else was.status)
+            return moved(was, Status.HELD) | {"held_from": origin}
+        case "→ `retrying`" | "→ `unknown`":
+            return moved(was, Status(words[3:-1])) | {"next": Operation.CHECK}
+        case "back as told":
+            return {"held_from": Status(event.word)}
+        case "due now":
+            return {"due_at": NOW}
+        case "due after `check_after`":
+            return {"due_at": NOW + timedelta(seconds=policy.check_after_seconds)}
+        case "look first":
+            return {"next": Operation.CHECK}
+        case "retry next":
+            return {"next": Operation.RETRY, "due_at": None}
+        case "spent":
+            return {"spent": was.spent + 1}
+        case "granted 1":
+            return {"granted": was.granted + 1}
+        case "granted a round":
+            return {"granted": was.granted + policy.max_retries}
+        case "new round":
+            return {"round_at": NOW}
+        case "wish to hold" | "wish to stop":
+            return {"wish": Wish(words.removeprefix("wish to "))}
+        case "no wish":
+            return {"wish": None}
+    if dead := re.fullmatch(r"→ `dead` \((\w+)\)", words):
+        return moved(was, Status.DEAD) | {"dead_reason": dead[1]}
+    if status := re.fullmatch(r"→ `(\w+)`", words):
+        return moved(was, Status(status[1]))
+    raise AssertionError(f"the page says {words!r}, which this test does not know")
+
+
+def check_due(words: str, was: Task, now: Task, event: Event) -> bool:
+    """Whether one part speaks of a moment that only the event knows; it is checked here."""
+    policy = event.rules.policy
+    match words:
+        case "due at settle":
+            begin = NOW if was.status in FAILED_STATES else was.status_since
+            assert now.due_at == begin + timedelta(seconds=policy.settle_seconds)
+        case "due later":
+            assert now.due_at is not None
+            later = (now.due_at - NOW).total_seconds()
+            assert policy.check_after_seconds <= later <= policy.check_max_seconds
+        case "backoff":
+            # Base 30 s, doubled each time, by what is spent or by errors in a row.
+            turns = now.spent if now.errors == was.errors else now.errors
+            assert now.due_at == NOW + timedelta(seconds=30 * 2 ** (turns - 1))
+        case "fills gaps":
+            assert (now.origin, now.params, now.max_retries) == ("api", {"a": 1}, 4)
+            return False
+        case _:
+            return False
+    return True
+
+
+def cells() -> Iterator[tuple[str, str, str]]:
+    """Every cell of the tables: event, column, words."""
+    for line in PAGE.read_text().splitlines():
+        fields = [words.strip() for words in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if len(fields) == len(COLUMNS) + 1 and fields[0] != "Event" and not fields[0].startswith("-"):
+            event = fields[0].replace("`", "")
+            yield from ((event, column, words) for column, words in zip(COLUMNS, fields[1:], strict=True))
+
+
+CELLS = list(cells())
+
+
+def test_the_page_and_this_test_know_the_same_events() -> None:
+    """No event of the page goes untested, and no event that is tested is missing on the page."""
+    assert {event for event, _, _ in CELLS} == set(EVENTS)
+    assert len(CELLS) == len(EVENTS) * len(COLUMNS)
+    header = next(line for line in PAGE.read_text().splitlines() if line.startswith("| Event |"))
+    assert [words.strip() for words in header.split("|")[2:-1]] == list(COLUMNS)
+
+
+@pytest.mark.parametrize(("name", "column", "words"), [cell for cell in CELLS if cell[2]])
+def test_a_cell_says_what_the_code_does(name: str, column: str, words: str) -> None:
+    """The task is as the cell says in every column that matters, and as it was in all others."""
+    event = EVENTS[name]
+    for sample in samples(column):
+        was = prepared(sample, event)
+        now = event.act(was, Context(event.rules, NOW, Random(1)), column == "sending")
+        expected = {one: getattr(was, one) for one in HELD}
+        parts = words.split(" · ")
+        for each in parts:
+            if check_due(each, was, now, event):
+                expected["due_at"] = now.due_at
+            elif each != "fills gaps":
+                expected |= part(each, was, event)
+        assert {one: getattr(now, one) for one in HELD} == expected
+        if "errors + 1" in parts:
+            assert now.errors == was.errors + 1
+        else:
+            assert now.errors in (0, was.errors)
+        if words == "–":
+            assert now == was
+
+
+@pytest.mark.parametrize("name", [name for name, event in EVENTS.items() if event.is_look])
+def test_columns_without_looks_want_none(name: str) -> None:
+    """Where the page leaves a look's cell empty in a whole column, the ledger drops the look."""
+    columns = {column for event, column, words in CELLS if EVENTS[event].is_look and words}
+    for column in COLUMNS:
+        for sample in samples(column):
+            assert wants_look(prepared(sample, EVENTS[name])) == (column in columns)
+
+
+def prepared(sample: Task, event: Event) -> Task:
+    prepared = replace(sample, **event.given)
+    if event.is_look and sample.status in (Status.PENDING, Status.RUNNING, *FAILED_STATES):
+        return replace(prepared, next=Operation.CHECK, due_at=FAR)
+    return prepared
+
+
+def test_belief_rule() -> None:
+    """Before it has settled, an end is believed only if it cannot be the one from before the retry."""
+    since = NOW - timedelta(seconds=10)
+    for before, ran, state, mark, believed in (
+        ("failed/a", False, State.FAILED, "a", False),
+        ("failed/a", False, State.FAILED, "", False),
+        ("failed/", False, State.FAILED, "b", False),
+        ("failed/a", False, State.FAILED, "b", True),
+        ("failed/a", True, State.FAILED, "a", True),
+        ("failed/a", False, State.CANCELED, "a", True),
+        ("failed/a", False, State.SUCCEEDED, "a", True),
+        ("succeeded/a", False, State.SUCCEEDED, "a", False),
+        ("", False, State.FAILED, "a", False),
+        ("", False, State.CANCELED, "a", False),
+        ("", False, State.SUCCEEDED, "a", True),
+    ):
+        seen = Seen(state=State.RUNNING if ran else "failed", mark="", at=since.isoformat(), first_at=since.isoformat(),
+                    number=2, ran=ran, before=before)  # fmt: skip
+        if not ran:  # the memory is still of the attempt before
+            state_before, _, mark_before = before.partition("/")
+            seen = replace(seen, state=state_before, mark=mark_before, number=1, before="")
+        memory = seen if before else None
+        was = task(Status.RETRYING, due_at=NOW, next=Operation.CHECK, status_since=since, seen=memory)
+        now = lifecycle.read(was, Reading(state=state, mark=mark), NOW, Context(RULES, NOW, Random(1))).task
+        assert (now.status is not Status.RETRYING) == believed, (before, ran, state, mark)
