@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection
 
 from . import _house  # noqa: F401 - makes _models
-from .wake import Waker
 
 if TYPE_CHECKING:
     from models import finding, ledger, migrate
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from models.rules import Rules, default_rules, rules_of
     from models.settings import Settings, load
     from models.settings.urls import checked_broker_url, checked_database_url
+    from models.wake import Waker
 else:
     from ._models import finding, ledger, migrate
     from ._models.capabilities import capabilities_of
@@ -27,6 +27,7 @@ else:
     from ._models.rules import Rules, default_rules, rules_of
     from ._models.settings import Settings, load
     from ._models.settings.urls import checked_broker_url, checked_database_url
+    from ._models.wake import Waker
 
 Work = Iterator[tuple[Transaction, Mapping[str, Rules]]]
 """A transaction, and the rules of the accounts that are known in it."""

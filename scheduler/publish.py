@@ -14,12 +14,21 @@ SILENCE_SECONDS = 5.0
 """After a failed publish nothing is published for so long: a frozen broker must not stop the claims."""
 
 
+PUBLISH_SECONDS = 3.0
+"""The longest a frozen broker may keep a claim from the next; a worker's socket waits longer, for its own reasons."""
+
+
 class Publisher:
     """Sends jobs over one Celery app. Connects at the first message."""
 
     def __init__(self, broker_url: str) -> None:
         self._app = Celery("redrive", broker=broker_url, set_as_current=False)
         self._app.conf.update(jobs.CELERY)
+        self._app.conf.broker_transport_options = {
+            **self._app.conf.broker_transport_options,
+            "socket_timeout": PUBLISH_SECONDS,
+            "socket_connect_timeout": PUBLISH_SECONDS,
+        }
         self._silent_until = 0.0
 
     @property

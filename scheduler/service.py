@@ -97,7 +97,6 @@ class Scheduler:
             if not done.quiet:
                 log.info("pass", claimed=done.claimed, published=done.published, rescued=done.rescued, dead=done.dead)
             if not done.looked_at:
-                waiting.again()
                 waiting.wait(self.settings.scheduler.poll_seconds)
 
     def _claim(self) -> tuple[list[ledger.Claim], int]:

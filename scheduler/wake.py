@@ -14,6 +14,10 @@ log = structlog.get_logger("redrive.scheduler")
 
 _GLANCE_SECONDS = 0.25
 """How often a waiting scheduler looks whether it shall stop."""
+_AGAIN_SECONDS = 2.0
+"""How often it tries to listen again to a broker that went away."""
+_SOCKET_SECONDS = 1.0
+"""What connecting and each answer may take: a frozen broker must not keep a scheduler from stopping."""
 
 
 class Waiting:
@@ -24,6 +28,7 @@ class Waiting:
         self._stop = stop
         self._client: redis.Redis | None = None
         self._pubsub: redis.client.PubSub | None = None
+        self._listen_at = 0.0
 
     def __enter__(self) -> Self:
         self._listen()
@@ -38,7 +43,7 @@ class Waiting:
         """Return when the time is over, somebody woke us, or we shall stop."""
         until = boottime() + seconds
         while not self._stop.is_set() and (left := until - boottime()) > 0:
-            if self._woken(min(left, _GLANCE_SECONDS)):
+            if self._listens_again() or self._woken(min(left, _GLANCE_SECONDS)):
                 return
 
     def _woken(self, seconds: float) -> bool:
@@ -55,16 +60,21 @@ class Waiting:
             return False
         return True
 
-    def again(self) -> None:
-        """Listen again after the broker went away; cheap when it did not."""
-        if self._pubsub is None:
-            self._listen()
+    def _listens_again(self) -> bool:
+        """Whether a broker that was away is heard again: wake-ups may have been missed, so that counts as one."""
+        if self._pubsub is not None or boottime() < self._listen_at:
+            return False
+        self._listen()
+        return self._pubsub is not None
 
     def _listen(self) -> None:
+        self._listen_at = boottime() + _AGAIN_SECONDS
         if self._url is None:
             return
         try:
-            self._client = redis.Redis.from_url(self._url, socket_timeout=5, socket_connect_timeout=1)
+            self._client = redis.Redis.from_url(
+                self._url, socket_timeout=_SOCKET_SECONDS, socket_connect_timeout=_SOCKET_SECONDS, socket_keepalive=True
+            )
             self._pubsub = self._client.pubsub()  # type: ignore[no-untyped-call]
             self._pubsub.subscribe(jobs.WAKE_CHANNEL)
         except (redis.RedisError, OSError, ValueError) as error:

@@ -17,7 +17,7 @@ PACKAGES = ("models", "scheduler", "worker", "redrive")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 LONGEST_FILE = 400
 
-MODELS_MAY = {"sqlalchemy", "alembic", "pydantic", "pydantic_core"}
+MODELS_MAY = {"sqlalchemy", "alembic", "pydantic", "pydantic_core", "redis"}
 SCHEDULER_MAY = {*MODELS_MAY, "celery", "kombu", "redis", "structlog"}
 WORKER_MAY = {*MODELS_MAY, "celery", "kombu", "redis", "structlog", "httpx", "httpx_aiohttp", "aiohttp"}
 REDRIVE_MAY = {

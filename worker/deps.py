@@ -12,12 +12,12 @@ from models.db import Database
 from models.errors import SettingsError
 from models.rules import Rules, rules_of
 from models.settings import Settings, load
+from models.wake import Waker
 
 from .loop import EventLoop
 from .providers import load as load_provider
 from .providers.base import Account
 from .sender import Sender
-from .wake import Waker
 
 
 @dataclass(slots=True)

@@ -123,7 +123,7 @@ def broker_url(settings: "Settings") -> str | None:
 
 def wake_schedulers(settings: "Settings") -> None:
     """Tell schedulers that something changed; without a broker they see it at their next poll."""
-    from ..wake import Waker  # noqa: PLC0415 - heavy
+    from models.wake import Waker  # noqa: PLC0415 - heavy
 
     waker = Waker(broker_url(settings))
     waker.wake()

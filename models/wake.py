@@ -1,19 +1,13 @@
-"""Waking the schedulers when work was added. The poll is the guarantee: a wake-up may be lost, never waited for."""
+"""Waking the schedulers when work was added or a batch has ended. The poll is the guarantee: a wake-up may be lost, never waited for."""
 
 import logging
 import time
-from typing import TYPE_CHECKING
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from . import _house  # noqa: F401 - makes _models
-
-if TYPE_CHECKING:
-    from models import jobs
-else:
-    from ._models import jobs
+from . import jobs
 
 _SOCKET_SECONDS = 1.0
 _REST_SECONDS = 30.0
