@@ -6,7 +6,7 @@ in the entry-point group ``redrive.providers``.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import entry_points
 from typing import Literal
 
@@ -231,6 +231,15 @@ def capabilities_of(provider: str) -> Capabilities | None:
     if provider in BUILT_IN:
         return BUILT_IN[provider]
     for point in entry_points(group=ENTRY_POINT_GROUP, name=provider):
-        capabilities: Capabilities = point.load().capabilities
-        return capabilities
+        return _ours(point.load().capabilities)
     return None
+
+
+def _ours(found: Capabilities) -> Capabilities:
+    """The value in our own classes: a host's client works on a second copy of this package."""
+    if isinstance(found, Capabilities):
+        return found
+    values = {each.name: getattr(found, each.name) for each in fields(Capabilities)}
+    values["kinds"] = tuple(Kind(**asdict(kind)) for kind in values["kinds"])
+    values["options"] = {key: Option(**asdict(option)) for key, option in values["options"].items()}
+    return Capabilities(**values)

@@ -1,4 +1,7 @@
-"""Waking the schedulers when work was added or a batch has ended. The poll is the guarantee: a wake-up may be lost, never waited for."""
+"""Waking the schedulers when work was added or a batch has ended.
+
+The poll is the guarantee: a wake-up may be lost, and is never waited for.
+"""
 
 import logging
 import time

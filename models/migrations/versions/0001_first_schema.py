@@ -197,7 +197,8 @@ def upgrade() -> None:
             name=op.f("redrive_tasks_held_has_from_check"),
         ),
         sa.CheckConstraint(
-            "dead_reason IN ('limit_reached', 'not_found', 'resource_gone', 'refused', 'undeliverable', 'too_old', 'expired', 'stopped')",
+            "dead_reason IN ('limit_reached', 'not_found', 'resource_gone', "
+            "'refused', 'undeliverable', 'too_old', 'expired', 'stopped')",
             name=op.f("redrive_tasks_dead_reason_check"),
         ),
         sa.CheckConstraint(
@@ -206,7 +207,8 @@ def upgrade() -> None:
         sa.CheckConstraint("next IN ('retry', 'check')", name=op.f("redrive_tasks_next_check")),
         sa.CheckConstraint("status <> 'failed' OR due_at IS NOT NULL", name=op.f("redrive_tasks_failed_is_due_check")),
         sa.CheckConstraint(
-            "status IN ('pending', 'running', 'failed', 'canceled', 'in_flight', 'retrying', 'unknown', 'held', 'succeeded', 'dead')",
+            "status IN ('pending', 'running', 'failed', 'canceled', 'in_flight', "
+            "'retrying', 'unknown', 'held', 'succeeded', 'dead')",
             name=op.f("redrive_tasks_status_check"),
         ),
         sa.CheckConstraint(

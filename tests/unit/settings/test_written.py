@@ -158,4 +158,4 @@ def test_the_page_has_every_key_of_a_provider(provider: str) -> None:
 
 
 def test_the_page_has_every_variable() -> None:
-    assert set(rows("## Environment variables")) == {*NAMES, "FLOWER_BASIC_AUTH"}
+    assert set(rows("## Environment variables")) == {*NAMES, *OF_THE_PARTS}
