@@ -235,7 +235,7 @@ def capabilities_of(provider: str) -> Capabilities | None:
     return None
 
 
-def _ours(found: Capabilities) -> Capabilities:
+def _ours(found: object) -> Capabilities:
     """The value in our own classes: a host's client works on a second copy of this package."""
     if isinstance(found, Capabilities):
         return found

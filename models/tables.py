@@ -231,7 +231,10 @@ accounts = Table(
     Column("forbidden", Integer, nullable=False, server_default=text("0")),
     _moment("created_at", now=True),
     CheckConstraint("(paused_at IS NULL) = (paused_cause IS NULL)", name="paused_has_cause"),
-    CheckConstraint("probe_at IS NULL OR paused_cause = 'balance'", name="probe_is_for_balance"),
+    # A comparison with NULL is neither true nor false, and a check takes both for fine.
+    CheckConstraint(
+        "probe_at IS NULL OR (paused_cause IS NOT NULL AND paused_cause = 'balance')", name="probe_is_for_balance"
+    ),
     *_moments_in_form("paused_at", "resumed_at", "probe_at", "created_at"),
 )
 

@@ -24,6 +24,7 @@ class Publisher:
     def __init__(self, broker_url: str) -> None:
         self._app = Celery("redrive", broker=broker_url, set_as_current=False)
         self._app.conf.update(jobs.CELERY)
+        self._app.conf.broker_connection_timeout = PUBLISH_SECONDS
         self._app.conf.broker_transport_options = {
             **self._app.conf.broker_transport_options,
             "socket_timeout": PUBLISH_SECONDS,

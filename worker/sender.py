@@ -204,16 +204,18 @@ class Sender:
             auth = self.provider.auth(token) if call.request.authenticated else None
         except Exception as error:  # noqa: BLE001 - as above
             return Exchange(sent=False, error=self._defect(call.limit_path, error))
+        not_after = min(window.not_after, window.leave_after + GRACE_SECONDS)
+        on_time = boottime() < not_after
         exchange = await self._client.exchange(
             call.request,
             auth=auth,
             leave_in=max(0.0, window.leave_after - boottime()),
-            not_after=min(window.not_after, window.leave_after + GRACE_SECONDS),
+            not_after=not_after,
             may_send=window.may_send,
             max_bytes=max_bytes,
         )
-        if exchange.withheld and window.may_send() and boottime() < window.not_after:
-            # The lease was not the reason: a provider that is this slow to reach is a failure, or it is tried for ever.
+        if exchange.withheld and on_time and window.may_send() and boottime() < window.not_after:
+            # Neither we nor the lease were the reason: a provider this slow to reach fails, or it is tried for ever.
             return Exchange(sent=False, error="not sent: connecting took too long for its permit")
         return exchange
 
