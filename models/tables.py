@@ -85,6 +85,7 @@ CHECK_DUE = (
     "AND due_at IS NOT NULL"
 )
 ENDED = "status IN ('succeeded', 'dead')"
+RESTING = "status IN ('pending', 'running', 'held') OR (status = 'canceled' AND due_at IS NULL)"
 """The predicates of the partial indexes. Queries repeat them as literals: bound values would hide the index."""
 
 tasks = Table(
@@ -301,6 +302,8 @@ _partial("redrive_tasks_retry_due_idx", RETRY_DUE, tasks.c.account, tasks.c.prio
 _partial("redrive_tasks_check_due_idx", CHECK_DUE, tasks.c.account, tasks.c.due_at)
 # By age and not by id: pruning must find the old ones among ten million without reading the young.
 _partial("redrive_tasks_ended_idx", ENDED, tasks.c.status, tasks.c.account, tasks.c.status_since)
+# For counting what waits for somebody's word, not for a moment, without reading the table.
+_partial("redrive_tasks_resting_idx", RESTING, tasks.c.account, tasks.c.status)
 _partial("redrive_batches_queued_idx", "status = 'queued'", batches.c.publish_at)
 _partial("redrive_batches_sending_idx", "status = 'sending'", batches.c.lease_until)
 _partial("redrive_batches_open_idx", "status IN ('queued', 'sending')", batches.c.account, batches.c.operation)
@@ -309,6 +312,7 @@ _partial("redrive_batches_ended_idx", "status IN ('done', 'lost')", batches.c.en
 __all__ = [
     "CHECK_DUE",
     "ENDED",
+    "RESTING",
     "RETRY_DUE",
     "accounts",
     "actions",

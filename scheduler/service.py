@@ -137,8 +137,14 @@ class Scheduler:
 
     def _rules_of(self, account: str, provider: str) -> Rules | None:
         """An account's rules; its lost work is taken back even when it is configured no more."""
-        capabilities = capabilities_of(provider)
-        return self.rules.get(account) or (default_rules(account, capabilities) if capabilities else None)
+        if (rules := self.rules.get(account)) is not None:
+            return rules
+        try:
+            capabilities = capabilities_of(provider)
+        except Exception as error:  # noqa: BLE001 - loading somebody else's package may raise anything
+            log.warning("provider.unknown", account=account, provider=provider, error=type(error).__name__)
+            return None
+        return default_rules(account, capabilities) if capabilities else None
 
     def _prune(self) -> int:
         if boottime() < self._next_prune:

@@ -54,5 +54,4 @@ def drain(**_: object) -> None:
 @signals.worker_shutdown.connect
 def close(**_: object) -> None:
     """The process ends: close what it holds."""
-    if (own := deps.built()) is not None:
-        own.close()
+    deps.close()

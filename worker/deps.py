@@ -105,6 +105,12 @@ def built() -> Deps | None:
     return _built.get(os.getpid())
 
 
+def close() -> None:
+    """Close this process's dependencies, if it has any; a second call is harmless."""
+    if (own := _built.pop(os.getpid(), None)) is not None:
+        own.close()
+
+
 def _from_environment() -> tuple[Settings, str, str | None]:
     """For a worker started as ``celery -A worker.app worker``."""
     settings = load()

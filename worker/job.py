@@ -102,6 +102,8 @@ class Job:
     def _next(self, told: Sequence[Answered]) -> Step:
         """Record what came back, and start what there is a slot and a permit for."""
         slots = self._reserve(len(self._todo))
+        if not slots and not told and self._in_air:
+            return Step()
         try:
             step = self._step(told, list(self._todo)[:slots])
             for permit in step.permits:

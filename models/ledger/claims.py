@@ -127,7 +127,7 @@ def _claim_retries(t: Transaction, rules: Rules, room: _Room, rng: Random) -> Cl
     if not due:
         return Claim()
     batch_id, context = uuid4(), Context(rules, t.now, rng)
-    busy = _busy(t, rules.capabilities, due)
+    busy = busy_ones(t, rules.capabilities, due)
     decided = [(task, consider(task, batch_id, context, busy=task.id in busy)) for task in due]
     changes: list[Change] = [(task, decision.task) for task, decision in decided]
     store(t, changes)
@@ -172,7 +172,7 @@ def _of_priority(rules: Rules, kinds: Sequence[str], priority: int, limit: int, 
     )
 
 
-def _busy(t: Transaction, capabilities: Capabilities, due: Sequence[Task]) -> set[int]:
+def busy_ones(t: Transaction, capabilities: Capabilities, due: Sequence[Task]) -> set[int]:
     """Due tasks that must wait: an attempt of theirs is open, or what excludes them is under way or claimed here."""
     open_ones = and_(attempts.c.task_id.in_([task.id for task in due]), attempts.c.closed_at.is_(None))
     busy = {row.task_id for row in t.rows(select(attempts.c.task_id).where(open_ones))}

@@ -10,7 +10,7 @@ from ..explain.facts import ActionFacts, AttemptFacts, BatchFacts, Facts
 from ..explain.waiting import COUNTED_AHEAD
 from ..ledger import breaker, permits
 from ..ledger.accounts import Account
-from ..ledger.claims import _busy as busy
+from ..ledger.claims import busy_ones as busy
 from ..rules import Rules
 from ..states import FAILED_STATES, BatchStatus, Operation, Status
 from ..tables import CHECK_DUE, RETRY_DUE, accounts, actions, attempts, batches, tasks

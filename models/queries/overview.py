@@ -17,13 +17,10 @@ from ..ledger.breaker import row_path
 from ..rowset import rowset
 from ..rules import Rules
 from ..states import AT_WORK_STATES, Operation, Status
-from ..tables import CHECK_DUE, RETRY_DUE, accounts, batches, limits, tasks, totals
+from ..tables import CHECK_DUE, RESTING, RETRY_DUE, accounts, batches, limits, tasks, totals
 
 UNBEGUN_AFTER = timedelta(seconds=30)
 """A batch that no worker has begun for so long is worth a word: is there a worker for its queue?"""
-
-RESTING = "status IN ('pending', 'running', 'held') OR (status = 'canceled' AND due_at IS NULL)"
-"""What is unfinished and waits for somebody's word, not for a moment."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,8 @@ _MEANT: Mapping[str, tuple[Status, ...]] = {
 """What a filter means that names no status: where there is something to do. Success is left alone unless named."""
 
 _DONE = {
-    "retry": "retried",
-    "force": "retried",
+    "retry": "set due now",
+    "force": "set due now",
     "hold": "held",
     "release": "released",
     "stop": "stopped",

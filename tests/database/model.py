@@ -317,13 +317,9 @@ class Model:
             for task in due:
                 task.due = self.at(LEASE)
             return [task.id for task in due]
-        taken: list[Task] = []
         # What is waiting its turn in this same claim stands in the other's way, whatever becomes of it.
         seen: set[tuple[str, bool]] = set()
-        for task in due:
-            if self._claim_one(task, self._in_the_way(task, seen)):
-                taken.append(task)
-        return [task.id for task in taken]
+        return [task.id for task in due if self._claim_one(task, in_the_way=self._in_the_way(task, seen))]
 
     def _in_the_way(self, task: Task, seen: set[tuple[str, bool]]) -> bool:
         if task.open:
@@ -337,7 +333,7 @@ class Model:
         seen.add((task.key, bool(task.part)))
         return False
 
-    def _claim_one(self, task: Task, in_the_way: bool) -> bool:
+    def _claim_one(self, task: Task, *, in_the_way: bool) -> bool:
         spec = self.spec(task)
         if task.status == "canceled" and spec.rest_canceled and not task.asked_for:
             task.due = None
@@ -523,9 +519,9 @@ class Model:
         elif state == "missing":
             task.next, task.due = "retry", self.at()
         else:
-            self._found_failed(task, state, asked, working)
+            self._found_failed(task, state, asked, working=working)
 
-    def _found_failed(self, task: Task, state: str, asked: datetime, working: bool) -> None:
+    def _found_failed(self, task: Task, state: str, asked: datetime, *, working: bool) -> None:
         if working:
             task.round = self.now
         self._go(task, state, (asked, self.now))

@@ -215,7 +215,7 @@ def test_a_filter_means_only_tasks_with_something_to_do(run: Run, shop: World) -
     assert {shop.task(each).status for each in mine} == {"held"}
     assert shop.task(neighbour).status == "failed"
     assert "4 tasks stopped." in run("stop", "--all", "--yes").stdout
-    assert "4 tasks retried." in run("retry", "--force", "--all", "--yes").stdout
+    assert "4 tasks set due now." in run("retry", "--force", "--all", "--yes").stdout
     assert shop.task(succeeded).status == "succeeded"
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import psycopg
@@ -13,7 +14,7 @@ import pytest
 from sqlalchemy import Connection, event, select, update
 from sqlalchemy.exc import OperationalError
 
-from models.clock import utc_now
+from models.clock import boottime, utc_now
 from models.ledger import Batch
 from models.states import Operation, Status
 from models.tables import archives, batches
@@ -26,7 +27,7 @@ from worker.providers.geelark import GeeLark
 
 RESTART, QUERY = "/open/v1/task/restart", "/open/v1/task/query"
 API = "/api/app-api/sip/platform/v2"
-IN_FLIGHT = {"calls_per_hour = 999999": "calls_per_hour = 999999\nconcurrency = 1"}
+ONE_AT_A_TIME = {"calls_per_hour = 999999": "calls_per_hour = 999999\nconcurrency = 1"}
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def test_a_worker_that_shall_stop_gives_a_whole_batch_back(ours: Site, sandbox: 
 
 def test_a_worker_told_to_stop_at_work_records_what_is_open_and_gives_back_the_rest(at: Callable[..., Any]) -> None:
     """The first call's answer is kept; nothing else was sent, nothing else is spent."""
-    with tiny(accepting(lambda: shall_stop(ours))) as server, at(server.url, change=IN_FLIGHT) as ours:
+    with tiny(accepting(lambda: shall_stop(ours))) as server, at(server.url, change=ONE_AT_A_TIME) as ours:
         ids = ours.world.add_many(["1", "2", "3"], account="reviews")
         batch = ours.world.claimed("reviews")
         assert ours.run(batch)["accepted"] == 1
@@ -162,10 +163,11 @@ def test_a_batch_of_an_account_paused_meanwhile_goes_back(ours: Site, sandbox: S
 def test_a_call_that_pauses_the_account_is_its_last(at: Callable[..., Any]) -> None:
     """Wrong credentials cost the calls under way and no task an attempt of its limit."""
     refusing = lambda _: (200, {"code": 40102, "msg": "wrong secret"})  # noqa: E731 - a provider in one line
-    with tiny(refusing) as server, at(server.url, change=IN_FLIGHT) as ours:
+    with tiny(refusing) as server, at(server.url, change=ONE_AT_A_TIME) as ours:
         ids = ours.world.add_many("12345", account="reviews")
-        batch = ours.world.claimed("reviews")
+        batch, began = ours.world.claimed("reviews"), boottime()
         ours.run(batch)
+        assert boottime() - began < 8, "the rest goes back at once, not when the lease ends"
         assert_given_back(ours, ids, batch)
         assert ours.world.account("reviews")["paused_cause"] == "credentials"
     assert len(server.asked) == 1
@@ -199,8 +201,9 @@ def test_an_answer_after_the_rescue_is_dropped_quietly(at: Callable[..., Any]) -
     assert len(server.asked) == 1
 
 
-def test_a_batch_rescued_while_calls_are_in_the_air_keeps_no_slot(at: Callable[..., Any]) -> None:
-    """Its job ends at the first answer; the slots of the others come free when they do."""
+@pytest.mark.parametrize("change", [{}, ONE_AT_A_TIME], ids=["in the air", "reserved"])
+def test_a_batch_rescued_at_work_keeps_no_slot(at: Callable[..., Any], change: dict[str, str]) -> None:
+    """Its job ends at the next step: slots reserved for that one come free, those of open calls when they end."""
     asked: list[int] = []
 
     def rescue() -> None:
@@ -209,7 +212,7 @@ def test_a_batch_rescued_while_calls_are_in_the_air_keeps_no_slot(at: Callable[.
             lease_over(ours, batch)
             ours.world.rescue(batch.id, "reviews")
 
-    with tiny(accepting(rescue)) as server, at(server.url) as ours:
+    with tiny(accepting(rescue)) as server, at(server.url, change=change) as ours:
         ours.world.add_many("12345678", account="reviews")
         batch = ours.world.claimed("reviews")
         assert ours.run(batch)["stale"] == 1
@@ -283,7 +286,7 @@ def test_a_record_in_doubt_is_written_again_and_counts_once(ours: Site, sandbox:
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_step_in_doubt_is_recorded_and_opens_nothing(at: Callable[..., Any], kept: bool) -> None:  # noqa: FBT001 - a case
     """One commit records the first answer and opens the next attempt: the answer is kept, the attempt not sent."""
-    with tiny(accepting()) as server, at(server.url, change=IN_FLIGHT) as ours:
+    with tiny(accepting()) as server, at(server.url, change=ONE_AT_A_TIME) as ours:
         ours.world.add_many("12", account="reviews")
         with losing(ours, 3, kept=kept):
             ours.work("reviews")
@@ -344,17 +347,11 @@ def test_a_login_is_counted_as_a_call(ours: Site) -> None:
     assert ours.world.totals("desktops")["calls:retry"] == 3
 
 
-def test_one_slow_call_does_not_hold_up_the_next(at: Callable[..., Any]) -> None:
-    """While an answer is waited for, calls go on leaving at the account's pace."""
-    arrived: list[int] = []
-
-    def slow_first() -> None:
-        arrived.append(1)
-        if len(arrived) == 1:
-            wait_until(lambda: len(arrived) == 6, 1.9, what="five more calls while the first is unanswered")
-
-    pace = {"[accounts.reviews.limits]\ncalls_per_minute = 60000": "[accounts.reviews.limits]\ncalls_per_minute = 200"}
-    with tiny(accepting(slow_first)) as server, at(server.url, change=pace) as ours:
+def test_slow_answers_do_not_hold_up_the_next_calls(at: Callable[..., Any]) -> None:
+    """While no answer has come at all, calls go on leaving at the account's pace: here none comes before the sixth."""
+    sixth = Barrier(6)
+    pace = {"[accounts.reviews.limits]\ncalls_per_minute = 60000": "[accounts.reviews.limits]\ncalls_per_minute = 220"}
+    with tiny(accepting(lambda: sixth.wait(4.5))) as server, at(server.url, change=pace) as ours:
         ours.world.add_many("123456", account="reviews")
         assert ours.work("reviews") == {"accepted": 6}
     assert len(server.asked) == 6

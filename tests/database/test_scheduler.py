@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from random import Random
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from models.clock import boottime
 from models.db import Database
@@ -131,6 +132,26 @@ def test_a_lost_batch_is_taken_back(world: World, scheduler: Scheduler) -> None:
     assert world.task(unsent).spent == 0
     assert world.task(alive).status is Status.IN_FLIGHT
     assert world.batch(work.id)["status"] == "lost"
+
+
+def test_a_lost_batch_of_a_provider_that_cannot_be_loaded_stops_nobody(
+    world: World, scheduler: Scheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its package is broken and its account configured no more: it is left, the next one is taken back."""
+    package = tmp_path / "broken-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[redrive.providers]\nbroken = no_such_module:Provider\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    world.add(account="desktops")
+    gone = world.begun("desktops")
+    world.add()
+    world.begun()
+    with world.begin() as t:
+        t.execute(update(batches).where(batches.c.id == gone.id).values(account="gone", provider="broken"))
+    world.clock.forward(world.rules["phones"].lease_seconds + 1)
+    assert scheduler.run_once().rescued == 1
+    assert world.batch(gone.id)["status"] == "sending"
 
 
 def test_a_crowd_in_one_account_delays_nobody(world: World, broker: Broker, scheduler: Scheduler) -> None:

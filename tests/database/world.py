@@ -15,7 +15,7 @@ from models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capabilities
 from models.db import Database, Transaction
 from models.ledger import Answered, Batch, Claim, Group, NewTask, Step, Told, Who, Work
 from models.outcome import Accepted, Look, Outcome
-from models.rules import BreakerRules, Rules
+from models.rules import Rules
 from models.settings.policy import Policy
 from models.states import Operation, Status
 from models.tables import accounts, attempts, batches, limits, tasks, totals

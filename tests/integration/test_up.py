@@ -91,7 +91,7 @@ def test_nothing_is_left_of_one_that_was_killed(installation: Installation) -> N
     killed.signal(signal.SIGKILL)
     killed.wait()
     following = installation.up()
-    assert not any(runs(pid) for pid in parts)
+    wait_until(lambda: not any(runs(pid) for pid in parts), what="nothing left")
     assert "starting it again" not in following.output()
 
 

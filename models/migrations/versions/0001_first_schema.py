@@ -18,6 +18,7 @@ CHECK_DUE = sa.text(
     "next = 'check' AND status IN ('failed', 'canceled', 'retrying', 'unknown', 'pending', 'running') "
     "AND due_at IS NOT NULL"
 )
+RESTING = sa.text("status IN ('pending', 'running', 'held') OR (status = 'canceled' AND due_at IS NULL)")
 FORM = "____-__-__ __:__:__.______"
 
 
@@ -48,7 +49,8 @@ def upgrade() -> None:
         sa.Column("forbidden", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("created_at", MOMENT, server_default=now, nullable=False),
         sa.CheckConstraint(
-            "probe_at IS NULL OR paused_cause = 'balance'", name=op.f("redrive_accounts_probe_is_for_balance_check")
+            "probe_at IS NULL OR (paused_cause IS NOT NULL AND paused_cause = 'balance')",
+            name=op.f("redrive_accounts_probe_is_for_balance_check"),
         ),
         sa.CheckConstraint(
             "(paused_at IS NULL) = (paused_cause IS NULL)", name=op.f("redrive_accounts_paused_has_cause_check")
@@ -252,6 +254,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("status IN ('succeeded', 'dead')"),
     )
     op.create_index(
+        "redrive_tasks_resting_idx",
+        "redrive_tasks",
+        ["account", "status"],
+        unique=False,
+        postgresql_where=RESTING,
+        sqlite_where=RESTING,
+    )
+    op.create_index(
         "redrive_tasks_retry_due_idx",
         "redrive_tasks",
         ["account", sa.literal_column("priority DESC"), "due_at"],
@@ -330,6 +340,7 @@ def downgrade() -> None:
     op.drop_table("redrive_attempts")
     op.drop_table("redrive_archives")
     op.drop_table("redrive_totals")
+    op.drop_index("redrive_tasks_resting_idx", table_name="redrive_tasks")
     op.drop_index("redrive_tasks_retry_due_idx", table_name="redrive_tasks")
     op.drop_index("redrive_tasks_ended_idx", table_name="redrive_tasks")
     op.drop_index("redrive_tasks_check_due_idx", table_name="redrive_tasks")

@@ -65,7 +65,7 @@ workspace_id = "{CONFIG.docflow.workspace_id}"
 [accounts.reviews.limits]
 calls_per_minute = 60000
 calls_per_hour = 999999
-timeout_seconds = 2
+timeout_seconds = 5
 lease_seconds = 20
 """
 
@@ -77,6 +77,7 @@ class Site:
     world: World
     deps: deps.Deps
     settings: Settings
+    environ: Mapping[str, str]
 
     def sender(self, account: str) -> Sender:
         return self.deps.senders[account]
@@ -128,7 +129,7 @@ def site(
     built = deps.build(settings, database_url=database_url, broker_url=None, environ=env)
     world = World(database_url, clock=cast("Clock", None), rules=dict(built.rules))  # the database's own moment
     try:
-        yield Site(world, built, settings)
+        yield Site(world, built, settings, env)
     finally:
         built.close()
         world.close()

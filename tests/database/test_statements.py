@@ -1,0 +1,97 @@
+"""Cost: what is done to a hundred tasks takes as many statements as what is done to one."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import delete
+
+from models import ledger
+from models.ledger import Answered, NewTask
+from models.outcome import Accepted, Already, Deferred, Outcome, Reading, Refused, State, Throttled, Unknown
+from models.states import DeadReason, Operation, Status
+from models.tables import metadata
+
+from .world import ME, World
+
+MIXED: list[Callable[[], Outcome]] = [
+    Accepted,
+    Already,
+    Deferred,
+    Unknown,
+    lambda: Refused(reason=DeadReason.NOT_FOUND),
+    lambda: Throttled(wait_seconds=9.0),
+]
+
+
+def new(account: str, size: int) -> list[NewTask]:
+    return [NewTask(account=account, kind=kind(account), external_id=str(n)) for n in range(size)]
+
+
+def kind(account: str) -> str:
+    return {"phones": "", "desktops": "task"}[account]
+
+
+def course(world: World, account: str, size: int, kinds: Sequence[Callable[[], Outcome]]) -> dict[str, int]:
+    """The number of statements of each step of a whole course, for so many tasks."""
+    counts: dict[str, int] = {}
+
+    def counted(name: str, step: Callable[[], object]) -> object:
+        with world.statements() as seen:
+            result = step()
+        counts[name] = len(seen)
+        return result
+
+    with world.begin() as t:
+        counted("add", lambda: ledger.add(t, new(account, size), world.rules))
+        counted("add again", lambda: ledger.add(t, new(account, size), world.rules))
+    counted("claim", lambda: world.claim(account))
+    (batch_id,) = {task.batch_id for task in world.tasks().values()}
+    assert batch_id is not None
+    work = counted("begin", lambda: world.begin_batch(batch_id))
+    assert isinstance(work, ledger.Work)
+    assert len(work.tasks) == size
+    counted("open", lambda: world.open(work))
+    assert all(world.attempts(task.id) for task in work.tasks)
+    ids = [task.id for task in work.tasks]
+    path = world.groups(work)[0].path
+    answers = {task_id: kinds[n % len(kinds)]() for n, task_id in enumerate(ids)}
+    per_call = work.rules.capabilities.retry_ids
+    slices = [ids[i : i + per_call] for i in range(0, size, per_call)]
+    told = [Answered(path, world.clock.now, {i: answers[i] for i in each}) for each in slices]
+    counted("record", lambda: world.advance(work, told))
+    counted("finish", lambda: world.finish(work))
+    for task_id in ids:
+        world.put(
+            task_id, status="retrying", next="check", due_at=world.clock.now, dead_reason=None,
+            status_since=world.clock.now - timedelta(hours=1),
+        )  # fmt: skip
+    counted("claim checks", lambda: world.claim(account, Operation.CHECK))
+    world.clock.forward(200)
+    work = world.begun(account, Operation.CHECK)
+    counted("looks", lambda: world.look(work, Reading(state=State.FAILED)))
+    with world.begin() as t:
+        counted("act", lambda: ledger.act(t, "hold", ids, world.rules, ME))
+        counted("report", lambda: ledger.report(t, ids, world.rules, Status.SUCCEEDED, at=None, reason=""))
+    return counts
+
+
+@pytest.mark.parametrize(("kinds", "sizes"), [([Accepted], (1, 100)), (MIXED, (6, 96))], ids=["accepted", "mixed"])
+@pytest.mark.parametrize("account", ["phones", "desktops"])
+def test_a_hundred_tasks_cost_what_one_costs(
+    world: World,
+    account: str,
+    kinds: Sequence[Callable[[], Outcome]],
+    sizes: tuple[int, int],
+) -> None:
+    """Step by step the same number of statements, whether a call takes a hundred ids or one."""
+    few = course(world, account, sizes[0], kinds)
+    clear(world)
+    assert course(world, account, sizes[1], kinds) == few
+
+
+def clear(world: World) -> None:
+    with world.begin() as t:
+        for table in reversed(metadata.sorted_tables):
+            t.execute(delete(table))
+    world.ensure()
