@@ -3,11 +3,12 @@
 import getpass
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from rich.console import Console
 
@@ -22,10 +23,29 @@ _WIDE = 10_000
 """Columns where nobody reads with eyes: a pipe gets whole lines."""
 
 
+class _Pipe:
+    """Standard output or error without the spaces that fill a table's lines: whoever reads a pipe wants the words."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def write(self, text: str) -> int:
+        """Write, each line without its trailing spaces."""
+        getattr(sys, self._name).write(re.sub(r" +$", "", text, flags=re.MULTILINE))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream of the moment: tests and callers may exchange it."""
+        getattr(sys, self._name).flush()
+
+
 def _console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
+    if not stream.isatty():
+        pipe = cast("IO[str]", _Pipe("stderr" if stderr else "stdout"))
+        return Console(file=pipe, markup=False, highlight=False, width=_WIDE)
     # What is printed comes from providers and hosts: their brackets are no markup.
-    return Console(stderr=stderr, markup=False, highlight=False, width=None if stream.isatty() else _WIDE)
+    return Console(stderr=stderr, markup=False, highlight=False)
 
 
 console = _console()
