@@ -52,14 +52,14 @@ class Window:
         leave_after: the boottime before which the first may not leave.
         not_after: the boottime after which none may leave: the lease would not outlast it.
         until: the moment ``not_after`` stands for, in the database's time.
-        may_send: asked right before the first byte, and before any further permit.
+        may_go_on: asked before any further permit. The first call is open, and is finished whatever comes.
         calls: API paths of the calls made beyond the first.
     """
 
     leave_after: float
     not_after: float
     until: datetime
-    may_send: Callable[[], bool]
+    may_go_on: Callable[[], bool]
     calls: list[str] = field(default_factory=list)
 
 
@@ -211,10 +211,10 @@ class Sender:
             auth=auth,
             leave_in=max(0.0, window.leave_after - boottime()),
             not_after=not_after,
-            may_send=window.may_send,
+            may_send=lambda: True,
             max_bytes=max_bytes,
         )
-        if exchange.withheld and on_time and window.may_send() and boottime() < window.not_after:
+        if exchange.withheld and on_time and boottime() < window.not_after:
             # Neither we nor the lease were the reason: a provider this slow to reach fails, or it is tried for ever.
             return Exchange(sent=False, error="not sent: connecting took too long for its permit")
         return exchange
@@ -256,7 +256,7 @@ class Sender:
 
     async def _permit(self, path: str, window: Window) -> bool:
         """One more permit, for a call beyond the first. Its moment becomes the window's."""
-        if not window.may_send():
+        if not window.may_go_on():
             return False
         leave_after = await asyncio.to_thread(self._take, path, window.until)
         if leave_after is None:

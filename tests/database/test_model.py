@@ -44,7 +44,7 @@ from .model import BASE, LONGEST, MAX_ERRORS, WAITING, Batch, Model, Spec, Task
 from .world import Clock, World, make_rules, usual_accounts
 
 THOROUGH = bool(os.environ.get("REDRIVE_TEST_THOROUGH"))
-"""``REDRIVE_TEST_THOROUGH=1``: half an hour for each database instead of half a minute."""
+"""``REDRIVE_TEST_THOROUGH=1``: most of an hour for each database instead of half a minute."""
 
 SPECS = (
     Spec("phones", cap=5, rest_canceled=True, retries_by_itself="client_ui"),

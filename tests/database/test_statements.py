@@ -1,10 +1,12 @@
 """Cost: what is done to a hundred tasks takes as many statements as what is done to one."""
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import Connection, delete, event
 
 from models import ledger
 from models.ledger import Answered, NewTask
@@ -95,3 +97,33 @@ def clear(world: World) -> None:
         for table in reversed(metadata.sorted_tables):
             t.execute(delete(table))
     world.ensure()
+
+
+def test_no_statement_reads_all_tasks(new_sqlite_database: Callable[[], str]) -> None:
+    """Cost follows what is due: every table that grows is reached by an index, whatever is stored beside."""
+    world = World(new_sqlite_database())
+    ran: list[tuple[str, Any]] = []
+
+    def note(connection: Connection, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if not connection.get_execution_options().get("redrive_reading"):  # what this test itself looks at
+            ran.append((statement, parameters))
+
+    event.listen(world.database.engine, "before_cursor_execute", note)
+    course(world, "phones", 10, MIXED)
+    with world.begin() as t:
+        ledger.to_publish(t)
+        ledger.expired(t)
+        ledger.prune_tasks(t, "phones", Status.SUCCEEDED, timedelta(0))
+        ledger.prune_batches(t, timedelta(0))
+    event.remove(world.database.engine, "before_cursor_execute", note)
+    assert len(ran) > 50
+    with world.begin() as t:
+        for statement, parameters in ran:
+            if statement.split()[0] in ("SELECT", "UPDATE", "DELETE"):
+                plan = t.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+                steps = [row.detail for row in plan]
+                assert not [step for step in steps if re.match(rf"SCAN ({GROWING})\b", step)], (statement, steps)
+    world.close()
+
+
+GROWING = "redrive_tasks|redrive_attempts|redrive_batches|redrive_actions|redrive_archives"

@@ -53,15 +53,16 @@ def test_a_worker_told_to_stop_gives_back_what_it_has_not_sent(world: World) -> 
     limits = "[accounts.phones.limits]\nbatch_size = 100\n"
     world.start_sandbox("--latency-seconds", "1.0", limits=limits)
     world.add({"account": "reviews", "external_id": make_id("docflow", n, Script(succeeds_on=1))} for n in range(60))
-    world.start("scheduler")
-    worker = world.start("worker")
+    scheduler, worker = world.start("scheduler"), world.start("worker")
     wait_until(lambda: any(x.attempts for x in world.tasks()))
-    os.kill(worker.pid, signal.SIGTERM)
-    assert worker.wait(30) == 0
+    for process in (scheduler, worker):  # a scheduler would claim again at once what is given back
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(30) == 0
     left = world.tasks()
     assert not any(x.status is Status.IN_FLIGHT for x in left), "the rest of the batch went back"
     assert sum(x.spent for x in left) == world.sandbox("stats")["retries"]["docflow"]["accepted"]
     assert any(x.status is Status.RETRYING for x in left)
+    world.start("scheduler")
     world.start("worker")
     ended = world.wait_for_the_end(60)
     assert {(x.status, x.spent) for x in ended} == {(Status.SUCCEEDED, 1)}

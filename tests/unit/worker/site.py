@@ -99,9 +99,11 @@ class Site:
         return [row["outcome"] for row in self.world.attempts(task_id)]
 
 
-def make_window(*, leave_in: float = 0.0, seconds: float = 15.0, may_send: Callable[[], bool] = lambda: True) -> Window:
+def make_window(
+    *, leave_in: float = 0.0, seconds: float = 15.0, may_go_on: Callable[[], bool] = lambda: True
+) -> Window:
     """A window of so many seconds from now, as a fresh lease gives it."""
-    return Window(boottime() + leave_in, boottime() + seconds, utc_now() + timedelta(seconds=seconds), may_send)
+    return Window(boottime() + leave_in, boottime() + seconds, utc_now() + timedelta(seconds=seconds), may_go_on)
 
 
 def refs(*ids: str, kind: str = "task") -> list[TaskRef]:

@@ -235,7 +235,7 @@ def test_no_half_is_asked_for_once_the_provider_says_stop(at: Callable[..., Any]
 def test_no_half_is_asked_for_once_the_worker_shall_stop(at: Callable[..., Any]) -> None:
     """A drain in the middle of a search: what is not sent goes back."""
     with tiny(poisoned("1")) as server, at(server.url) as ours:
-        window = make_window(may_send=lambda: not server.asked)
+        window = make_window(may_go_on=lambda: not server.asked)
         found = ours.retry("phones", refs("1", "2", kind=""), window)
     assert [type(found[n]) for n in (1, 2)] == [Unsent, Unsent]
     assert len(server.asked) == 1
