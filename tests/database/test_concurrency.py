@@ -8,12 +8,14 @@ from functools import partial
 from itertools import pairwise
 from random import Random
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from models import ledger
 from models.errors import StaleBatch
-from models.ledger import Answered, Group, NewTask, permits
+from models.ledger import Answered, Group, NewTask, breaker, permits
 from models.outcome import Accepted, Blocked, Cause, Deferred, Outcome, Refused, Throttled, Unknown
 from models.rules import BreakerRules
 from models.states import DeadReason, Operation, Status
@@ -223,3 +225,25 @@ def test_a_pause_is_noticed_by_whoever_opens_next(world: World) -> None:
     together(lambda: world.advance(works[0], [blocked]), *[lambda n=n: open_(n) for n in range(1, 8)])
     assert world.account()["paused_by"] == ME.who or world.account()["paused_cause"] == "credentials"
     assert not open_(1)
+
+
+def test_a_breaker_keeps_nobody_from_a_path(new_postgres_database: Callable[[], str]) -> None:
+    """An account may be called as a group is: who holds its breaker must not be waited for by who takes a permit.
+
+    He takes a permit next, and the two would wait for each other.
+    """
+    world = World(new_postgres_database())
+    with world.begin() as t:
+        breaker.probing(t, "phones", Operation.RETRY, uuid4())
+        permits.take(t, world.rules["phones"], {RESTART: 1}, t.now)
+
+    def take() -> None:
+        with world.begin() as t:
+            t.execute(text("SET LOCAL lock_timeout = '5s'"))
+            permits.take(t, world.rules["phones"], {RESTART: 1}, t.now)
+
+    with world.begin() as t:
+        breaker.probing(t, "phones", Operation.RETRY, uuid4())
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(take).result()
+    world.close()
