@@ -13,7 +13,7 @@ from ..rowset import rowset
 from ..states import AT_WORK_STATES, FAILED_STATES, FOLLOWED_STATES, Operation
 from ..tables import archives, tasks
 from ..task import Task
-from . import accounts, attempts
+from . import accounts, attempts, permits
 from .attempts import Key
 from .batches import Work, still_mine
 from .rows import Change, by_ids, locked, store
@@ -39,12 +39,12 @@ def advance_checks(
     grants = {} if stop else permitted(t, work.rules, groups)
     _apply(t, told, asked, Context(work.rules, t.now, rng))
     fresh = _fresh(t, (task_id for group in grants for task_id in group.ids))
-    permits = []
+    granted = []
     for group, moment in grants.items():
         wanted = tuple(fresh[task_id] for task_id in group.ids if task_id in fresh)
         if wanted:
-            permits.append(Permit(group.path, t.not_before(moment), t.now, wanted))
-    return Step(tuple(permits), frozenset(grants), waiting(t, work.rules, groups, grants), stop)
+            granted.append(Permit(group.path, *permits.leaving(t, moment), t.now, wanted))
+    return Step(tuple(granted), frozenset(grants), waiting(t, work.rules, groups, grants), stop)
 
 
 def wants_look(task: Task) -> bool:

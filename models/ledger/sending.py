@@ -57,12 +57,14 @@ class Permit:
 
     Attributes:
         leave_after: the boottime before which it may not leave.
+        leave_by: the boottime after which it is too late: it would crowd the provider's minute.
         asked_at: the moment of opening.
         tasks: those still in the batch; each task's ``attempts`` is the number of its open attempt.
     """
 
     path: str
     leave_after: float
+    leave_by: float
     asked_at: datetime
     tasks: tuple[Task, ...]
 
@@ -142,12 +144,19 @@ def learned(t: Transaction, work: Work, account: accounts.Account | None, told: 
 
 
 def _paced(t: Transaction, rules: Rules, calls: Sequence[Answered]) -> None:
-    """Throttling answers move their paths; a call that went through ends the growth of unnamed waits."""
+    """Answers that ask for patience move their paths; a call that went through ends the growth of unnamed waits."""
     told = [(each.path, answer) for each in calls for answer in each.answers.values()]
-    permits.penalize(t, rules, [(path, answer) for path, answer in told if isinstance(answer, Throttled)])
+    permits.penalize(t, rules, [(path, asked) for path, answer in told if (asked := _patience(answer)) is not None])
     through = {path for path, answer in told if not isinstance(answer, Throttled | Deferred | Unknown | Unsent)}
     if through:
         permits.relieve(t, rules, through)
+
+
+def _patience(answer: Outcome | Look) -> Throttled | None:
+    """What an answer asks for: its path waits, whatever the answer means for the task."""
+    if isinstance(answer, Unknown) and answer.wait_seconds is not None:
+        return Throttled(wait_seconds=answer.wait_seconds, code=answer.code, message=answer.message)
+    return answer if isinstance(answer, Throttled) else None
 
 
 def _health(calls: Sequence[Answered]) -> list[str]:
@@ -225,7 +234,7 @@ def _opening(
         opened = [replace(task, attempts=task.attempts + 1) for task in mine]
         changes += zip(mine, opened, strict=True)
         if opened:
-            permits_.append(Permit(group.path, t.not_before(moment), t.now, tuple(opened)))
+            permits_.append(Permit(group.path, *permits.leaving(t, moment), t.now, tuple(opened)))
     return permits_, changes
 
 
