@@ -52,7 +52,9 @@ def _words(statement: str) -> str:
     found = " ".join(statement.split())
     if found.startswith("BEGIN"):
         return found
-    verb = next(iter(re.findall(r"\b(?:UPDATE|INSERT|DELETE)\b(?! SKIP| OF)", found.replace("FOR UPDATE", ""))), "SELECT")
+    verb = next(
+        iter(re.findall(r"\b(?:UPDATE|INSERT|DELETE)\b(?! SKIP| OF)", found.replace("FOR UPDATE", ""))), "SELECT"
+    )
     locking = found[found.find("FOR UPDATE") :] if "FOR UPDATE" in found else ""
     table = next(iter(_TABLE.findall(found)), "")
     return " ".join(part for part in (verb, table, locking) if part)
@@ -93,7 +95,7 @@ def _rollback(_: Connection) -> None:
 
 
 def _over(actor: Actor) -> None:
-    actor.over, actor.wrote, actor.holds = True, False, False
+    actor.over, actor.wrote, actor.holds, actor.pid = True, False, False, 0
 
 
 def _error(context: ExceptionContext) -> None:
