@@ -41,7 +41,7 @@ OPERATOR = "operator"
 
 POLICY = Policy.model_validate({
     "max_retries": 3, "backoff": "constant", "base_seconds": 5, "jitter": "none", "max_errors": 3,
-    "check_after_seconds": 30, "check_max_seconds": 60, "settle_seconds": 60,
+    "check_after_seconds": 10, "check_max_seconds": 60, "settle_seconds": 60,
 })  # fmt: skip
 
 

@@ -78,16 +78,16 @@ def test_a_look_counts_from_when_it_was_asked(house: House) -> None:
     """The provider shows a new run late, and the look was recorded later still: its old failure is not believed."""
     plan = replace(ONE, runs=(LATE,))
     history = played(
-        house, plan, ("call 2 .*look.* is answered", Jump(31)), ("worker 1: UPDATE redrive_batches", nothing)
+        house, plan, ("call 2 .*look.* is answered", Jump(51)), ("worker 1: UPDATE redrive_batches", nothing)
     )
-    said(history, "call 2 (worker 1: look r1) leaves: r1 failed", "31 s pass", "worker 1: UPDATE redrive_tasks")
+    said(history, "call 2 (worker 1: look r1) leaves: r1 failed", "51 s pass", "worker 1: UPDATE redrive_tasks")
 
 
 def test_a_look_of_an_earlier_attempt_is_dropped(house: House) -> None:
     """It saw the first run; the second one, which does not show yet, is not taken for seen."""
     plan = replace(ONE, runs=(NINETY, LATE), max_in_flight=2)
     history = played(
-        house, plan, ("call 2 .*look.* is answered", freeze), ("", Jump(61)), ("", Act("retry", "r1")),
+        house, plan, ("call 2 .*look.* is answered", freeze), ("", Jump(85)), ("", Act("retry", "r1")),
         ("call 4 .*retry.* is answered", nothing), ("worker . is done", thaw), ("call 5 .* is answered", nothing),
     )  # fmt: skip
     said(history, "call 4 (worker 2: retry r1) leaves", "worker 1 is thawed", "worker 1 is done", "call 5")
@@ -97,7 +97,7 @@ def test_a_look_that_comes_after_a_newer_one_is_dropped(house: House) -> None:
     """It saw the state before the run; the newer one saw it run."""
     plan = replace(ONE, runs=(LATE,), max_in_flight=2)
     history = played(
-        house, plan, ("call 2 .*look.* is answered", freeze), ("", Jump(31)), ("", Act("retry", "r1")),
+        house, plan, ("call 2 .*look.* is answered", freeze), ("", Jump(41)), ("", Act("retry", "r1")),
         ("call 3 .* is answered", nothing), ("worker . is done", thaw),
     )  # fmt: skip
     said(history, "call 3 (worker 2: look r1) leaves: r1 runs", "worker 1 is thawed", "worker 1: COMMIT")

@@ -44,6 +44,7 @@ def _next_moments() -> Select[Any]:
 
 _NEXT = _next_moments()
 _UNFINISHED = select(tasks).where(tasks.c.status.not_in([status.value for status in ENDED_STATES])).order_by(tasks.c.id)
+_FAILED = select(tasks).where(tasks.c.status.in_(("failed", "canceled", "dead"))).order_by(tasks.c.id)
 _UNDER_WAY = select(batches).where(batches.c.status.in_(("queued", "sending"))).order_by(batches.c.id)
 
 
@@ -74,6 +75,29 @@ class Ending:
         with self._database.reading() as t:
             found = [moment for moment in t.connection.execute(_NEXT, {"now": now}).one() if moment is not None]
         return (min(found) - now).total_seconds() if found else None
+
+    def misjudged(self) -> list[str]:
+        """Tasks that are failed or dead here although the provider still runs a retry we asked for."""
+        world, now = self._provider.sandbox.world, self._provider.stage.now().timestamp()
+        running = {
+            task.external_id
+            for known in world.tasks.values()
+            for task in known.values()
+            if task.redone and world.under_way(task, now)
+        }
+        if not running:
+            return []
+        with self._database.reading() as t:
+            found = [row for row in t.rows(_FAILED) if (row.sub_id or row.external_id) in running]
+        return [
+            f"{row.account} {row.external_id} {row.sub_id} is {row.status} here while its retry runs"
+            for row in found
+            if self._alone(row.external_id)
+        ]
+
+    def _alone(self, external_id: str) -> bool:
+        """Whether nothing but its own retries runs it: a review runs its rules, too."""
+        return sum(each.external_id == external_id for each in self._plan.tasks) == 1
 
     def wrong(self) -> Iterator[str]:
         """Everything that is not as it must be."""
@@ -134,8 +158,7 @@ class Ending:
         if reason.value in told or new.script.refusal in REFUSED_AS.get(reason, ()):
             return
         if reason is DeadReason.LIMIT_REACHED and task.spent >= limit:
-            alone = sum(each.external_id == new.external_id for each in self._plan.tasks) == 1
-            if alone and state is not State.FAILED and state is not State.CANCELED:
+            if self._alone(new.external_id) and state is not State.FAILED and state is not State.CANCELED:
                 yield f"dead (limit_reached), {state.value} at its provider"
             return
         if not self._true(reason, new, task, there):

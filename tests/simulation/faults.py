@@ -9,7 +9,7 @@ from typing import Any, Literal
 from redrive.sandbox.exchange import Reply
 from redrive.sandbox.script import DOCFLOW, GEELARK, HUAWEI
 
-How = Literal["answer", "refuse", "slow connect", "drop", "cut", "late", "limbo"]
+How = Literal["answer", "refuse", "slow connect", "drop", "cut", "late", "slow", "limbo"]
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Fault:
 
     Attributes:
         how: answered (with ``reply``, or with the true answer where there is none), not connected to, connected to
-            slowly, dropped before any byte of the answer, cut in its middle, answered after the caller gave up, or
-            dropped at once although it arrives and is carried out later.
+            slowly, dropped before any byte of the answer, cut in its middle, answered after the caller gave up,
+            answered slowly, or dropped at once although it arrives and is carried out later.
         applies: the call is carried out.
         doubtful: no answer comes that tells its caller what happened, so that it must count.
         penalty: seconds for which this API path must be left alone.
@@ -54,7 +54,10 @@ def _drop(name: str, how: How, *, applies: bool) -> Fault:
     return Fault(name, how, applies=applies, doubtful=True)
 
 
+SLOW = Fault("slow answer", "slow", applies=True)
+
 NETWORK: Sequence[Fault] = (
+    SLOW,
     Fault("connection refused", "refuse"),
     Fault("slow to connect", "slow connect"),
     _drop("dropped before it was applied", "drop", applies=False),

@@ -11,7 +11,7 @@ from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.script import Script, make_id, rule_ids
 
 from .broker import Troubles
-from .faults import OF, Fault
+from .faults import OF, SLOW, Fault
 from .provider import Strikes
 
 TIMEOUT_SECONDS, LEASE_SECONDS, SETTLE_SECONDS = 6, 25, 40
@@ -112,9 +112,11 @@ def make_plan(seed: int) -> Plan:
     # A run under a new id whose answer is lost cannot be found again: such a provider's answers all arrive.
     new_ids = rng.random() < 0.15
     kills = rng.random() < 0.75 and not new_ids
+    lag = 0.0 if new_ids else rng.choice((0.0, 0.4, 0.95)) * SETTLE_SECONDS
     config = SandboxConfig(
-        run_seconds=rng.uniform(*RUN_SECONDS),
-        settle_lag_seconds=0.0 if new_ids else rng.choice((0.0, 0.4, 0.9)) * SETTLE_SECONDS,
+        # Where it is shown late, a run is long enough to be met by whoever believes what is shown.
+        run_seconds=rng.uniform(*RUN_SECONDS) if lag < SETTLE_SECONDS / 2 else rng.uniform(60, 120),
+        settle_lag_seconds=lag,
         huawei_new_ids=new_ids,
         geelark_per_minute=None,
         geelark_per_hour=None,
@@ -149,13 +151,13 @@ def make_plan(seed: int) -> Plan:
 
 def _policy(rng: Random, lag_seconds: float) -> dict[str, Any]:
     # First looks right before the new run shows are those whose answer is old when it comes.
-    late = lag_seconds - rng.uniform(0.5, 5)
+    late = lag_seconds - rng.uniform(0.3, 2.5)
     return {
         "max_retries": rng.randint(1, 5),
-        "base_seconds": rng.choice((2, 5, 20)),
+        "base_seconds": rng.choice((2, 2, 5, 20)),
         "max_seconds": 60,
         "jitter": rng.choice(("full", "equal", "none")),
-        "check_after_seconds": rng.choice((3, 10, late if late > 10 else 20)),
+        "check_after_seconds": rng.choice((3, late if late > 20 else 10, late if late > 20 else 20)),
         "check_max_seconds": 60,
         "settle_seconds": SETTLE_SECONDS,
         "check_timeout_seconds": CHECK_TIMEOUT_SECONDS,
@@ -215,7 +217,7 @@ def _strikes(rng: Random, provider: str, *, calm: bool, hides: bool) -> Strikes:
     if calm:
         return Strikes(slowest_seconds=slowest)
     able: list[Fault] = [fault for fault in OF[provider] if hides or not fault.hides]
-    return Strikes(rng.choice((0.1, 0.3, 0.5)), tuple(rng.sample(able, k=rng.randint(2, 7))), slowest)
+    return Strikes(rng.choice((0.1, 0.3, 0.5)), (SLOW, *rng.sample(able, k=rng.randint(2, 7))), slowest)
 
 
 def _tasks(rng: Random, account: Account) -> list[NewTask]:

@@ -92,6 +92,12 @@ class Provider:
             able = [fault for fault in able if fault in NETWORK or fault.name.startswith(("429", "50"))]
         return self.rng.choice(able) if able else None
 
+    def answer_seconds(self, how: str, slowest: float) -> float:
+        """How long an answer is on its way."""
+        if how == "late":
+            return 10_000
+        return self.rng.uniform(2, 5.5) if how == "slow" else self.rng.uniform(0.001, slowest)
+
     def arrive(self, account: str, request: httpx.Request, fault: Fault | None) -> tuple[Reply, list[Any]]:
         """The request is there, whole: it is carried out or not, and this is the answer."""
         raw_path, _, query = request.url.raw_path.decode().partition("?")
@@ -212,7 +218,7 @@ class Transport(httpx.AsyncBaseTransport):
                 await asyncio.sleep(provider.rng.uniform(0.001, slowest))
                 raise httpx.ReadError("the connection broke")
             await line.arrived.wait()
-            await asyncio.sleep(provider.rng.uniform(0.001, slowest) if how != "late" else 10_000)
+            await asyncio.sleep(provider.answer_seconds(how, slowest))
             if how == "drop":
                 raise httpx.ReadError("the connection broke")
             return self._response(line.reply, path, fault)

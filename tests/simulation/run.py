@@ -32,7 +32,7 @@ from .processes import SchedulerProcess, WorkerProcess
 from .provider import Provider, Strikes
 from .stage import Stage, Stalled
 from .troubles import Troubles
-from .waits import Semaphore
+from .waits import Future, Semaphore
 
 PEACE_SECONDS = 6 * 3600.0
 """How long all may take to end once nothing fails any more: a lock of two hours, looks, retries and waits."""
@@ -122,7 +122,7 @@ class Simulation:
         self.provider = Provider(
             self.stage, self.history, self.dice("provider"), self.plan.config, self.settings.accounts,
             {account.name: account.strikes for account in self.plan.accounts}, self.checks.leaving,
-            0.95 * SETTLE_SECONDS - self.plan.config.settle_lag_seconds,
+            0.98 * SETTLE_SECONDS - self.plan.config.settle_lag_seconds,
         )  # fmt: skip
         self.machine = Machine(
             self.stage, self.history, self.dice("machine"), self.broker, self.engine, self.url, self.settings,
@@ -230,9 +230,15 @@ class Simulation:
         if what == "scheduler":
             return SchedulerProcess(self.machine, name, own, dies_in=dies_in)
         process = WorkerProcess(self.machine, name, own, self._senders, dies_in=dies_in)
-        process.recorded = lambda future: self.checks.recorded(self.provider.told.pop(future.task, []))
+        process.recorded = self._recorded
         process.worked = self.checks.worked
         return process
+
+    def _recorded(self, future: Future) -> None:
+        """The transaction with this answer is committed."""
+        self.checks.recorded(self.provider.told.pop(future.task, []))
+        for words in self.ending.misjudged():
+            self.history.violation(words)
 
     @property
     def _kills_now(self) -> bool:
