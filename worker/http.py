@@ -29,6 +29,9 @@ HEADERS = {
     "User-Agent": f"redrive/{version('redrive')}",
 }
 
+_NEWEST = 0.1
+"""The weight of the latest call in what a call takes at present."""
+
 _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (TimeoutError, "timed out"),
     (aiohttp.ClientPayloadError, "the answer broke off"),
@@ -51,6 +54,9 @@ class HttpClient:
         secrets: values that must not appear in any error.
         allow_http: permit ``http://`` to other machines than this one.
         verify: what certificates must be signed by; True is the usual authorities.
+
+    Attributes:
+        call_seconds: how long calls take at present, from connecting to the last byte; 0 before the first.
     """
 
     def __init__(
@@ -65,6 +71,7 @@ class HttpClient:
     ) -> None:
         self._base_url = base_url
         self._slots = asyncio.Semaphore(concurrency)
+        self.call_seconds = 0.0
         self._timeout_seconds = timeout_seconds
         self._secrets = tuple(secrets)
         self._allow_http = allow_http
@@ -123,12 +130,15 @@ class HttpClient:
 
     async def _call(self, request: httpx.Request, auth: httpx.Auth | None, leave_in: float, max_bytes: int) -> Answer:
         await self._take_slot(leave_in)
+        began = boottime()
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 response = await self._transport.handle_async_request(await _signed(request, auth))
                 return await _read(response, max_bytes)
         finally:
             self._slots.release()
+            took = boottime() - began
+            self.call_seconds += (took - self.call_seconds) * (_NEWEST if self.call_seconds else 1)
 
     async def _take_slot(self, leave_in: float) -> None:
         """Wait for the moment and for a slot, but not past the deadline: whoever withholds must say so in time."""

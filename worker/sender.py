@@ -6,7 +6,6 @@ left is the transport's word alone. A provider is somebody else's code: whatever
 
 import asyncio
 import ssl
-import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -26,6 +25,7 @@ from models.states import Operation
 from .http import HttpClient
 from .providers.base import Call, Exchange, Plan, Provider, Split, TaskRef, Token
 from .scrub import scrub, scrubbed
+from .slots import Slots
 
 log = structlog.get_logger("redrive.worker")
 
@@ -87,7 +87,6 @@ class Sender:
         self.provider = provider
         self.rules = rules
         self.database = database
-        self.slots = threading.Semaphore(concurrency)
         self._secrets = list(secrets)
         self._client = HttpClient(
             base_url=base_url,
@@ -97,6 +96,7 @@ class Sender:
             allow_http=allow_http,
             verify=verify,
         )
+        self.slots = Slots(concurrency, lambda: self._client.call_seconds)
         self._cached: _Cached | None = None
         self._logging_in = asyncio.Lock()
 

@@ -18,7 +18,7 @@ from ..tables import batches, tasks
 from ..task import Task
 from . import accounts, attempts, breaker
 from .claims import FIRST_REPUBLISH_SECONDS, Batch
-from .rows import by_ids, locked, open_attempts, store
+from .rows import by_ids, count, locked, open_attempts, store, write
 
 LONGEST_REPUBLISH_SECONDS = 600.0
 PAGE = 100
@@ -60,21 +60,24 @@ def begin(t: Transaction, batch_id: UUID, rules_of: Mapping[str, Rules], worker:
 
     A batch of an account this worker does not know stays queued: another worker may know it.
     """
-    batch = t.mapping(select(batches).where(batches.c.id == batch_id))
-    rules = rules_of.get(batch["account"]) if batch is not None else None
-    if batch is None or rules is None or batch["provider"] != rules.provider:
+    batch = t.execute(select(batches).where(batches.c.id == batch_id)).one_or_none()
+    rules = rules_of.get(batch.account) if batch is not None else None
+    if batch is None or rules is None or batch.provider != rules.provider:
         return None
     lease_until = t.now + timedelta(seconds=rules.lease_seconds)
     queued = and_(batches.c.id == batch_id, batches.c.status == BatchStatus.QUEUED.value)
     begun = {"status": BatchStatus.SENDING.value, "begun_at": t.now, "lease_until": lease_until, "worker": worker[:255]}
     if t.execute(update(batches).where(queued).values(begun)).rowcount != 1:
         return None
-    operation = Operation(batch["operation"])
-    mine = by_ids(batch["task_ids"])
+    operation = Operation(batch.operation)
+    mine = by_ids(batch.task_ids)
     if operation is Operation.RETRY:
         mine = and_(mine, tasks.c.batch_id == batch_id)
-    found = tuple(Task.of(row) for row in t.mappings(select(tasks).where(mine).order_by(tasks.c.id)))
-    return Work(batch_id, rules, operation, batch["probe"], lease_until, t.not_after(lease_until), found)
+    chosen = select(tasks).where(mine).order_by(tasks.c.id)
+    # Locked for the first calls, which this transaction may open; a look needs no lock to be asked.
+    chosen = chosen.with_for_update() if operation is Operation.RETRY else chosen
+    found = tuple(Task.of(row) for row in t.rows(chosen))
+    return Work(batch_id, rules, operation, batch.probe, lease_until, t.not_after(lease_until), found)
 
 
 def still_mine(t: Transaction, work: Work) -> None:
@@ -89,9 +92,15 @@ def still_mine(t: Transaction, work: Work) -> None:
 
 
 def ended(t: Transaction, batch_id: UUID, status: BatchStatus, counts: Mapping[str, int]) -> None:
-    """The batch is over."""
+    """The batch is over.
+
+    Raises:
+        StaleBatch: when it was already.
+    """
     values = {"status": status.value, "ended_at": t.now, "counts": dict(counts)}
-    t.execute(update(batches).where(batches.c.id == batch_id).values(values))
+    sending = and_(batches.c.id == batch_id, batches.c.status == BatchStatus.SENDING.value)
+    if t.execute(update(batches).where(sending).values(values)).rowcount != 1:
+        raise StaleBatch(f"batch {batch_id} has ended already")
 
 
 def give_back(t: Transaction, work: Work) -> int:
@@ -146,8 +155,9 @@ def _take_back(t: Transaction, ids: list[int], batch_id: UUID, lease_until: date
     open_ones = open_attempts(t, ids, batch_id=batch_id)
     # An open attempt's task may have left the batch: its owner reported a success meanwhile.
     mine = locked(t, and_(by_ids(ids), (tasks.c.batch_id == batch_id) | tasks.c.id.in_(sorted(open_ones))))
-    store(t, [(x, lost(x, was_open=x.id in open_ones, lease_until=lease_until, context=context)) for x in mine])
+    steps = write(t, [(x, lost(x, was_open=x.id in open_ones, lease_until=lease_until, context=context)) for x in mine])
     words = Unknown(message="its worker was lost while the call may have been under way")
-    account = context.rules.account
-    attempts.closed(t, account, batch_id, {attempts.Key(i, number): words for i, number in open_ones.items()})
+    keys = {attempts.Key(i, number): words for i, number in open_ones.items()}
+    steps.update(attempts.closed(t, context.rules.account, batch_id, keys))
+    count(t, steps)
     return len(mine)

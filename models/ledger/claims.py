@@ -144,7 +144,7 @@ def _due_retries(t: Transaction, rules: Rules, room: _Room) -> list[Task]:
     branches = [_of_priority(rules, room.kinds, priority, wanted, t) for priority in (1, 0, -1)]
     first = union_all(*(branch.subquery().select() for branch in branches)).subquery()
     ids = select(first.c.id).order_by(first.c.priority.desc(), first.c.due_at, first.c.id).limit(wanted)
-    rows = t.mappings(
+    rows = t.rows(
         select(tasks)
         # Asked again of the locked row: somebody may have moved it since.
         .where(tasks.c.id.in_(ids), text(_RETRY_DUE_OF_TASKS), tasks.c.due_at <= t.now)
@@ -212,7 +212,7 @@ def _claim_checks(t: Transaction, rules: Rules, room: _Room) -> Claim:
     if len(room.kinds) < len(rules.capabilities.kinds):
         where = and_(where, tasks.c.kind.in_(room.kinds))
     chosen = select(tasks).where(where).order_by(tasks.c.due_at, tasks.c.id).limit(room.tasks)
-    due = [Task.of(row) for row in t.mappings(chosen.with_for_update(skip_locked=True))]
+    due = [Task.of(row) for row in t.rows(chosen.with_for_update(skip_locked=True))]
     if not due:
         return Claim()
     again = t.now + timedelta(seconds=rules.lease_seconds)

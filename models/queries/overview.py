@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import Row, and_, func, select, text
 
 from ..db import Transaction
 from ..ledger.breaker import row_path
@@ -220,10 +220,9 @@ def _in_flight(t: Transaction, found: _Accounts) -> None:
     if not ids:
         return
     r = rowset(t.dialect, ids, tasks, ("id",))
-    mine = tasks.join(r, tasks.c.id == r.c.id)
-    statement = select(tasks.c.account, func.count().label("tasks")).select_from(mine)
-    where = tasks.c.status == Status.IN_FLIGHT.value
-    for row in t.rows(statement.where(where).group_by(tasks.c.account)):
+    mine = and_(tasks.c.id == r["id"], tasks.c.status == Status.IN_FLIGHT.value)
+    statement = select(tasks.c.account, func.count().label("tasks")).where(mine)
+    for row in t.rows(statement.group_by(tasks.c.account)):
         found[row.account].count(Status.IN_FLIGHT, row.tasks)
 
 
