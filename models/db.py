@@ -143,8 +143,13 @@ def _engine(url: str, pool_size: int) -> Engine:
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
-        # A record that was confirmed must survive a crash, whatever the server's default is.
-        connect_args={"connect_timeout": 10, "options": "-c synchronous_commit=on", "application_name": "redrive"},
+        # A record that was confirmed must survive a crash, whatever the server's default is. Moments come in UTC, so
+        # that none needs to be converted.
+        connect_args={
+            "connect_timeout": 10,
+            "options": "-c synchronous_commit=on -c timezone=UTC",
+            "application_name": "redrive",
+        },
     )
 
 

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
@@ -34,8 +35,9 @@ class Pass:
     """What one pass did.
 
     Attributes:
-        looked_at: due tasks it moved, be it into a batch or out of the way: there may be more of them.
+        looked_at: due tasks it moved, be it into a batch or out of the way.
         published: batches the broker took.
+        more: whether there may be more to do at once.
     """
 
     looked_at: int = 0
@@ -44,6 +46,7 @@ class Pass:
     rescued: int = 0
     dead: int = 0
     pruned: int = 0
+    more: bool = False
 
     @property
     def quiet(self) -> bool:
@@ -73,9 +76,11 @@ class Scheduler:
 
     def run_once(self) -> Pass:
         """One pass: lost batches, batches to publish again, then one claim per account that has due work."""
-        rescued = self._rescue()
-        again = self._publish_again()
-        claims, published = self._claim()
+        with self.database.reading() as t:
+            lost, unheard, found = ledger.expired(t), ledger.unheard(t), due.due(t, list(self.rules))
+        rescued = self._rescue(lost)
+        again = self._publish_again() if unheard else 0
+        claims, published = self._claim(found)
         return Pass(
             looked_at=sum(claim.looked_at for claim in claims),
             claimed=sum(claim.batch.size for claim in claims if claim.batch is not None),
@@ -83,6 +88,7 @@ class Scheduler:
             rescued=rescued,
             dead=sum(claim.dead for claim in claims),
             pruned=self._prune(),
+            more=rescued > 0 or any(claim.more for claim in claims),
         )
 
     def run(self, stop: threading.Event, waiting: Waiting) -> None:
@@ -96,16 +102,14 @@ class Scheduler:
                 continue
             if not done.quiet:
                 log.info("pass", claimed=done.claimed, published=done.published, rescued=done.rescued, dead=done.dead)
-            if not done.looked_at:
+            if not done.more:
                 waiting.wait(self.settings.scheduler.poll_seconds)
 
-    def _claim(self) -> tuple[list[ledger.Claim], int]:
+    def _claim(self, found: Sequence[due.Due]) -> tuple[list[ledger.Claim], int]:
         """Accounts in turn, one claim each: a million tasks of one never delay ten of another.
 
         Also returns how many of the batches were published.
         """
-        with self.database.reading() as t:
-            found = due.due(t, list(self.rules))
         claims, published = [], 0
         for each in found:
             with self.database.transaction() as t:
@@ -122,9 +126,7 @@ class Scheduler:
             batches = ledger.to_publish(t)
         return sum(self.publisher.send(batch) for batch in batches)
 
-    def _rescue(self) -> int:
-        with self.database.reading() as t:
-            lost = ledger.expired(t)
+    def _rescue(self, lost: Sequence[ledger.Lost]) -> int:
         rescued = 0
         for batch in lost:
             if (rules := self._rules_of(batch.account, batch.provider)) is None:

@@ -7,7 +7,7 @@ statements, and lock in one order: account, batch, limits, tasks in id order, to
 from .accounts import ensure, pause, resume
 from .actions import Who
 from .adding import Added, NewTask, add
-from .batches import Work, begin, expired, rescue, to_publish
+from .batches import Lost, Work, begin, expired, rescue, to_publish, unheard
 from .claims import Batch, Claim, claim
 from .looking import advance_checks
 from .people import Told, act, report
@@ -21,6 +21,7 @@ __all__ = [
     "Batch",
     "Claim",
     "Group",
+    "Lost",
     "NewTask",
     "Permit",
     "Step",
@@ -43,4 +44,5 @@ __all__ = [
     "rescue",
     "resume",
     "to_publish",
+    "unheard",
 ]

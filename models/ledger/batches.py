@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from random import Random
 from uuid import UUID
 
-from sqlalchemy import and_, select, text, update
+from sqlalchemy import ColumnElement, and_, select, text, update
 
 from ..db import Transaction
 from ..errors import StaleBatch
@@ -43,10 +43,18 @@ class Work:
     tasks: tuple[Task, ...]
 
 
+def unheard(t: Transaction) -> bool:
+    """Whether there are queued batches whose message may be lost."""
+    return bool(t.rows(select(batches.c.id).where(_unheard(t)).limit(1)))
+
+
+def _unheard(t: Transaction) -> ColumnElement[bool]:
+    return and_(text("status = 'queued'"), batches.c.publish_at <= t.now)
+
+
 def to_publish(t: Transaction) -> list[Batch]:
     """Queued batches whose message may be lost, each moved to its next time: 5, 10, 20 s … at most every 10 min."""
-    due = and_(text("status = 'queued'"), batches.c.publish_at <= t.now)
-    statement = select(batches).where(due).order_by(batches.c.publish_at).limit(PAGE)
+    statement = select(batches).where(_unheard(t)).order_by(batches.c.publish_at).limit(PAGE)
     rows = t.rows(statement.with_for_update(skip_locked=True))
     for row in rows:
         seconds = min(FIRST_REPUBLISH_SECONDS * 2.0 ** min(row.publishes, 16), LONGEST_REPUBLISH_SECONDS)
@@ -154,7 +162,7 @@ def rescue(t: Transaction, batch_id: UUID, rules: Rules, rng: Random) -> int:
 def _take_back(t: Transaction, ids: list[int], batch_id: UUID, lease_until: datetime, context: Context) -> int:
     open_ones = open_attempts(t, ids, batch_id=batch_id)
     # An open attempt's task may have left the batch: its owner reported a success meanwhile.
-    mine = locked(t, and_(by_ids(ids), (tasks.c.batch_id == batch_id) | tasks.c.id.in_(sorted(open_ones))))
+    mine = locked(t, and_(by_ids(ids), (tasks.c.batch_id == batch_id) | by_ids(open_ones)))
     steps = write(t, [(x, lost(x, was_open=x.id in open_ones, lease_until=lease_until, context=context)) for x in mine])
     words = Unknown(message="its worker was lost while the call may have been under way")
     keys = {attempts.Key(i, number): words for i, number in open_ones.items()}

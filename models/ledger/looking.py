@@ -47,9 +47,10 @@ def advance_checks(
         StaleBatch: the batch was lost, and its looks are old.
     """
     account = standing(t, work, begun=begun)
-    stop, steps = learned(t, work, account, told)
-    grants = {} if stop else permitted(t, work.rules, groups)
-    steps.update(_apply(t, told, asked, Context(work.rules, t.now, rng)))
+    heard = learned(t, work, account, told)
+    grants = {} if heard.stop else permitted(t, work.rules, groups, heard.paths)
+    steps = _apply(t, told, asked, Context(work.rules, t.now, rng))
+    steps.update(heard.steps)
     count(t, steps)
     fresh = _wanting(work.tasks) if begun else _fresh(t, (task_id for group in grants for task_id in group.ids))
     permits = []
@@ -57,7 +58,7 @@ def advance_checks(
         wanted = tuple(fresh[task_id] for task_id in group.ids if task_id in fresh)
         if wanted:
             permits.append(Permit(group.path, t.not_before(moment), t.now, wanted))
-    return Step(tuple(permits), frozenset(grants), waiting(t, work.rules, groups, grants), stop)
+    return Step(tuple(permits), frozenset(grants), waiting(t, groups, grants, heard.paths), heard.stop)
 
 
 def wants_look(task: Task) -> bool:
@@ -68,10 +69,10 @@ def wants_look(task: Task) -> bool:
 
 
 def _fresh(t: Transaction, ids: Iterable[int]) -> dict[int, Task]:
-    wanted = sorted(set(ids))
+    wanted = set(ids)
     if not wanted:
         return {}
-    return _wanting(Task.of(row) for row in t.rows(select(tasks).where(tasks.c.id.in_(wanted))))
+    return _wanting(Task.of(row) for row in t.rows(select(tasks).where(by_ids(wanted))))
 
 
 def _wanting(found: Iterable[Task]) -> dict[int, Task]:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, delete, select, text
 
 from ..db import Transaction
+from ..ids import one_of
 from ..states import BatchStatus, Status
 from ..tables import ENDED, actions, attempts, batches, tasks
 from .rows import count, end_name
@@ -33,9 +34,9 @@ def prune_tasks(t: Transaction, account: str, status: Status, older_than: timede
     ids = [row.id for row in t.rows(old.with_for_update(skip_locked=True, of=tasks))]
     if not ids:
         return 0
-    t.execute(delete(actions).where(actions.c.task_id.in_(ids)))
+    t.execute(delete(actions).where(one_of(actions.c.task_id, ids)))
     # Attempts and archives go with their task, by foreign key.
-    gone = t.execute(delete(tasks).where(tasks.c.id.in_(ids)).returning(tasks.c.dead_reason)).all()
+    gone = t.execute(delete(tasks).where(one_of(tasks.c.id, ids)).returning(tasks.c.dead_reason)).all()
     steps = Counter((account, end_name(status, row.dead_reason)) for row in gone)
     count(t, {key: -n for key, n in steps.items()} | {(account, "pruned"): len(gone)})
     return len(gone)

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, select, update
 
 from ..db import Transaction, insert_for
+from ..ids import one_of
 from ..rowset import rowset
 from ..tables import attempts, tasks, totals
 from ..task import COLUMNS, Task, values_of
@@ -29,7 +30,7 @@ class StaleWriteError(RuntimeError):
 
 def by_ids(ids: Iterable[int]) -> ColumnElement[bool]:
     """The tasks with these ids."""
-    return tasks.c.id.in_(sorted(set(ids)))
+    return one_of(tasks.c.id, ids)
 
 
 def locked(t: Transaction, where: ColumnElement[bool]) -> list[Task]:
@@ -107,7 +108,7 @@ def count(t: Transaction, steps: Mapping[tuple[str, str], int]) -> None:
 
 def open_attempts(t: Transaction, ids: Iterable[int], *, batch_id: UUID | None = None) -> dict[int, int]:
     """Task id → number of its open attempt, for those that have one (in this batch, where one is named)."""
-    where = and_(attempts.c.task_id.in_(sorted(set(ids))), attempts.c.closed_at.is_(None))
+    where = and_(one_of(attempts.c.task_id, ids), attempts.c.closed_at.is_(None))
     if batch_id is not None:
         where = and_(where, attempts.c.batch_id == batch_id)
     rows = t.rows(select(attempts.c.task_id, attempts.c.number).where(where))

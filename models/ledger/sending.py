@@ -5,17 +5,17 @@ everybody keeps (account, batch, limits, tasks), so steps of different batches n
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
 from ..db import Transaction
 from ..lifecycle import Context, answered
 from ..outcome import Deferred, Look, Outcome, Reading, Throttled, Unknown, Unsent
-from ..rules import Rules
+from ..rules import GROUP_WIDE, Rules
 from ..states import BatchStatus, Status
 from ..task import Task, replace
-from . import accounts, attempts, breaker, permits
+from . import accounts, attempts, breaker, pace, permits
 from .attempts import Key
 from .batches import Work, ended, give_back, still_mine
 from .rows import Change, Steps, by_ids, count, locked, open_attempts, write
@@ -111,17 +111,18 @@ def advance(
     # Only this batch's own steps, and its rescue, close its attempts: under the batch's lock this does not change.
     open_ones = {} if begun else open_attempts(t, ids, batch_id=work.id)
     told = [each for each in told if not open_ones.keys().isdisjoint(each.answers)]
-    stop, steps = learned(t, work, account, told)
-    grants = {} if stop else permitted(t, work.rules, groups)
+    heard = learned(t, work, account, told)
+    grants = {} if heard.stop else permitted(t, work.rules, groups, heard.paths)
     found = {task.id: task for task in work.tasks} if begun else _tasks_of(t, told, grants)
     changes, outcomes = _closing(found, open_ones, told, Context(work.rules, t.now, rng))
     permits_, opening = _opening(t, {i: task for i, task in found.items() if i not in open_ones}, grants, work)
-    steps.update(write(t, [*changes, *opening]))
+    steps = write(t, [*changes, *opening])
+    steps.update(heard.steps)
     steps.update(attempts.closed(t, work.rules.account, work.id, outcomes))
     if opening:
         attempts.opened(t, work.id, [now for _, now in opening])
     count(t, steps)
-    return Step(tuple(permits_), frozenset(grants), waiting(t, work.rules, groups, grants), stop)
+    return Step(tuple(permits_), frozenset(grants), waiting(t, groups, grants, heard.paths), heard.stop)
 
 
 def standing(t: Transaction, work: Work, *, begun: bool) -> accounts.Account | None:
@@ -164,27 +165,45 @@ def finish(t: Transaction, work: Work, counts: Mapping[str, int], *, rest: Colle
     ended(t, work.id, BatchStatus.DONE, counts)
 
 
-def learned(
-    t: Transaction, work: Work, account: accounts.Account | None, told: Sequence[Answered]
-) -> tuple[bool, Steps]:
-    """What calls say of the account, its paths and its breaker. True: make no more calls. Also how totals move."""
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What calls say of the account.
+
+    Attributes:
+        stop: make no more calls.
+        paths: the group's API paths as they are now.
+        steps: how totals move.
+    """
+
+    stop: bool
+    paths: Mapping[str, permits.Path] = field(default_factory=dict)
+    steps: Steps = field(default_factory=Steps)
+
+
+def learned(t: Transaction, work: Work, account: accounts.Account | None, told: Sequence[Answered]) -> Heard:
+    """What calls say of the account, its paths and its breaker."""
     if account is None:
-        return True, Steps()
+        return Heard(stop=True)
+    state, paths = pace.read(t, work.rules, work.operation)
     calls = [each for each in told if each.path != LOCAL]
     answers = [(each.asked_at, tuple(each.answers.values())) for each in calls]
     account = accounts.learned(t, account, work.rules, answers, probe=work.probe)
-    _paced(t, work.rules, calls)
-    healthy = breaker.heard(t, work.rules, work.operation, _health(calls), batch_id=work.id)
-    return not (healthy and account.lets_act(probe=work.probe)), calls_made(work, calls)
+    healthy = breaker.heard(t, work.rules, work.operation, state, _health(calls), batch_id=work.id)
+    stop = not (healthy and account.lets_act(probe=work.probe))
+    return Heard(stop, _paced(t, work.rules, calls, paths), calls_made(work, calls))
 
 
-def _paced(t: Transaction, rules: Rules, calls: Sequence[Answered]) -> None:
-    """Throttling answers move their paths; a call that went through ends the growth of unnamed waits."""
+def _paced(
+    t: Transaction, rules: Rules, calls: Sequence[Answered], paths: Mapping[str, permits.Path]
+) -> Mapping[str, permits.Path]:
+    """The paths once throttling answers moved theirs; a call that went through ends the growth of unnamed waits."""
     told = [(each.path, answer) for each in calls for answer in each.answers.values()]
-    permits.penalize(t, rules, [(path, answer) for path, answer in told if isinstance(answer, Throttled)])
+    throttled = [(path, answer) for path, answer in told if isinstance(answer, Throttled)]
+    permits.penalize(t, rules, throttled)
     through = {path for path, answer in told if not isinstance(answer, Throttled | Deferred | Unknown | Unsent)}
-    if through:
+    if any(path in paths and paths[path].throttles for path in (*through, GROUP_WIDE)):
         permits.relieve(t, rules, through)
+    return permits.paths_of(t, rules) if throttled else paths
 
 
 def _health(calls: Sequence[Answered]) -> list[str]:
@@ -208,23 +227,26 @@ def calls_made(work: Work, calls: Sequence[Answered]) -> Steps:
     return Steps({(work.rules.account, f"calls:{work.operation}"): made})
 
 
-def permitted(t: Transaction, rules: Rules, groups: Sequence[Group]) -> dict[Group, datetime]:
+def permitted(
+    t: Transaction, rules: Rules, groups: Sequence[Group], paths: Mapping[str, permits.Path]
+) -> dict[Group, datetime]:
     """The groups that got a permit, in order, each with the moment it may leave."""
     wanted: dict[str, int] = {}
     for group in groups:
         if group.path != LOCAL:
             wanted[group.path] = wanted.get(group.path, 0) + 1
-    moments = permits.take(t, rules, wanted, t.now + timedelta(seconds=SLICE_SECONDS))
+    moments = permits.take(t, rules, wanted, t.now + timedelta(seconds=SLICE_SECONDS), paths)
     left = {path: iter(list_) for path, list_ in moments.items()}
     granted = {group: t.now if group.path == LOCAL else next(left[group.path], None) for group in groups}
     return {group: moment for group, moment in granted.items() if moment is not None}
 
 
-def waiting(t: Transaction, rules: Rules, groups: Sequence[Group], grants: Mapping[Group, datetime]) -> float | None:
+def waiting(
+    t: Transaction, groups: Sequence[Group], grants: Mapping[Group, datetime], paths: Mapping[str, permits.Path]
+) -> float | None:
     """When the first of the groups may be tried again, if none got a permit."""
     if grants or not groups:
         return None
-    paths = permits.paths_of(t, rules)
     return t.not_before(min(permits.free_at(paths, group.path, t.now) for group in groups))
 
 
