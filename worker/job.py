@@ -21,7 +21,7 @@ from models.states import Operation
 from models.task import Task
 
 from .deps import Deps
-from .providers.base import TaskRef
+from .providers.base import Call, Plan, TaskRef
 from .sender import MARGIN_SECONDS, Sender, Window
 
 log = structlog.get_logger("redrive.worker")
@@ -81,6 +81,7 @@ class Job:
     _todo: deque[Group] = field(default_factory=deque)
     _in_air: dict[Future[Answers], tuple[Permit, Window]] = field(default_factory=dict)
     _asked: dict[int, int] = field(default_factory=dict)
+    _calls: dict[tuple[int, ...], Call] = field(default_factory=dict)
     _first: Step = field(default_factory=Step)
     _slots: int = 0
     _rest: set[int] = field(default_factory=set)
@@ -124,7 +125,8 @@ class Job:
     def _plan(self) -> None:
         tasks = [_ref(task) for task in self.work.tasks]
         plan = self._sender.plan(self.work.operation, tasks)
-        self._todo.extend(Group(call.limit_path, tuple(task.id for task in call.tasks)) for call in plan.calls)
+        self._calls = {tuple(task.id for task in call.tasks): call for call in plan.calls}
+        self._todo.extend(Group(call.limit_path, ids) for ids, call in self._calls.items())
         if plan.refused:
             self._todo.append(Group(LOCAL, tuple(plan.refused)))
 
@@ -186,9 +188,12 @@ class Job:
         self._asked.update({task.id: task.attempts for task in permit.tasks})
         until = self.work.lease_until - timedelta(seconds=self.work.rules.timeout_seconds + MARGIN_SECONDS)
         window = Window(permit.leave_after, self._last_moment, until, lambda: not self.deps.draining.is_set())
-        refs = [_ref(task) for task in permit.tasks]
-        call = self._sender.retry(refs, window) if self._retrying else self._sender.check(refs, window)
-        future = self.deps.loop.submit(call)
+        # As planned, unless some of its tasks have left the batch since.
+        call = self._calls.get(tuple(task.id for task in permit.tasks))
+        plan = Plan((call,)) if call is not None else None
+        refs = [_ref(task) for task in permit.tasks] if plan is None else ()
+        make = self._sender.retry if self._retrying else self._sender.check
+        future = self.deps.loop.submit(make(refs, window, plan))
         # Not when its answer is recorded: a batch that is lost meanwhile must not keep the slot for ever.
         future.add_done_callback(lambda _: self._sender.slots.give_back(1))
         self._in_air[future] = (permit, window)

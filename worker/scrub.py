@@ -18,6 +18,8 @@ SHORTEST_SECRET = 4
 
 def scrub(text: str, secrets: Iterable[str]) -> str:
     """The text without the secrets, as they are or as a server may echo them, cut at 500 characters."""
+    if text == "":
+        return text
     forms = {form for secret in secrets if len(secret) >= SHORTEST_SECRET for form in _forms(secret)}
     for form in sorted(forms, key=len, reverse=True):  # the longest first: a secret may be part of another
         text = text.replace(form, "***")
@@ -26,6 +28,8 @@ def scrub(text: str, secrets: Iterable[str]) -> str:
 
 def scrubbed(outcome: Worded, secrets: Iterable[str]) -> Worded:
     """The outcome or look with its words scrubbed: a provider may repeat what it was sent."""
+    if outcome.code == outcome.message == "":
+        return outcome
     return replace(outcome, code=scrub(outcome.code, secrets), message=scrub(outcome.message, secrets))
 
 
