@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from sqlalchemy import select
 
 from .db import Transaction
-from .ids import one_of
+from .one_of import one_of
 from .tables import accounts, tasks
 from .task import Task
 

@@ -28,8 +28,8 @@ from sqlalchemy import (
 
 from ..capabilities import Capabilities
 from ..db import Transaction
-from ..ids import one_of
 from ..lifecycle import Claimed, Context, LookFirst, consider
+from ..one_of import one_of
 from ..outcome import Cause
 from ..rules import Rules
 from ..states import Operation

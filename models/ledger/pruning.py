@@ -6,7 +6,7 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, delete, select, text
 
 from ..db import Transaction
-from ..ids import one_of
+from ..one_of import one_of
 from ..states import BatchStatus, Status
 from ..tables import ENDED, actions, attempts, batches, tasks
 from .rows import count, end_name

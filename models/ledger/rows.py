@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, select, update
 
 from ..db import Transaction, insert_for
-from ..ids import one_of
+from ..one_of import one_of
 from ..rowset import rowset
 from ..tables import attempts, tasks, totals
 from ..task import COLUMNS, Task, values_of

@@ -13,8 +13,8 @@ from uuid import UUID
 from sqlalchemy import Row, and_, func, select, text
 
 from ..db import Transaction
-from ..ids import one_of
 from ..ledger.breaker import row_path
+from ..one_of import one_of
 from ..rules import Rules
 from ..states import AT_WORK_STATES, Operation, Status
 from ..tables import CHECK_DUE, RESTING, RETRY_DUE, accounts, batches, limits, tasks, totals
