@@ -9,7 +9,7 @@ PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 # What the sources and pages themselves must be like.
 STATIC_TESTS := tests/test_architecture.py $(wildcard tests/test_docs.py)
 
-.PHONY: help demo test check format clean
+.PHONY: help demo test chaos simulation check format clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,12 @@ demo: $(VENV)/.installed-demo ## See the whole system retry simulated failures o
 
 test: $(VENV)/.installed-dev ## Run all tests (one: make test ARGS="-k NAME")
 	$(BIN)/pytest --durations=5 $(ARGS)
+
+chaos: $(VENV)/.installed-dev ## Break everything at random, account for every task (ARGS="--minutes 30")
+	$(BIN)/python -m tests.chaos $(ARGS)
+
+simulation: $(VENV)/.installed-dev ## Run the service in virtual time, a thousand histories of it (SEEDS=50)
+	$(BIN)/python -m tests.simulation --seeds 1..$(or $(SEEDS),1000)
 
 check: $(VENV)/.installed-dev ## Lint, formatting, types, architecture, docs: the same at the desk and in CI
 	$(BIN)/ruff check

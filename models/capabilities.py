@@ -84,6 +84,7 @@ class Capabilities:
         options: the account keys that belong to this provider.
         credentials: alternatives; exactly one set of options must be given in full.
         optional_with: options allowed only beside the named credential set's first option.
+        optional_path: an ending of the address that means the same as its absence, and is taken off.
     """
 
     provider: str
@@ -102,6 +103,7 @@ class Capabilities:
     options: Mapping[str, Option] = field(default_factory=dict)
     credentials: tuple[tuple[str, ...], ...] = ()
     optional_with: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    optional_path: str = ""
 
     @property
     def can_check(self) -> bool:
@@ -212,6 +214,8 @@ DOCFLOW = Capabilities(
         "archive_results": Option(type="boolean", default=False, example="false"),
     },
     credentials=(("app_id", "secret_code"),),
+    # The SDK's base ends with it, the documents' paths begin with it: both forms are given as base_url.
+    optional_path="/api",
 )
 
 BUILT_IN: Mapping[str, Capabilities] = {c.provider: c for c in (GEELARK, HUAWEI_WORKSPACE, DOCFLOW)}

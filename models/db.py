@@ -16,12 +16,17 @@ from sqlalchemy.pool import QueuePool
 
 from .clock import boottime, utc_now
 from .errors import Unreachable
+from .settings.urls import hide_password
 from .types import Moment
 
 Clock = Callable[[], datetime]
 
 SQLITE_BUSY_SECONDS = 30.0
 """How long a SQLite writer waits for another before it gives up."""
+
+IDLE_SECONDS = 60.0
+"""How long PostgreSQL lets a transaction of ours stand still. A process that is frozen or cut off in the middle of one
+holds its account's lock, and every scheduler would wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,12 @@ class Database:
         self.engine = _engine(self.url.render_as_string(hide_password=False), pool_size)
 
     def __repr__(self) -> str:
-        return f"Database({self.url.render_as_string(hide_password=True)})"
+        return f"Database({self.shown})"
+
+    @property
+    def shown(self) -> str:
+        """Its address without a password, wherever in it one stands: PostgreSQL takes them as parameters, too."""
+        return hide_password(self.url.render_as_string(hide_password=True))
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -122,8 +132,11 @@ class Database:
         """Turn "no connection" into :class:`Unreachable`, which names the database without its password."""
         try:
             yield
-        except (OperationalError, InterfaceError) as error:
-            raise Unreachable(f"database {self.url.render_as_string(hide_password=True)}: {words(error)}") from error
+        except DBAPIError as error:
+            # Whatever a server calls the reason for which it ended our session, the session is gone.
+            if not (error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)):
+                raise
+            raise Unreachable(f"database {self.shown}: {words(error)}") from error
 
     def close(self) -> None:
         """Close all connections."""
@@ -143,14 +156,14 @@ def _engine(url: str, pool_size: int) -> Engine:
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
-        # A record that was confirmed must survive a crash, whatever the server's default is. Moments come in UTC, so
-        # that none needs to be converted.
-        connect_args={
-            "connect_timeout": 10,
-            "options": "-c synchronous_commit=on -c timezone=UTC",
-            "application_name": "redrive",
-        },
+        connect_args={"connect_timeout": 10, "options": _postgres_options(), "application_name": "redrive"},
     )
+
+
+def _postgres_options() -> str:
+    # A record that was confirmed must survive a crash, whatever the server's default is. Moments come in UTC, so that
+    # none needs to be converted.
+    return f"-c synchronous_commit=on -c timezone=UTC -c idle_in_transaction_session_timeout={IDLE_SECONDS * 1000:.0f}"
 
 
 def _sqlite_engine(url: str) -> Engine:

@@ -82,9 +82,13 @@ class Blocked(_Answer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown(_Answer):
-    """Bytes left and no complete readable answer came: it may have been applied."""
+    """Bytes left and no complete readable answer came: it may have been applied.
+
+    ``wait_seconds`` is how long the provider asked to be left alone all the same, as a 503 may.
+    """
 
     name = "unknown"
+    wait_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """What the ledger must know of an account to decide: one value, made from settings, without secrets."""
 
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
 from .capabilities import Capabilities
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
 
 GROUP_WIDE = ""
 """The path of a limit that stops every path of a group."""
+
+LATE_SECONDS = 2.0
+"""How late after its permit's moment a call may leave: commits and connections take their time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Rules:
     Attributes:
         account: its name.
         group: accounts of one group share their API paths' rates and penalties.
-        interval_seconds: the least time between two calls on one path.
+        interval_seconds: the least time between two permits on one path.
         batch_size: tasks one claim takes at most.
         max_in_flight: unfinished batches allowed, per operation.
         timeout_seconds: the longest one call may take.
@@ -70,8 +74,18 @@ def rules_of(settings: "Settings") -> dict[str, Rules]:
 
 def default_rules(account: str, capabilities: Capabilities) -> Rules:
     """Rules for an account that is not configured here: enough to add, report, operate and rescue, not to send."""
-    interval_seconds = 60 / capabilities.calls_per_minute
-    return Rules(account, capabilities, Policy(), group=account, interval_seconds=interval_seconds)
+    interval = interval_seconds(capabilities.calls_per_minute, capabilities.calls_per_hour)
+    return Rules(account, capabilities, Policy(), group=account, interval_seconds=interval)
+
+
+def interval_seconds(calls_per_minute: float, calls_per_hour: float) -> float:
+    """The time between permits with which no sliding minute or hour sees more calls than allowed.
+
+    A late call may be followed by punctual ones: calls of a minute have permits from a minute and the lateness before
+    it, so that many must share that time. Rounded up to what a moment can hold.
+    """
+    seconds = max((60 + LATE_SECONDS) / calls_per_minute, (3600 + LATE_SECONDS) / calls_per_hour)
+    return ceil(seconds * 1_000_000) / 1_000_000
 
 
 def account_rules(settings: "Settings", account: "AccountSettings") -> Rules:
@@ -82,7 +96,7 @@ def account_rules(settings: "Settings", account: "AccountSettings") -> Rules:
         capabilities=account.capabilities,
         policy=account.policy,
         group=limits.group,
-        interval_seconds=max(60 / limits.calls_per_minute, 3600 / limits.calls_per_hour),
+        interval_seconds=interval_seconds(limits.calls_per_minute, limits.calls_per_hour),
         batch_size=limits.batch_size,
         max_in_flight=limits.max_in_flight,
         timeout_seconds=limits.timeout_seconds,

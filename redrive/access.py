@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from models.db import Database, Transaction
     from models.errors import SettingsError
     from models.rules import Rules, default_rules, rules_of
-    from models.settings import Settings, load
+    from models.settings import load
     from models.settings.urls import checked_broker_url, checked_database_url
     from models.wake import Waker
 else:
@@ -25,7 +25,7 @@ else:
     from ._models.db import Database, Transaction
     from ._models.errors import SettingsError
     from ._models.rules import Rules, default_rules, rules_of
-    from ._models.settings import Settings, load
+    from ._models.settings import load
     from ._models.settings.urls import checked_broker_url, checked_database_url
     from ._models.wake import Waker
 
@@ -38,9 +38,10 @@ class Access:
 
     def __init__(self, database_url: str | None, broker_url: str | None, config: str | Path | None) -> None:
         settings = load(Path(config) if config is not None else None, required=config is not None)
-        self._url = _checked("database_url", database_url, checked_database_url) or _database_url(settings)
+        environment = settings.environment
+        self._url = _checked("database_url", database_url, checked_database_url) or environment.used_database_url
         self._rules = rules_of(settings)
-        self._waker = Waker(_checked("broker_url", broker_url, checked_broker_url) or settings.environment.broker_url)
+        self._waker = Waker(_checked("broker_url", broker_url, checked_broker_url) or environment.broker_url)
         self._databases: dict[int, Database] = {}
         self._schema_is_right = False
 
@@ -92,11 +93,6 @@ def _checked(name: str, url: str | None, check: Callable[[str], str]) -> str | N
         return check(url) if url is not None else None
     except ValueError as error:
         raise SettingsError(f"{name}: {error}") from None
-
-
-def _database_url(settings: Settings) -> str:
-    environment = settings.environment
-    return environment.database_url or f"sqlite:///{environment.home.absolute() / 'redrive.db'}"
 
 
 def _default_rules(t: Transaction) -> dict[str, Rules]:

@@ -57,7 +57,11 @@ def build(settings: Settings, *, database_url: str, broker_url: str | None, envi
     rules = rules_of(settings)
     senders = {name: _sender(settings, rules[name], environ) for name in settings.accounts}
     database = Database(database_url)
-    migrate.check(database)
+    try:
+        migrate.check(database)
+    except BaseException:
+        database.close()
+        raise
     for sender in senders.values():
         sender.database = database
     name = f"{socket.gethostname()}:{os.getpid()}"

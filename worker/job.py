@@ -187,7 +187,9 @@ class Job:
     def _start(self, permit: Permit) -> None:
         self._asked.update({task.id: task.attempts for task in permit.tasks})
         until = self.work.lease_until - timedelta(seconds=self.work.rules.timeout_seconds + MARGIN_SECONDS)
-        window = Window(permit.leave_after, self._last_moment, until, lambda: not self.deps.draining.is_set())
+        window = Window(
+            permit.leave_after, permit.leave_by, self._last_moment, until, lambda: not self.deps.draining.is_set()
+        )
         # As planned, unless some of its tasks have left the batch since.
         call = self._calls.get(tuple(task.id for task in permit.tasks))
         plan = Plan((call,)) if call is not None else None
@@ -226,7 +228,9 @@ class Job:
             with self.deps.database.transaction() as t:
                 step = self._advance(t, told, groups, last=last)
         except (Unreachable, SQLAlchemyError) as error:
-            log.warning("database.unreachable", batch=str(self.work.id), error=type(error).__name__)
+            # Unreachable is made to be shown; other errors hold statements and what was to be written.
+            words = str(error) if isinstance(error, Unreachable) else type(error).__name__
+            log.warning("database.unreachable", batch=str(self.work.id), error=words)
             step = self._record_again(told, groups, last=last)
         self._rest.difference_update(*(each.answers for each in told))
         return step
@@ -242,6 +246,8 @@ class Job:
             time.sleep(pause)
             try:
                 with self.deps.database.transaction() as t:
+                    if last and ledger.is_done(t, self.work):
+                        return Step()  # only the answer to that commit was lost
                     step = self._advance(t, told, [], last=last)
             except (Unreachable, SQLAlchemyError):
                 continue

@@ -2,12 +2,13 @@
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from functools import lru_cache
+from typing import Any, TypeVar
 from urllib.parse import quote, quote_plus
 
-from models.outcome import Look, Outcome
+from models.outcome import Accepted, Look, Outcome, Reading
 
 Worded = TypeVar("Worded", bound=Outcome | Look)
 
@@ -18,24 +19,51 @@ SHORTEST_SECRET = 4
 
 def scrub(text: str, secrets: Iterable[str]) -> str:
     """The text without the secrets, as they are or as a server may echo them, cut at 500 characters."""
-    if text == "":
-        return text
-    forms = {form for secret in secrets if len(secret) >= SHORTEST_SECRET for form in _forms(secret)}
-    for form in sorted(forms, key=len, reverse=True):  # the longest first: a secret may be part of another
+    return _struck(text, _forms(tuple(secrets)))[:MAX_TEXT]
+
+
+def scrubbed(answer: Worded, secrets: Iterable[str]) -> Worded:
+    """The outcome or look without secrets in anything that is kept of it: a provider may repeat what it was sent."""
+    forms = _forms(tuple(secrets))
+    clean: dict[str, Any] = {name: _struck(getattr(answer, name), forms)[:MAX_TEXT] for name in ("code", "message")}
+    match answer:
+        case Accepted(ref=ref):
+            clean["ref"] = _struck(ref, forms)
+        case Reading(mark=mark, result=result):
+            clean |= {"mark": _struck(mark, forms), "result": _struck_deep(result, forms)}
+    return replace(answer, **clean)
+
+
+def _struck(text: str, forms: Sequence[str]) -> str:
+    for form in forms:
         text = text.replace(form, "***")
-    return text[:MAX_TEXT]
+    return text
 
 
-def scrubbed(outcome: Worded, secrets: Iterable[str]) -> Worded:
-    """The outcome or look with its words scrubbed: a provider may repeat what it was sent."""
-    if outcome.code == outcome.message == "":
-        return outcome
-    return replace(outcome, code=scrub(outcome.code, secrets), message=scrub(outcome.message, secrets))
+def _struck_deep(value: object, forms: Sequence[str]) -> object:
+    """JSON, every text in it struck."""
+    match value:
+        case str():
+            return _struck(value, forms)
+        case list():
+            return [_struck_deep(item, forms) for item in value]
+        case dict():
+            return {_struck(str(name), forms): _struck_deep(item, forms) for name, item in value.items()}
+        case _:
+            return value
 
 
-def _forms(secret: str) -> Iterator[str]:
-    """The secret as it is, quoted for a URL, escaped for JSON and in base64."""
+@lru_cache(maxsize=64)
+def _forms(secrets: tuple[str, ...]) -> Sequence[str]:
+    """All forms of all secrets, the longest first: one may be part of another. An account has the same for long."""
+    found = {form for secret in secrets if len(secret) >= SHORTEST_SECRET for form in _forms_of(secret)}
+    return sorted(found, key=len, reverse=True)
+
+
+def _forms_of(secret: str) -> Iterator[str]:
+    """The secret as it is, quoted for a URL, escaped for JSON, in base64 and in hexadecimal."""
     raw = secret.encode("utf-8", "surrogatepass")
     yield from (secret, quote(raw, safe=""), quote(raw), quote_plus(raw))
     yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
     yield from (base64.b64encode(raw).decode().rstrip("="), base64.urlsafe_b64encode(raw).decode().rstrip("="))
+    yield from (raw.hex(), raw.hex().upper())

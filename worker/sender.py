@@ -8,7 +8,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal, get_args
 
 import structlog
@@ -19,7 +19,7 @@ from models.db import Database
 from models.errors import Unreachable
 from models.ledger import permits
 from models.outcome import Blocked, Deferred, Look, Outcome, Throttled, Unknown, Unsent
-from models.rules import Rules
+from models.rules import LATE_SECONDS, Rules
 from models.states import Operation
 
 from .http import HttpClient
@@ -36,9 +36,6 @@ READ_BYTES = 16 * 1024 * 1024
 MARGIN_SECONDS = 1.0
 """Between the end of the last call a lease allows and the end of the lease: time to record it."""
 
-GRACE_SECONDS = 2.0
-"""How late a call may leave after its permit's moment: later ones would crowd the provider's minute."""
-
 MAX_PAGES = 100
 
 OUTCOMES, LOOKS = get_args(Outcome), get_args(Look)
@@ -49,7 +46,8 @@ class Window:
     """When calls of one permit may leave.
 
     Attributes:
-        leave_after: the boottime before which the first may not leave.
+        leave_after: the boottime before which the next may not leave.
+        leave_by: the boottime after which its permit is too old.
         not_after: the boottime after which none may leave: the lease would not outlast it.
         until: the moment ``not_after`` stands for, in the database's time.
         may_go_on: asked before any further permit. The first call is open, and is finished whatever comes.
@@ -57,6 +55,7 @@ class Window:
     """
 
     leave_after: float
+    leave_by: float
     not_after: float
     until: datetime
     may_go_on: Callable[[], bool]
@@ -160,8 +159,7 @@ class Sender:
         middle = len(call.tasks) // 2
         found: dict[int, Outcome | Look] = {}
         for half in (call.tasks[:middle], call.tasks[middle:]):
-            told_to_stop = any(isinstance(answer, Blocked | Throttled) for answer in found.values())
-            if not told_to_stop and await self._permit(call.limit_path, window):
+            if not any(map(_says_stop, found.values())) and await self._permit(call.limit_path, window):
                 found |= await self._all(self.provider.retries(half), window, self._retry)
             else:
                 found |= {task.id: Unsent(message="refused as a whole, not asked again in time") for task in half}
@@ -193,6 +191,9 @@ class Sender:
             token = await self._logged_in(window)
             if token is not None and not isinstance(token, str):
                 return Exchange(sent=False), token
+            # A login may take longer than a permit lasts, and all that waited for it would leave at once.
+            if token is not None and boottime() > window.leave_by and not await self._moment(call.limit_path, window):
+                return Exchange(sent=False), Unsent(message="no permit left after the login")
             exchange = await self._send(call, window, token, max_bytes)
             refused = exchange.answer is not None and exchange.answer.status == 401  # noqa: PLR2004 - HTTP's
             if last or token is None or not refused:
@@ -208,7 +209,7 @@ class Sender:
             auth = self.provider.auth(token) if call.request.authenticated else None
         except Exception as error:  # noqa: BLE001 - as above
             return Exchange(sent=False, error=self._defect(call.limit_path, error))
-        not_after = min(window.not_after, window.leave_after + GRACE_SECONDS)
+        not_after = min(window.not_after, window.leave_by)
         exchange = await self._client.exchange(
             call.request,
             auth=auth,
@@ -242,12 +243,14 @@ class Sender:
         async with self._logging_in:
             if self._cached is not None and boottime() < self._cached.until:
                 return self._cached.token.value
-            asked, first = boottime(), window.leave_after
-            if not await self._permit(login.limit_path, window):
+            asked, own = boottime(), replace(window)  # the call behind the login keeps its moment
+            if not await self._permit(login.limit_path, own):
                 return Unsent(message="no permit to log in within the lease")
-            answer = self.provider.token(await self._send(login, window, None, RETRY_BYTES))
-            # The call behind the login keeps its own moment, and its grace starts when the login is over.
-            window.leave_after = max(first, boottime())
+            exchange = await self._send(login, own, None, RETRY_BYTES)
+            answer = self.provider.token(exchange)
+            if not exchange.sent or not isinstance(answer, Token | Deferred | Unsent):
+                # It is no further call: it never left, or what it yielded counts as the answer of the call behind it.
+                window.calls.remove(login.limit_path)
             if isinstance(answer, Throttled):
                 # Every path of the account needs the login, so that all of them wait.
                 return replace(answer, whole_account=True)
@@ -258,23 +261,27 @@ class Sender:
             return answer.value
 
     async def _permit(self, path: str, window: Window) -> bool:
-        """One more permit, for a call beyond the first. Its moment becomes the window's."""
-        if not window.may_go_on():
+        """One more permit, for a call beyond the first."""
+        if not await self._moment(path, window):
             return False
-        leave_after = await asyncio.to_thread(self._take, path, window.until)
-        if leave_after is None:
-            return False
-        window.leave_after = leave_after
         window.calls.append(path)
         return True
 
-    def _take(self, path: str, until: datetime) -> float | None:
+    async def _moment(self, path: str, window: Window) -> bool:
+        """A permit, whose moment becomes the window's."""
+        moment = await asyncio.to_thread(self._take, path, window.until) if window.may_go_on() else None
+        if moment is None:
+            return False
+        window.leave_after, window.leave_by = moment
+        return True
+
+    def _take(self, path: str, until: datetime) -> tuple[float, float] | None:
         if self.database is None:
-            return boottime()
+            return boottime(), boottime() + LATE_SECONDS
         try:
             with self.database.transaction() as t:
-                moments = permits.take(t, self.rules, {path: 1}, until - timedelta(seconds=GRACE_SECONDS))[path]
-                return t.not_before(moments[0]) if moments else None
+                moments = permits.take(t, self.rules, {path: 1}, until)[path]
+                return permits.leaving(t, moments[0]) if moments else None
         except (Unreachable, SQLAlchemyError):
             return None
 
@@ -289,6 +296,11 @@ class Sender:
         words = scrub(f"{type(error).__name__}: {error}", self._secrets)
         log.error("provider.defect", account=self.rules.account, provider=self.rules.provider, at=where, error=words)
         return f"the provider's code failed: {type(error).__name__}"
+
+
+def _says_stop(answer: Outcome | Look) -> bool:
+    """Whether a further call on the same path would be one too many."""
+    return isinstance(answer, Blocked | Throttled) or (isinstance(answer, Unknown) and answer.wait_seconds is not None)
 
 
 def _complete(

@@ -1,7 +1,7 @@
 """What keeps a claim from taking a due task, in the order in which a claim asks."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from ..ledger.permits import Path, free_at
 from ..outcome import Cause
@@ -20,6 +20,17 @@ def obstacles(known: Known, operation: Operation) -> list[str]:
         words = f"Account {rules.account} is configured for {rules.provider}, but its tasks are {account.provider}'s"
         return [f"{words}: give the new account another name."]
     return [*_pause(known, operation), *_breaker(known, operation), *_window(known), *_path(known, operation)]
+
+
+def lasting(known: Known, operation: Operation, due_at: datetime) -> list[str]:
+    """What will still be in its way when it is due, as far as that is known already."""
+    open_until = known.facts.breaker.open_until
+    blocked_until = _state(known, operation).blocked_until
+    return [
+        *_pause(known, operation),
+        *(_breaker(known, operation) if open_until is not None and open_until > due_at else ()),
+        *(_path(known, operation) if blocked_until is not None and blocked_until > due_at else ()),
+    ]
 
 
 def _pause(known: Known, operation: Operation) -> Iterator[str]:
@@ -57,9 +68,8 @@ def _window(known: Known) -> Iterator[str]:
 
 def _path(known: Known, operation: Operation) -> Iterator[str]:
     """A claim takes what can be sent within half a lease."""
-    path = api_path(known, operation)
+    path, state = api_path(known, operation), _state(known, operation)
     leaves_at = free_at(known.facts.paths, path, known.now)
-    state = known.facts.paths.get(path) or known.facts.paths.get(GROUP_WIDE) or Path()
     half = known.rules.lease_seconds / 2
     if state.blocked_until is not None and state.blocked_until > known.now:
         why = f": {quoted(state.why)}" if state.why else ""
@@ -69,6 +79,11 @@ def _path(known: Known, operation: Operation) -> Iterator[str]:
         yield f"{path} is taken by earlier calls; the next one leaves {ahead(leaves_at, known.now)}."
     elif not _fits(known, operation):
         yield f"{many(known.facts.open_tasks, 'task')} are claimed already: all that can be sent in {duration(half)}."
+
+
+def _state(known: Known, operation: Operation) -> Path:
+    """The API path of the task's next call, or what stands for the whole group."""
+    return known.facts.paths.get(api_path(known, operation)) or known.facts.paths.get(GROUP_WIDE) or Path()
 
 
 def _fits(known: Known, operation: Operation) -> bool:

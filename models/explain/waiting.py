@@ -9,7 +9,7 @@ from ..policy import backoff_seconds
 from ..settings.policy import Policy
 from ..states import BatchStatus, Operation, Status
 from .facts import BatchFacts, Known
-from .obstacles import obstacles
+from .obstacles import lasting, obstacles
 from .past import by, last_attempt, spent
 from .words import ago, ahead, clock, duration, many
 
@@ -59,7 +59,9 @@ def look(known: Known) -> Iterator[str]:
         yield f"A look is under way in {batch_words(known, batch)}."
         yield f"Should that be lost, it is looked at again {ahead(due_at, known.now)}."
     elif due_at > known.now:
-        yield f"It is looked at {ahead(due_at, known.now)}."
+        waits = lasting(known, Operation.CHECK, due_at)
+        yield f"It is {'due for a look' if waits else 'looked at'} {ahead(due_at, known.now)}."
+        yield from waits
     else:
         yield f"It is due for a look {_late(known)}."
         yield from _in_turn(known, Operation.CHECK)
@@ -98,6 +100,7 @@ def _when(known: Known) -> Iterator[str]:
         yield f"{by(known, 'force') or by(known, 'retry') or 'An operator'} asked for this retry."
     if due_at is not None and due_at > known.now:
         yield f"It is due again {ahead(due_at, known.now)}{_backoff(known)}."
+        yield from lasting(known, Operation.RETRY, due_at)
     elif due_at is not None:
         yield f"It is due {_late(known)}."
         yield from _in_turn(known, Operation.RETRY)

@@ -7,7 +7,7 @@ statements, and lock in one order: account, batch, limits, tasks in id order, to
 from .accounts import ensure, pause, resume
 from .actions import Who
 from .adding import Added, NewTask, add
-from .batches import Lost, Work, begin, expired, rescue, to_publish, unheard
+from .batches import Lost, Work, begin, expired, is_done, rescue, to_publish, unheard
 from .claims import Batch, Claim, claim
 from .looking import advance_checks
 from .people import Told, act, report
@@ -37,6 +37,7 @@ __all__ = [
     "ensure",
     "expired",
     "finish",
+    "is_done",
     "pause",
     "prune_batches",
     "prune_tasks",

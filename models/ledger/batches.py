@@ -99,6 +99,12 @@ def still_mine(t: Transaction, work: Work) -> None:
         raise StaleBatch(f"batch {work.id} is {row.status if row else 'gone'}")
 
 
+def is_done(t: Transaction, work: Work) -> bool:
+    """Whether the batch was ended by its own job, which is the only one to end it so: a rescued one is lost."""
+    status = t.execute(select(batches.c.status).where(batches.c.id == work.id)).scalar_one_or_none()
+    return status == BatchStatus.DONE
+
+
 def ended(t: Transaction, batch_id: UUID, status: BatchStatus, counts: Mapping[str, int]) -> None:
     """The batch is over.
 

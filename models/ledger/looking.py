@@ -12,7 +12,7 @@ from ..rowset import rowset
 from ..states import AT_WORK_STATES, FAILED_STATES, FOLLOWED_STATES, Operation
 from ..tables import archives, tasks
 from ..task import Task, replace
-from . import attempts
+from . import attempts, permits
 from .attempts import Key
 from .batches import Work
 from .rows import Change, Steps, by_ids, count, locked, write
@@ -53,12 +53,12 @@ def advance_checks(
     steps.update(heard.steps)
     count(t, steps)
     fresh = _wanting(work.tasks) if begun else _fresh(t, (task_id for group in grants for task_id in group.ids))
-    permits = []
+    granted = []
     for group, moment in grants.items():
         wanted = tuple(fresh[task_id] for task_id in group.ids if task_id in fresh)
         if wanted:
-            permits.append(Permit(group.path, t.not_before(moment), t.now, wanted))
-    return Step(tuple(permits), frozenset(grants), waiting(t, groups, grants, heard.paths), heard.stop)
+            granted.append(Permit(group.path, *permits.leaving(t, moment), t.now, wanted))
+    return Step(tuple(granted), frozenset(grants), waiting(t, groups, grants, heard.paths), heard.stop)
 
 
 def wants_look(task: Task) -> bool:

@@ -1,7 +1,8 @@
 """When calls may leave: the rate of each API path, penalties, and permits as moments.
 
 All accounts of a group share these rows, so they hold across workers, schedulers and restarts. A permit is a moment;
-moments of one path lie at least one interval apart and are never given back.
+moments of one path lie at least one interval apart and are never given back. A call leaves at its moment or up to
+``LATE_SECONDS`` later, which the interval allows for.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +14,7 @@ from sqlalchemy import ColumnElement, Row, and_, select, update
 
 from ..db import Transaction, insert_for
 from ..outcome import Throttled
-from ..rules import GROUP_WIDE, Rules
+from ..rules import GROUP_WIDE, LATE_SECONDS, Rules
 from ..tables import limits
 
 FIRST_WAIT_SECONDS = 5.0
@@ -114,6 +115,11 @@ def _interval(rules: Rules) -> timedelta:
 
 def _moments(rules: Rules, number: int, first: datetime, horizon: datetime) -> list[datetime]:
     return [moment for i in range(number) if (moment := first + _interval(rules) * i) <= horizon]
+
+
+def leaving(t: Transaction, moment: datetime) -> tuple[float, float]:
+    """When a call with this permit may leave: the boottimes not before and not after which."""
+    return t.not_before(moment), t.not_after(moment + timedelta(seconds=LATE_SECONDS))
 
 
 def penalize(t: Transaction, rules: Rules, answers: Iterable[tuple[str, Throttled]]) -> None:

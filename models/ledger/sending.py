@@ -57,12 +57,14 @@ class Permit:
 
     Attributes:
         leave_after: the boottime before which it may not leave.
+        leave_by: the boottime after which it is too late: it would crowd the provider's minute.
         asked_at: the moment of opening.
         tasks: those still in the batch; each task's ``attempts`` is the number of its open attempt.
     """
 
     path: str
     leave_after: float
+    leave_by: float
     asked_at: datetime
     tasks: tuple[Task, ...]
 
@@ -196,14 +198,21 @@ def learned(t: Transaction, work: Work, account: accounts.Account | None, told: 
 def _paced(
     t: Transaction, rules: Rules, calls: Sequence[Answered], paths: Mapping[str, permits.Path]
 ) -> Mapping[str, permits.Path]:
-    """The paths once throttling answers moved theirs; a call that went through ends the growth of unnamed waits."""
+    """The paths once answers that ask for patience moved theirs; one that went through ends unnamed waits' growth."""
     told = [(each.path, answer) for each in calls for answer in each.answers.values()]
-    throttled = [(path, answer) for path, answer in told if isinstance(answer, Throttled)]
+    throttled = [(path, asked) for path, answer in told if (asked := _patience(answer)) is not None]
     permits.penalize(t, rules, throttled)
     through = {path for path, answer in told if not isinstance(answer, Throttled | Deferred | Unknown | Unsent)}
     if any(path in paths and paths[path].throttles for path in (*through, GROUP_WIDE)):
         permits.relieve(t, rules, through)
     return permits.paths_of(t, rules) if throttled else paths
+
+
+def _patience(answer: Outcome | Look) -> Throttled | None:
+    """What an answer asks for: its path waits, whatever the answer means for the task."""
+    if isinstance(answer, Unknown) and answer.wait_seconds is not None:
+        return Throttled(wait_seconds=answer.wait_seconds, code=answer.code, message=answer.message)
+    return answer if isinstance(answer, Throttled) else None
 
 
 def _health(calls: Sequence[Answered]) -> list[str]:
@@ -284,7 +293,7 @@ def _opening(
         opened = [replace(task, attempts=task.attempts + 1) for task in mine]
         changes += zip(mine, opened, strict=True)
         if opened:
-            permits_.append(Permit(group.path, t.not_before(moment), t.now, tuple(opened)))
+            permits_.append(Permit(group.path, *permits.leaving(t, moment), t.now, tuple(opened)))
     return permits_, changes
 
 

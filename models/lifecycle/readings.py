@@ -58,8 +58,9 @@ def _read_waiting(task: Task, reading: Reading, seen: Seen, context: Context) ->
         case State.MISSING if working:
             return replace(moves.at_work(task, task.status, context.now), last_error=_missing(reading))
         case State.MISSING:
-            # The provider forgot it, or never shows it: the retry call is the authority.
-            return replace(task, next=Operation.RETRY, due_at=context.now)
+            # The provider forgot it, or never shows it: the retry call is the authority. Due since the look was
+            # asked, as below: it would be looked at for ever.
+            return replace(task, next=Operation.RETRY, due_at=seen.asked_at)
         case State.FAILED | State.CANCELED:
             return _failed_before_retry(task, reading, seen, context)
     assert_never(reading.state)
@@ -89,7 +90,7 @@ def _read_followed(task: Task, reading: Reading, seen: Seen, asked_at: datetime,
             return Settled(_later(replace(task, last_error=_missing(reading)), context))
         case State.GONE:
             return Settled(_gone(task, reading, context), f"gone: {reading.code} {reading.message}".strip())
-    if asked_at < settles_at and (reading.state is State.MISSING or not _proves_a_run(seen)):
+    if asked_at < settles_at and (reading.state is State.MISSING or not _proves_a_run(task, seen, context)):
         return Settled(replace(task, due_at=max(settles_at, context.now)))
     match reading.state:
         case State.MISSING:
@@ -101,14 +102,19 @@ def _read_followed(task: Task, reading: Reading, seen: Seen, asked_at: datetime,
     raise AssertionError(reading.state)  # pragma: no cover - every other state returned above
 
 
-def _proves_a_run(seen: Seen) -> bool:
+def _proves_a_run(task: Task, seen: Seen, context: Context) -> bool:
     """Whether a terminal state cannot be the one from before the retry.
 
     A mark that was not known before proves nothing, the first look may simply be the first to read one; and where
     no look told whether it had failed or been canceled, neither of the two is news.
     """
+    if seen.ran:
+        return True
+    kind = context.rules.capabilities.kind(task.kind)
+    if kind is not None and kind.conflict:
+        return False  # a run of the whole, or of a part, may have changed it since the look before the retry
     state, _, mark = seen.before.partition("/")
-    if seen.ran or seen.state == State.SUCCEEDED != state:
+    if seen.state == State.SUCCEEDED != state:
         return True
     if state not in _ENDS:
         return False

@@ -137,7 +137,7 @@ def _base_url(
     if text is None:
         return None
     try:
-        return api_url(text, allow_http=allow_http)
+        return api_url(text, allow_http=allow_http).removesuffix(capabilities.optional_path)
     except ValueError as error:
         findings.wrong("base_url", str(error))
         return None

@@ -12,6 +12,7 @@ from .section import Section, read_section
 from .urls import checked_broker_url, checked_database_url
 
 PREFIX = "REDRIVE_"
+DATABASE_FILE = "redrive.db"
 
 
 class Environment(Section):
@@ -32,6 +33,11 @@ class Environment(Section):
     broker_url: Annotated[str, AfterValidator(checked_broker_url)] | None = Field(default=None, repr=False)
     config: Annotated[Path, Field(strict=False)] = Path("redrive.toml")
     home: Annotated[Path, Field(strict=False)] = Path(".redrive")
+
+    @property
+    def used_database_url(self) -> str:
+        """``database_url``, or the address of the SQLite file under ``home``."""
+        return self.database_url or f"sqlite:///{self.home.absolute() / DATABASE_FILE}"
 
 
 NAMES = tuple(PREFIX + name.upper() for name in Environment.model_fields)

@@ -38,7 +38,7 @@ class Limits(Section):
 
     Attributes:
         group: accounts that share a quota at the provider name the same group.
-        calls_per_minute: the pace; calls leave at least 60 / this apart.
+        calls_per_minute: no sliding minute sees more calls leave; they are spread evenly over it.
         calls_per_hour: the same for an hour; the slower of the two wins.
         batch_size: tasks per claim and, where the provider takes many ids, per call.
         max_in_flight: batches on their way at once, per operation.

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CONVENTIONAL = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+|[A-Z]{1,20}")
+"""Names as variables have them, and hardly a secret has that somebody wrote in place of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,9 @@ class FromEnv:
         value = environ.get(self.name)
         if value:
             return value
+        which = f"environment variable {self.name}" if _CONVENTIONAL.fullmatch(self.name) else "the variable it names"
         what = "not set" if value is None else "empty"
-        raise ValueError(f"environment variable {self.name} is {what}; set it where this process starts")
+        raise ValueError(f"{which} is {what}; set it where this process starts")
 
 
 @dataclass(frozen=True, slots=True)

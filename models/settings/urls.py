@@ -7,9 +7,11 @@ from urllib.parse import SplitResult, urlsplit
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+_ADDRESSES = re.compile(r";(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*")
 _POSTGRESQL = ("postgresql+psycopg://", "postgresql://", "postgres://")
 _DATABASES = "use postgresql+psycopg://USER:PASSWORD@HOST/NAME or sqlite:///PATH"
+_ESCAPED = "with special characters of a password as %XX"
 
 
 def is_loopback(host: str) -> bool:
@@ -73,9 +75,12 @@ def checked_database_url(text: str) -> str:
     if not url.startswith((_POSTGRESQL[0], "sqlite:///")):
         raise ValueError(f"must be PostgreSQL or SQLite; {_DATABASES}")
     try:
-        database = make_url(url).database
+        parts = make_url(url)
     except (ArgumentError, ValueError):
-        raise ValueError(f"cannot be read; {_DATABASES}, with special characters of a password as %XX") from None
+        parts = None
+    if parts is None or "@" in (parts.host or ""):  # the host has what an unescaped @ left of a password
+        raise ValueError(f"cannot be read; {_DATABASES}, {_ESCAPED}")
+    database = parts.database
     if not scheme and (not database or ":memory:" in database or "mode=memory" in url):
         raise ValueError("a database in memory cannot be shared between processes; use sqlite:///PATH")
     return url
@@ -85,11 +90,23 @@ def checked_broker_url(text: str) -> str:
     """A broker's address, of any kind that Celery knows.
 
     Raises:
-        ValueError: it has no scheme.
+        ValueError: it has no scheme, or a password that would be taken for something else, and shown as that.
     """
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
-        return text
-    raise ValueError("must be an address that Celery knows, such as redis://HOST:6379/0 or amqp://USER:PASSWORD@HOST//")
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        raise ValueError(
+            "must be an address that Celery knows, such as redis://HOST:6379/0 or amqp://USER:PASSWORD@HOST//"
+        )
+    if not all(map(_is_whole, _ADDRESSES.split(text))):
+        raise ValueError(f"cannot be read; write it {_ESCAPED}")
+    return text
+
+
+def _is_whole(url: str) -> bool:
+    """Whether the password ends where its writer meant it to: an unescaped /, ? or # in it begins the path."""
+    try:
+        return "@" in urlsplit(url).netloc or "@" not in url
+    except ValueError:
+        return False
 
 
 def hide_password(url: str) -> str:
@@ -98,7 +115,7 @@ def hide_password(url: str) -> str:
     Hides too much rather than too little: an unescaped ``@`` in a password takes what stands before it along.
     Several addresses (``sentinel://…;sentinel://…``) are taken one by one.
     """
-    return ";".join(_hide_one(part) for part in re.split(r";(?=[A-Za-z][A-Za-z0-9+.-]*://)", url))
+    return ";".join(map(_hide_one, _ADDRESSES.split(url)))
 
 
 def _hide_one(url: str) -> str:

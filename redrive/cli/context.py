@@ -71,11 +71,9 @@ def load_settings(*, required: bool = True) -> "Settings":
 
 def database_url(settings: "Settings") -> str:
     """The configured database, or the embedded one under REDRIVE_HOME, whose directory is made."""
-    if settings.environment.database_url is not None:
-        return settings.environment.database_url
-    home = settings.environment.home.absolute()
-    home.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{home / 'redrive.db'}"
+    if settings.environment.database_url is None:
+        settings.environment.home.mkdir(parents=True, exist_ok=True)
+    return settings.environment.used_database_url
 
 
 def open_database(settings: "Settings") -> "Database":
@@ -99,7 +97,7 @@ def open_database(settings: "Settings") -> "Database":
     except BaseException as error:
         database.close()
         if isinstance(error, DBAPIError):
-            raise Unreachable(f"database {database.url.render_as_string()}: {words(error)}") from None
+            raise Unreachable(f"database {database.shown}: {words(error)}") from None
         raise
     return database
 

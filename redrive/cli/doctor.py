@@ -86,8 +86,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
     except (SchemaError, SettingsError) as error:
         yield Finding(Level.ERROR, "database", str(error), WRONG)
     else:
-        url = hide_password(database.url.render_as_string(hide_password=True))
-        yield Finding(Level.OK, "database", f"{url} answers, its schema is right")
+        yield Finding(Level.OK, "database", f"{database.shown} answers, its schema is right")
         yield from _rows(settings, database)
         database.close()
 

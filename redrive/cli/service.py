@@ -115,6 +115,10 @@ def sandbox(
     geelark_per_hour: Annotated[int, typer.Option(min=0, help="The same for an hour.")] = 24_000,
     huawei_per_minute: PerMinute = 0,
     docflow_per_minute: PerMinute = 0,
+    huawei_same_ids: Annotated[
+        bool, typer.Option("--huawei-same-ids", help="A Huawei retry answers the task id it was given.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the dice that faults are thrown with.")] = 0,
 ) -> None:
     """Run the three providers, simulated, for trying out; prints the accounts to paste into redrive.toml."""
     from ..sandbox.config import SandboxConfig  # noqa: PLC0415 - heavy
@@ -129,6 +133,8 @@ def sandbox(
         geelark_per_hour=geelark_per_hour or None,
         huawei_per_minute=huawei_per_minute or None,
         docflow_per_minute=docflow_per_minute or None,
+        huawei_new_ids=not huawei_same_ids,
+        seed=seed,
     )
     run(config, host, port, port_file=port_file, announce=lambda url: typer.echo(f"{page(config, url)}\nIt is {url}/"))
 

@@ -14,7 +14,6 @@ from models.explain.words import ago, ahead, duration, many
 from models.jobs import queue
 from models.outcome import OUTCOMES
 from models.queries import AccountOverview, Overview
-from models.settings import hide_password
 
 from .context import console
 from .render import STYLES, number, safe, table
@@ -31,7 +30,7 @@ class Screen:
     """
 
     def __init__(self, database: Database, *, watched: bool) -> None:
-        self._title = hide_password(database.url.render_as_string(hide_password=True))
+        self._title = database.shown
         self._watched = watched
         self._before: Overview | None = None
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from models import migrate
 from models.db import Database
 from models.errors import BadInput
-from models.settings import Settings, hide_password, load
+from models.settings import Environment, Settings, hide_password, load
 from models.tables import tasks
 
 from ..sandbox.config import SandboxConfig
@@ -48,7 +48,7 @@ class Files:
     variables: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        database_url = os.environ.get("REDRIVE_DATABASE_URL") or f"sqlite:///{self.home / 'redrive.db'}"
+        database_url = os.environ.get("REDRIVE_DATABASE_URL") or Environment(home=self.home).used_database_url
         own = {"REDRIVE_HOME": str(self.home), "REDRIVE_CONFIG": str(self.config), DATABASE: database_url}
         object.__setattr__(self, "variables", {**environment(self.sandbox), **own})
 

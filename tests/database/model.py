@@ -517,7 +517,7 @@ class Model:
         elif state in ("running", "missing") and working:
             self._work(task, task.status)
         elif state == "missing":
-            task.next, task.due = "retry", self.at()
+            task.next, task.due = "retry", (asked, self.now)
         else:
             self._found_failed(task, state, asked, working=working)
 
@@ -571,14 +571,15 @@ class Model:
             age = (self.now - task.since).total_seconds()
             task.due = self.at(min(max(CHECK_AFTER, age), CHECK_MAX))
 
-    @staticmethod
-    def _is_news(task: Task) -> bool:
+    def _is_news(self, task: Task) -> bool:
         """Whether what the last look said cannot be the state from before the retry."""
         last = task.looks[-1]
         ours = [look for look in task.looks if look.number == last.number]
         before = next((look for look in reversed(task.looks) if look.number != last.number), None)
         if any(look.state == "running" for look in ours):
             return True
+        if self.spec(task).whole_and_part:
+            return False  # a run of the whole changes the part, and the other way round
         if before is None:
             return last.state == "succeeded"  # added because it had failed
         if before.state in ("running", "gone"):

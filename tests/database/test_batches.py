@@ -328,6 +328,21 @@ def test_an_early_end_is_looked_at_again_when_it_has_settled(world: World) -> No
     assert (attempt["result"], attempt["settled_at"]) == ("failed: 10 no network", world.clock.now)
 
 
+@pytest.mark.parametrize("state", [State.FAILED, State.SUCCEEDED])
+def test_a_run_of_the_whole_review_proves_nothing_about_a_rules_own(world: World, state: State) -> None:
+    """It changed what is shown of the rule since the rule was looked at: this may still be its end."""
+    rule = world.add("1", "reviews", sub_id="11")
+    world.claim("reviews")
+    world.looked(Reading(state=State.FAILED, mark="first run"), "reviews")
+    world.retried(Accepted(), "reviews")
+    world.clock.forward(30)
+    world.looked(Reading(state=state, mark="the whole review's"), "reviews")
+    assert world.task(rule).status is Status.RETRYING
+    world.clock.forward(30)
+    world.looked(Reading(state=state, mark="its own"), "reviews")
+    assert world.task(rule).status == state
+
+
 def test_what_became_of_a_run_is_kept_once(world: World) -> None:
     """Where an account archives results, what the next retry overwrites is kept, once per attempt."""
     world.ruled("reviews", archives=True, policy={"check_before_retry": "always"})

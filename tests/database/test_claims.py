@@ -261,6 +261,19 @@ def test_always_look_first_looks_once(world: World) -> None:
     assert taken(world) == [task]
 
 
+def test_always_look_first_looks_once_at_what_is_not_shown(world: World) -> None:
+    """The retry call is the authority, and it is reached."""
+    world.ruled("phones", policy={"check_before_retry": "always"})
+    task = world.add()
+    assert taken(world) == []
+    work = world.begun("phones", CHECK)
+    asked_at = world.clock.now
+    world.clock.forward(1)
+    world.look(work, Reading(state=State.MISSING), asked_at=asked_at)
+    world.finish(work)
+    assert taken(world) == [task]
+
+
 def test_a_claimed_look_is_due_again_by_itself(world: World) -> None:
     """After a lease, whatever became of its batch."""
     task = world.accepted()

@@ -138,7 +138,7 @@ def test_a_worker_told_to_stop_at_work_records_what_is_open_and_gives_back_the_r
 
 def test_what_is_open_is_finished_by_a_worker_that_shall_stop(at: Callable[..., Any]) -> None:
     """Opened for a moment a little ahead, it is sent at that moment; what was not opened goes back."""
-    pace = {"[accounts.reviews.limits]\ncalls_per_minute = 60000": "[accounts.reviews.limits]\ncalls_per_minute = 120"}
+    pace = {"[accounts.reviews.limits]\ncalls_per_minute = 60000": "[accounts.reviews.limits]\ncalls_per_minute = 124"}
     with tiny(accepting(lambda: shall_stop(ours))) as server, at(server.url, change=pace) as ours:
         ids = ours.world.add_many("12345", account="reviews")
         batch = ours.world.claimed("reviews")
@@ -271,7 +271,7 @@ def test_a_record_in_doubt_is_written_again_and_counts_once(ours: Site, sandbox:
     task_id = ours.world.add()
     batch = ours.world.claimed()
     with losing(ours, 2, kept=kept):
-        ours.run(batch)
+        assert ours.run(batch) == {"accepted": 1}
     assert sandbox.stats()["calls"] == {RESTART: 1}
     assert ours.outcomes(task_id) == ["accepted"]
     task = ours.world.task(task_id)
@@ -347,6 +347,21 @@ def test_a_login_is_counted_as_a_call(ours: Site) -> None:
     ours.world.add_many("12", account="desktops")
     assert ours.work("desktops") == {"accepted": 2}
     assert ours.world.totals("desktops")["calls:retry"] == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "came"),
+    [(401, {}, "blocked"), (429, {"Retry-After": "9"}, "throttled"), (500, {}, "deferred")],
+)
+def test_a_login_that_fails_is_the_only_call(
+    at: Callable[..., Any], status: int, headers: dict[str, str], came: str
+) -> None:
+    """What stood behind it never left, whatever the login's answer makes of it."""
+    with tiny(lambda _: (status, {}, headers)) as server, at(server.url) as ours:
+        ours.world.add(account="desktops")
+        assert ours.work("desktops") == {came: 1}
+        assert len(server.asked) == 1
+        assert ours.world.totals("desktops")["calls:retry"] == 1
 
 
 def test_slow_answers_do_not_hold_up_the_next_calls(at: Callable[..., Any]) -> None:

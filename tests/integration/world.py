@@ -58,11 +58,15 @@ class World:
         accounts = accounts_toml(config, self.sandbox_url)
         accounts = accounts[accounts.index("[accounts.phones]") :]
         accounts = accounts.replace("[accounts.desktops]", f"{limits}\n[accounts.desktops]", 1)
+        self.configure(POLICY + accounts, environment(config))
+
+    def configure(self, text: str, secrets: Mapping[str, str]) -> None:
+        """Write the configuration that every process gets, and read it as they will."""
         path = self.directory / "redrive.toml"
-        path.write_text(POLICY + accounts)
+        path.write_text(text)
         self.env = {
             **self.urls,
-            **environment(config),
+            **secrets,
             "REDRIVE_CONFIG": str(path),
             "REDRIVE_HOME": str(self.directory),
         }

@@ -57,7 +57,7 @@ class Request:
     method: str
     path: str
     query: tuple[tuple[str, str], ...] = ()
-    json: Any = None
+    json: Any = field(default=None, repr=False)  # a login's holds the password
     base_url: str | None = None
     authenticated: bool = True
 
@@ -90,8 +90,8 @@ class Answer:
     """A complete HTTP answer: any three-digit status, header names in lower case, the body within the size limit."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)  # a login's hold the token
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,8 @@ CODES: Final[Mapping[int, Outcome]] = {
     403: Already(forbidden=True),
     423: Unknown(),
     429: Throttled(),
+    # Not documented either. By its number an internal error, after which the retry may have been applied.
+    50000: Unknown(),
     900: Unknown(),  # the SDK's "custom business error", which it repeats
 }
 """What a body's code means; any other is a refusal that proves nothing."""
@@ -99,8 +101,6 @@ class DocFlow(WithoutLogin, Provider):
 
     def __init__(self, account: Account) -> None:
         self._options = account.options
-        # The SDK's base ends with /api, the documents' paths begin with it: both forms are given as base_url.
-        self._base_url = account.base_url.removesuffix("/api")
 
     def auth(self, token: str | None) -> httpx.Auth:  # noqa: ARG002 - DocFlow has no login
         """Send the secret itself, or sign with it."""
@@ -162,7 +162,7 @@ class DocFlow(WithoutLogin, Provider):
     # --- Asking --------------------------------------------------------------------------------------------------
 
     def _call(self, path: str, ids: Mapping[str, str], tasks: tuple[TaskRef, ...]) -> Call:
-        return Call(Request("POST", API + path, json=ids, base_url=self._base_url), tasks, path)
+        return Call(Request("POST", API + path, json=ids), tasks, path)
 
     def _workspace_id(self, task: TaskRef) -> str:
         return text(task.params.get("workspace_id")).strip() or text(self._options.get("workspace_id"))

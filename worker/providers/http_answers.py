@@ -92,8 +92,11 @@ def by_status(answer: Answer, words: Said, *, own_format: bool = False) -> Outco
 
 
 def filled(template: Outcome, answer: Answer, words: Said) -> Outcome:
-    """A row of a table with the answer's words after its own, and the answer's ``Retry-After`` in place of its own."""
-    if isinstance(template, Throttled) and (wait := retry_after(answer)) is not None:
+    """A row of a table with the answer's words after its own, and the answer's ``Retry-After`` in place of its own.
+
+    One of zero names no wait: to believe it would be to ask again at once for as long as it is said.
+    """
+    if isinstance(template, Throttled | Unknown) and (wait := retry_after(answer)):
         template = replace(template, wait_seconds=wait)
     message = ": ".join(filter(None, (template.message, words["message"])))
     return replace(template, **reworded(words, message))

@@ -178,6 +178,20 @@ def test_filling_a_row() -> None:
     assert filled(row, Answer(429, {"retry-after": "5"}, b""), words) == Throttled(wait_seconds=5, **expected)
 
 
+def test_a_wait_of_zero_is_no_wait() -> None:
+    """The table's own stays, and where it has none the ledger's, which grows: else we would ask at once for ever."""
+    words = said(Answer(429, {}, b""), 7, "slow down")
+    for value in ("0", "0.0", format_datetime(datetime(2001, 1, 1, tzinfo=UTC), usegmt=True)):
+        answer = Answer(429, {"retry-after": value}, b"")
+        assert filled(Throttled(wait_seconds=60), answer, words) == Throttled(wait_seconds=60, **words)
+        assert filled(Throttled(), answer, words) == Throttled(**words)
+
+
+def test_an_answer_that_proves_nothing_may_name_a_wait() -> None:
+    """A 503 may hide a retry that was applied, and yet be meant."""
+    assert of_status(503, retry_after="5") == Unknown(wait_seconds=5, http_status=503, **WORDS)
+
+
 # --- looks -------------------------------------------------------------------------------------------------------
 
 AS_LOOKS: list[tuple[Outcome, object]] = [

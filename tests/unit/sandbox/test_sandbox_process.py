@@ -6,6 +6,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from redrive.sandbox.faults import Fault, Faults, Kind
+
+COMMANDS = {
+    "module": [sys.executable, "-P", "-m", "redrive.sandbox"],
+    "command": [sys.executable, "-P", "-m", "redrive", "sandbox"],
+}
+
 
 @pytest.mark.processes
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -25,3 +32,28 @@ def test_a_process_of_its_own(tmp_path: Path, number: signal.Signals) -> None:
             process.send_signal(number)
             output, errors = process.communicate(timeout=10)
     assert (process.returncode, output, errors) == (0, "", "")
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("command", COMMANDS)
+def test_dice_and_ids_are_chosen_when_it_starts(tmp_path: Path, command: str) -> None:
+    """Both ways to start it take the seed of its dice, and whether Huawei answers new ids."""
+    port_file = tmp_path / "port"
+    arguments = ["--port", "0", "--port-file", port_file, "--seed", "7", "--huawei-same-ids"]
+    with subprocess.Popen([*COMMANDS[command], *arguments], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while "http://127.0.0.1:" not in process.stdout.readline():
+            pass
+        url = f"http://127.0.0.1:{port_file.read_text()}"
+        with httpx.Client(base_url=url, trust_env=False) as http:
+            path = f"/v2/{'0123456789abcdef' * 2}/script-executions/retry"
+            answer = http.post(path, json={"task_id": "t1"}, headers={"X-Auth-Token": "sandbox-auth-token"})
+            dice = {"path": "/open/*", "fault": "status", "probability": 0.5}
+            http.post("/_sandbox/faults", json=dice)
+            struck = [http.post("/open/v1/task/query").status_code == 503 for _ in range(20)]
+        process.terminate()
+        process.communicate(timeout=10)
+    assert answer.json() == {"task_id": "t1"}
+    faults = Faults(7)
+    faults.add(Fault(path="/open/*", fault=Kind.STATUS, probability=0.5))
+    assert struck == [faults.strike("/open/v1/task/query") is not None for _ in range(20)]

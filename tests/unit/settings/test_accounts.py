@@ -398,3 +398,24 @@ def test_one_that_cannot_be_loaded_is_told(problems: Problems, monkeypatch: pyte
     _register(monkeypatch, "no_such_package_of_ours:Thing")
     (problem,) = problems('[accounts.x]\nprovider = "elsewhere"')
     assert problem.startswith("accounts.x.provider: cannot be loaded (ModuleNotFoundError)")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "expected"),
+    [
+        ("https://docflow.textin.com/api", "https://docflow.textin.com"),
+        ("https://docflow.textin.com/api/", "https://docflow.textin.com"),
+        ("https://docflow.textin.ai", "https://docflow.textin.ai"),
+        ("https://example.com/gateway/api", "https://example.com/gateway"),
+        ("https://example.com/api/api", "https://example.com/api"),
+    ],
+)
+def test_one_trailing_api_of_docflows_address_is_taken_off(read: Read, base_url: str, expected: str) -> None:
+    """The SDK's base ends with it, the documents' paths begin with it: both forms are given."""
+    assert read(f'{REVIEWS}base_url = "{base_url}"').accounts["reviews"].base_url == expected
+
+
+def test_a_trailing_api_of_another_providers_address_stays(read: Read) -> None:
+    assert (
+        read(f'{PHONES}base_url = "https://example.com/api"').accounts["phones"].base_url == "https://example.com/api"
+    )

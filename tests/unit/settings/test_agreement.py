@@ -45,6 +45,10 @@ def test_groups_of_their_own_need_not_agree(read: Read) -> None:
         (PHONES + TABLETS, "accounts.tablets.token"),
         (PHONES + TABLETS + 'base_url = "https://OPENAPI.geelark.com:443/"', "accounts.tablets.token"),
         (REVIEWS + REVIEWS.replace("reviews", "more"), "accounts.more.app_id"),
+        (
+            REVIEWS + REVIEWS.replace("reviews", "more") + 'base_url = "https://docflow.textin.ai/api"',
+            "accounts.more.app_id",
+        ),
         (DESKTOPS + DESKTOPS.replace("desktops", "more").replace("HW_SK", "OTHER"), "accounts.more.project_id"),
     ],
 )

@@ -13,6 +13,7 @@ from typing import Any, cast
 from models.clock import boottime, utc_now
 from models.ledger import Batch
 from models.outcome import Look, Outcome
+from models.rules import LATE_SECONDS
 from models.settings import Settings, load
 from models.states import Operation
 from redrive.sandbox.config import SandboxConfig
@@ -103,7 +104,9 @@ def make_window(
     *, leave_in: float = 0.0, seconds: float = 15.0, may_go_on: Callable[[], bool] = lambda: True
 ) -> Window:
     """A window of so many seconds from now, as a fresh lease gives it."""
-    return Window(boottime() + leave_in, boottime() + seconds, utc_now() + timedelta(seconds=seconds), may_go_on)
+    leave_after = boottime() + leave_in
+    until = utc_now() + timedelta(seconds=seconds)
+    return Window(leave_after, leave_after + LATE_SECONDS, boottime() + seconds, until, may_go_on)
 
 
 def refs(*ids: str, kind: str = "task") -> list[TaskRef]:

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 from celery.signals import worker_process_shutdown, worker_shutdown, worker_shutting_down
+from sqlalchemy import Pool, event
 
 from models import jobs
 from models.errors import BadInput, SchemaError, SettingsError
@@ -84,6 +85,23 @@ def test_a_worker_needs_its_secrets_and_its_schema(ours: Site, tmp_path: Path) -
         deps.build(settings, database_url=str(ours.world.url), broker_url=None, environ=without)
     with pytest.raises(SchemaError):
         deps.build(settings, database_url=f"sqlite:///{tmp_path}/empty.db", broker_url=None, environ=ours.environ)
+
+
+def test_a_schema_that_is_not_ours_leaves_no_connection_open(ours: Site, tmp_path: Path) -> None:
+    opened: list[object] = []
+    closed: list[object] = []
+    event.listen(Pool, "connect", took := lambda raw, _: opened.append(raw))
+    event.listen(Pool, "close", gave := lambda raw, _: closed.append(raw))
+    try:
+        with pytest.raises(SchemaError):
+            deps.build(
+                ours.settings, database_url=f"sqlite:///{tmp_path}/empty.db", broker_url=None, environ=ours.environ
+            )
+    finally:
+        event.remove(Pool, "connect", took)
+        event.remove(Pool, "close", gave)
+    assert opened
+    assert closed == opened
 
 
 def test_a_worker_without_a_database_url_says_what_to_set(ours: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -274,13 +274,13 @@ def test_pages_that_do_not_fit_the_lease_leave_the_task_unread(at: Callable[...,
     """Half a list proves nothing, and no permit is taken for a moment past the lease."""
     slow = {"[accounts.desktops.limits]\ncalls_per_minute = 60000": "[accounts.desktops.limits]\ncalls_per_minute = 20"}
     with tiny(record_pages(250)) as server, at(server.url, change=slow) as ours:
-        path, window = "/script-execution-records", make_window(seconds=4.5)
+        path, window = "/script-execution-records", make_window(seconds=2.5)
         with ours.world.begin() as t:
             moment = permits.take(t, ours.deps.rules["desktops"], {path: 1}, utc_now() + timedelta(seconds=1))[path][0]
         found = ours.check("desktops", refs("t1"), window)[1]
         assert isinstance(found, Unsent)
         assert len(server.asked) == 2
-        assert ours.world.limit(path, "desktops")["next_at"] == moment + timedelta(seconds=3)
+        assert ours.world.limit(path, "desktops")["next_at"] == moment + timedelta(seconds=62 / 20)
 
 
 # --- When a call may leave -------------------------------------------------------------------------------------------

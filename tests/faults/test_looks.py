@@ -1,0 +1,40 @@
+"""Every odd look: what it makes of a task that was retried, what people are told, and when it is looked at again."""
+
+from pathlib import Path
+
+import pytest
+
+from models.db import Database
+from worker.loop import EventLoop
+
+from .house import house
+from .looks import LOOKS, LookRow
+from .provider import Provider
+from .rows import ONE
+from .test_table import CHECK_PATH, RETRY_PATH, calls_after, quiet_for, stands
+
+
+def test_no_row_is_there_twice() -> None:
+    assert len({row.fault for row in LOOKS}) == len(LOOKS)
+
+
+@pytest.mark.parametrize("row", LOOKS, ids=str)
+def test_a_look_that_is_odd(
+    row: LookRow, provider: Provider, sqlite: Database, loop: EventLoop, tmp_path: Path
+) -> None:
+    """The retry is not asked for again, and one retry is spent, whatever the look says."""
+    retry, check = RETRY_PATH[row.account], CHECK_PATH[row.account]
+    with house(sqlite, loop, tmp_path, {row.account: provider.server.http}) as ours:
+        task_id = ours.world.add(ONE, ours.names[row.account], **(row.kind or {}))
+        ours.step()
+        provider.next.append(row.answer)
+        assert calls_after(ours, provider, 30) == [check]
+        assert stands(ours, task_id) == (row.becomes, ["accepted"], 1)
+        told = ours.words(task_id)
+        assert [words for words in row.words if words not in told] == [], told
+        assert ours.world.account(ours.names[row.account])["paused_cause"] == row.paused
+        if row.again is None:
+            assert quiet_for(ours, provider)
+        else:
+            assert calls_after(ours, provider, row.again) == [check]
+        assert provider.calls().count(retry) == 1

@@ -1,0 +1,207 @@
+"""Two schedulers, three workers and an operator over one database, each with connections of its own."""
+
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Connection, create_engine, delete, event
+
+from models.capabilities import GEELARK
+from models.db import Database
+from models.outcome import Look, Outcome
+from models.rules import BreakerRules, Rules
+from models.settings.policy import Policy
+from models.tables import metadata
+from worker.providers.base import Account, Plan, TaskRef
+from worker.providers.geelark import GeeLark
+from worker.sender import Sender, Window
+
+from . import audit
+from .actors import Broker, People, Stage, Worker, make_scheduler
+from .clock import Clock
+from .conductor import Actor, At, Stop, current
+from .hooks import PostgresLocks, SqliteLocks, listen
+from .provider import TIMEOUT_SECONDS, Transport
+
+if TYPE_CHECKING:
+    from .play import Play
+
+ACCOUNTS = ("red", "blue")
+TASKS = (("r1", "red"), ("r2", "red"), ("b1", "blue"), ("b2", "blue"), ("r3", "red"))
+SCHEDULERS = ("scheduler 1", "scheduler 2")
+WORKERS = ("worker 1", "worker 2", "worker 3")
+OPERATOR = "operator"
+
+POLICY = Policy.model_validate({
+    "max_retries": 3, "backoff": "constant", "base_seconds": 5, "jitter": "none", "max_errors": 3,
+    "check_after_seconds": 30, "check_max_seconds": 60, "settle_seconds": 60,
+})  # fmt: skip
+
+
+def make_rules(max_in_flight: int, batch_size: int) -> dict[str, Rules]:
+    """Two accounts that share their paths. One sends many ids per call, the other one by one."""
+    red = Rules(
+        "red", GEELARK, POLICY, group="both", interval_seconds=3.1, batch_size=batch_size, max_in_flight=max_in_flight,
+        timeout_seconds=TIMEOUT_SECONDS, lease_seconds=120, breaker=BreakerRules(failures=3),
+    )  # fmt: skip
+    return {"red": red, "blue": replace(red, account="blue", capabilities=replace(GEELARK, retry_ids=1))}
+
+
+class OneByOne(GeeLark):
+    """Retries one task per call, so that a batch takes several steps."""
+
+    def retries(self, tasks: Sequence[TaskRef]) -> Plan:
+        plans = [super(OneByOne, self).retries([task]) for task in tasks]
+        return Plan(tuple(call for plan in plans for call in plan.calls))
+
+
+Note = Callable[[str, float], None]
+
+
+class WatchedSender(Sender):
+    """Notes the moment of every permit."""
+
+    note: Note
+
+    async def retry(self, tasks: Sequence[TaskRef], window: Window) -> dict[int, Outcome | Look]:
+        self.note("retries", window.leave_after)
+        return await super().retry(tasks, window)
+
+    async def check(self, tasks: Sequence[TaskRef], window: Window) -> dict[int, Outcome | Look]:
+        self.note("looks", window.leave_after)
+        return await super().check(tasks, window)
+
+
+def make_senders(rules: Mapping[str, Rules], note: Note) -> dict[str, Sender]:
+    """The real senders with the real provider; only the sockets are ours."""
+    found: dict[str, Sender] = {}
+    for name, kind in (("red", GeeLark), ("blue", OneByOne)):
+        provider = kind(Account(name, "", {"token": "t"}))
+        sender = WatchedSender(provider=provider, rules=rules[name], base_url="", concurrency=16, secrets=[])
+        sender.note = note
+        found[name] = sender
+    return found
+
+
+class House(Stage):
+    """What lives from example to example: databases and hooks. Everything else is made anew."""
+
+    play: "Play"
+    broker: Broker
+    rules: dict[str, Rules]
+
+    def __init__(self, url: str) -> None:
+        self.clock = Clock()
+        self.names = (*WORKERS, *SCHEDULERS, OPERATOR)
+        self._databases = {name: self._database(url) for name in self.names}
+        self._calm = Database(url, clock=lambda: self.clock.now, pool_size=1)
+        self.locks = SqliteLocks() if url.startswith("sqlite") else PostgresLocks(self._calm)
+        self._auditor = create_engine(url, isolation_level="AUTOCOMMIT")
+        self._eyes: Connection = self._auditor.connect()
+        _careless(self._calm)
+
+    def _database(self, url: str) -> Database:
+        database = Database(url, clock=self._moment, pool_size=1)
+        listen(database)
+        _careless(database)
+        return database
+
+    def _moment(self) -> datetime:
+        """The database is asked for the moment, and may take its time."""
+        if (actor := current()) is not None:
+            actor.pause(Stop(At.STATEMENT, "asks for the moment"))
+        return self.clock.now
+
+    def close(self) -> None:
+        self.locks.close()
+        self._eyes.close()
+        self._auditor.dispose()
+        for database in (*self._databases.values(), self._calm):
+            database.close()
+
+    # --- For one play -------------------------------------------------------------------------------------------
+
+    def fill(self) -> dict[str, int]:
+        """Empty the database, add the tasks and hire everybody."""
+        with self._calm.transaction() as t:
+            for table in reversed(metadata.sorted_tables):
+                t.execute(delete(table))
+        self.rules = make_rules(self.play.plan.max_in_flight, self.play.plan.batch_size)
+        hire = {actor.name: actor for actor in self.play.actors}
+        senders: Callable[[], Mapping[str, Sender]] = lambda: make_senders(self.rules, self.play.note)  # noqa: E731 - typed
+        self.workers = {hire[name]: Worker(self, self._databases[name], self.rules, senders) for name in WORKERS}
+        self.schedulers = {
+            hire[name]: make_scheduler(self._databases[name], self.broker, self.rules) for name in SCHEDULERS
+        }
+        self.operator = People(self._databases[OPERATOR], self.rules)
+        # In the end nobody is in the way of anybody, and everything may go at once.
+        calm = {name: replace(r, interval_seconds=0.001, batch_size=100) for name, r in self.rules.items()}
+        self.people = People(self._calm, calm)
+        self.scheduler = make_scheduler(self._calm, self.broker, calm)
+        self.worker = Worker(self, self._calm, calm, senders)
+        return self.people.add(TASKS[: self.play.plan.tasks])
+
+    def rows(self) -> audit.Rows:
+        return audit.Rows.read(self._eyes)
+
+    def totals(self, rows: audit.Rows) -> Iterator[str]:
+        return audit.counted(self._eyes, rows)
+
+    # --- As a stage ---------------------------------------------------------------------------------------------
+
+    def pump(self, *, until: float | None, ready: Callable[[], bool] | None) -> None:
+        self.play.pump(until=until, ready=ready)
+
+    def takes_off(self, coroutine: Coroutine[Any, Any, Any], batch: int) -> "Future[Any]":
+        return self.play.takes_off(current(), coroutine, batch)
+
+    def boottime(self) -> float:
+        return self.clock.seconds
+
+
+def _careless(database: Database) -> None:
+    """Whether a commit reaches the disk is not what is tested here."""
+    if database.engine.dialect.name == "sqlite":
+        event.listen(database.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous = OFF"))
+
+
+class Words:
+    """Stands for a logger: what the product says belongs to the history."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def info(self, event: str, **values: object) -> None:
+        actor = current()
+        told = " ".join(f"{key}={value}" for key, value in values.items() if key in {"error", "why", "stale"})
+        if actor is not None:
+            self._house.play.conductor.say(f"{actor} says: {event} {told}".rstrip())
+
+    warning = error = info
+
+
+@contextmanager
+def house_over(url: str) -> Iterator[House]:
+    """A house over a migrated database, its clock and its sockets ours while it stands."""
+    house = House(url)
+    words = Words(house)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("models.db", "worker.job", "worker.sender", "scheduler.service"):
+            patch.setattr(f"{module}.boottime", house.boottime)
+        for module in ("worker.job", "worker.sender", "scheduler.service"):
+            patch.setattr(f"{module}.log", words)
+        patch.setattr("worker.job.wait", house.wait_for_calls)
+        patch.setattr("worker.job.time", SimpleNamespace(sleep=house.sleep))
+        patch.setattr("worker.sender.HttpClient", Transport)
+        patch.setattr("models.ledger.claims.uuid4", lambda: house.play.uuid())
+        yield house
+    house.close()
+
+
+__all__ = ["ACCOUNTS", "TASKS", "Actor", "House", "TaskRef", "house_over", "uuid4"]

@@ -1,0 +1,39 @@
+"""Two schedulers, three workers and an operator, interleaved statement by statement, on both databases."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from .house import House, house_over
+from .play import Plan, Play
+from .twists import plans, twist
+
+EXAMPLES = int(os.environ.get("REDRIVE_TEST_EXAMPLES", "30"))
+"""``REDRIVE_TEST_EXAMPLES=5000``: so many plays on each database instead of seconds' worth."""
+
+
+@pytest.fixture
+def house(database_url: str) -> Iterator[House]:
+    with house_over(database_url) as house:
+        yield house
+
+
+# No timeout: a failure is shrunk first, which takes its time.
+@pytest.mark.timeout(0)
+def test_every_promise_holds_between_any_two_statements(house: House) -> None:
+    """Whoever stands between which statements, crashes, hears nothing or comes late: every promise holds."""
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(plan=plans)
+    def play(plan: Plan) -> None:
+        Play(house, plan).run(twist)
+
+    play()

@@ -1,0 +1,60 @@
+"""Puts the simulated clocks, dice and waits in the place of the machine's, for as long as a simulation runs."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, tzinfo
+from itertools import count
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+from uuid import UUID
+
+import models.clock
+import models.ledger.claims
+import worker.job
+import worker.providers.docflow
+import worker.providers.geelark
+import worker.providers.http_answers
+import worker.providers.huawei_iam
+import worker.providers.huawei_workspace
+
+from . import waits
+from .stage import Stage
+
+SIGNERS = (
+    worker.providers.docflow,
+    worker.providers.geelark,
+    worker.providers.http_answers,
+    worker.providers.huawei_iam,
+    worker.providers.huawei_workspace,
+)
+"""Who reads the machine's calendar: for signatures, and for the dates of headers."""
+
+
+@contextmanager
+def replaced(stage: Stage) -> Iterator[None]:
+    """The machine's clocks, uuids and waits replaced."""
+    with ExitStack() as stack:
+
+        def put(where: Any, name: str, what: Any) -> None:
+            stack.enter_context(patch.object(where, name, what))
+
+        numbers = count(1)
+        put(models.clock, "time", SimpleNamespace(clock_gettime=lambda _: stage.boottime()))
+        put(models.ledger.claims, "uuid4", lambda: UUID(int=next(numbers)))
+        traces = count(1)
+        put(worker.providers.geelark, "uuid4", lambda: UUID(int=next(traces) << 64))
+        put(worker.job, "wait", waits.wait)
+        put(worker.job, "time", SimpleNamespace(sleep=stage.sleep))
+        for module in SIGNERS:
+            put(module, "datetime", _calendar(stage))
+        yield
+
+
+def _calendar(stage: Stage) -> type[datetime]:
+    class Calendar(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return stage.now().astimezone(tz)
+
+    return Calendar

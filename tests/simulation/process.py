@@ -1,0 +1,178 @@
+"""One process on the simulated machine: it may wait, lose its database or die between any two steps."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from sqlalchemy import Engine, make_url
+
+from models.db import Database, Transaction
+from models.errors import Unreachable
+from models.rules import Rules
+from models.settings import Settings
+
+from .broker import Broker
+from .history import History
+from .stage import Actor, Killed, Stage
+from .waits import Event, Future
+
+SLOWEST_COMMIT_SECONDS = 0.03
+
+
+@dataclass
+class Weather:
+    """How the machine and its database behave now."""
+
+    database_fails: float = 0.0
+    database_is_away: bool = False
+    stalls: float = 0.0
+
+
+@dataclass
+class Machine:
+    """What all processes share."""
+
+    stage: Stage
+    history: History
+    rng: Random
+    broker: Broker
+    engine: Engine
+    url: str
+    settings: Settings
+    rules: dict[str, Rules]
+    weather: Weather = field(default_factory=Weather)
+    schedulers: list["Process"] = field(default_factory=list)
+    workers: list["Process"] = field(default_factory=list)
+    next_moment: Callable[[], float | None] = lambda: None
+
+    def wake_schedulers(self) -> None:
+        for process in self.schedulers:
+            process.wake.set()
+
+    @property
+    def processes(self) -> list["Process"]:
+        return [*self.schedulers, *self.workers]
+
+
+class SimulatedDatabase(Database):
+    """The real database over the shared engine: around each transaction a process may wait, die or lose it."""
+
+    def __init__(self, process: "Process") -> None:
+        self._process = process
+        self.url = make_url(process.machine.url)
+        self.clock = process.machine.stage.now
+        self.engine = process.machine.engine
+
+    @contextmanager
+    def _begin(self, engine: Engine) -> Iterator[Transaction]:
+        self._process.point("before a transaction", breaks=True)
+        with super()._begin(engine) as t:
+            yield t
+            self._process.point("before a commit", breaks=True, waits=False)
+        self._process.committed()
+        self._process.point("after a commit", breaks=True)
+
+    def close(self) -> None:
+        """The engine is everybody's."""
+
+
+class Process:
+    """One process: actors, coroutines, and an end that may come at any of its points.
+
+    Attributes:
+        dies_in: points left to live; None lives on.
+    """
+
+    def __init__(self, machine: Machine, name: str, *, dies_in: int | None = None) -> None:
+        self.machine = machine
+        self.name = name
+        self.dead = Event(machine.stage)
+        self.gone = asyncio.Event()
+        self.wake = Event(machine.stage)
+        self._dies_in = dies_in
+        self._actors: list[Actor] = []
+        self._tasks: list[asyncio.Task[Any]] = []
+        self.database = SimulatedDatabase(self)
+
+    def act(self, body: Callable[[], object]) -> None:
+        """Run blocking code in this process."""
+        self._actors.append(Actor(self.machine.stage, body, self._ended))
+
+    def submit(self, coroutine: Coroutine[Any, Any, Any]) -> Future:
+        """Start a coroutine in this process."""
+        task = self.machine.stage.loop.create_task(coroutine)
+        self._tasks.append(task)
+        return Future(self.machine.stage, task, self.read)
+
+    def read(self, future: Future) -> None:
+        """An actor takes an answer."""
+
+    def committed(self) -> None:
+        """The acting one's transaction is committed."""
+
+    def point(self, where: str, *, breaks: bool = False, waits: bool = True) -> None:
+        """A moment between two steps: the process may die here, wait, or find the database gone."""
+        if self.dead.is_set():
+            raise Killed
+        acting = self.machine.stage.actor is not None
+        if acting and self._dies_in is not None:
+            self._dies_in -= 1
+            if self._dies_in <= 0:
+                self.machine.history.fault(self.name, "killed", where)
+                self._die()
+                raise Killed
+        self._fail(where, breaks=breaks)
+        if acting and waits:
+            self._wait()
+
+    def _fail(self, where: str, *, breaks: bool) -> None:
+        machine = self.machine
+        if not breaks:
+            return
+        if machine.weather.database_is_away or machine.rng.random() < machine.weather.database_fails:
+            machine.history.fault(self.name, "database lost", where)
+            raise Unreachable("database: simulated")
+
+    def _wait(self) -> None:
+        machine = self.machine
+        seconds = machine.rng.uniform(0.0005, SLOWEST_COMMIT_SECONDS)
+        if machine.rng.random() < machine.weather.stalls:
+            seconds = machine.rng.choice((0.5, 1.5, 4.0, 20.0)) * machine.rng.uniform(0.5, 1.5)
+            machine.history.fault(self.name, "stalled", f"{seconds:.1f} s")
+        machine.stage.sleep(seconds)
+
+    def live_on(self) -> None:
+        """It dies of nothing any more."""
+        self._dies_in = None
+
+    def end(self) -> None:
+        """SIGTERM."""
+        raise NotImplementedError
+
+    def kill(self) -> None:
+        """SIGKILL, from outside."""
+        if not self.dead.is_set():
+            self.machine.history.fault(self.name, "killed", "from outside")
+            self._die()
+
+    def _die(self) -> None:
+        self.dead.set()
+        self.machine.stage.loop.call_soon(self._bury)
+
+    def _bury(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for actor in self._actors:
+            actor.kill()
+        self.buried()
+        self.gone.set()
+
+    def buried(self) -> None:
+        """What its end does to others."""
+
+    def _ended(self, error: BaseException | None) -> None:
+        if error is not None:
+            self.machine.history.violation(f"{self.name}: {type(error).__name__}: {error}")
