@@ -4,29 +4,23 @@ import signal
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from random import Random
 
 import structlog
 
 from models import due, ledger
 from models.capabilities import capabilities_of
-from models.clock import boottime
 from models.db import Database
 from models.errors import Unreachable
 from models.rules import Rules, default_rules, rules_of
 from models.settings import Settings
-from models.states import Status
 
+from .prune import Pruner
 from .publish import Publisher
 from .wake import Waiting
 
 log = structlog.get_logger("redrive.scheduler")
 
-PRUNE_SECONDS = 300.0
-"""How often old rows are looked for."""
-PRUNE_PAGES = 20
-"""Pages deleted per account and turn: pruning never holds up claims for long."""
 PAUSE_AFTER_ERROR_SECONDS = 1.0
 
 
@@ -63,7 +57,14 @@ class Scheduler:
     settings: Settings
     rules: dict[str, Rules]
     rng: Random = field(default_factory=Random)
-    _next_prune: float = 0.0
+    _pruner: Pruner | None = None
+
+    @property
+    def pruner(self) -> Pruner:
+        """Deletes what is past retention, a little at a time."""
+        if self._pruner is None:
+            self._pruner = Pruner(self.database, list(self.rules), self.settings.retention)
+        return self._pruner
 
     def start(self) -> None:
         """Make the rows of the configured accounts.
@@ -87,7 +88,7 @@ class Scheduler:
             published=again + published,
             rescued=rescued,
             dead=sum(claim.dead for claim in claims),
-            pruned=self._prune(),
+            pruned=self.pruner.turn(),
             more=rescued > 0 or any(claim.more for claim in claims),
         )
 
@@ -148,31 +149,6 @@ class Scheduler:
             return None
         return default_rules(account, capabilities) if capabilities else None
 
-    def _prune(self) -> int:
-        if boottime() < self._next_prune:
-            return 0
-        self._next_prune = boottime() + PRUNE_SECONDS
-        keep = self.settings.retention
-        pruned = self._pages(None, None, timedelta(days=keep.batches_days))
-        for name in self.rules:
-            pruned += self._pages(name, Status.SUCCEEDED, timedelta(days=keep.succeeded_days))
-            if keep.dead_days is not None:
-                pruned += self._pages(name, Status.DEAD, timedelta(days=keep.dead_days))
-        return pruned
-
-    def _pages(self, account: str | None, status: Status | None, age: timedelta) -> int:
-        deleted = 0
-        for _ in range(PRUNE_PAGES):
-            with self.database.transaction() as t:
-                if account is None or status is None:
-                    page = ledger.prune_batches(t, age)
-                else:
-                    page = ledger.prune_tasks(t, account, status, age)
-            deleted += page
-            if page < ledger.pruning.PAGE:
-                break
-        return deleted
-
 
 def run(settings: Settings, *, database_url: str, broker_url: str, once: bool = False) -> int:
     """Run a scheduler until SIGTERM or SIGINT, or for one pass; returns the exit code."""
@@ -184,7 +160,7 @@ def run(settings: Settings, *, database_url: str, broker_url: str, once: bool = 
         scheduler = Scheduler(database, publisher, settings, rules_of(settings))
         _start(scheduler, stop, once=once)
         if once:
-            log.info("pass", **_words(scheduler.run_once()))
+            log.info("pass", **_words(scheduler.run_once()), pruned=scheduler.pruner.all())
             return 0
         with Waiting(broker_url, stop) as waiting:
             log.info("scheduler.started", accounts=len(scheduler.rules))
@@ -210,7 +186,7 @@ def _start(scheduler: Scheduler, stop: threading.Event, *, once: bool) -> None:
 
 
 def _words(done: Pass) -> dict[str, int]:
-    return {name: getattr(done, name) for name in ("claimed", "published", "rescued", "dead", "pruned")}
+    return {name: getattr(done, name) for name in ("claimed", "published", "rescued", "dead")}
 
 
 __all__ = ["Pass", "Scheduler", "run"]

@@ -11,7 +11,7 @@ from .batches import Lost, Work, begin, expired, is_done, rescue, to_publish, un
 from .claims import Batch, Claim, claim
 from .looking import advance_checks
 from .people import Told, act, report
-from .pruning import prune_batches, prune_tasks
+from .pruning import prunable, prune_batches, prune_tasks
 from .sending import LOCAL, Answered, Group, Permit, Step, advance, finish
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "finish",
     "is_done",
     "pause",
+    "prunable",
     "prune_batches",
     "prune_tasks",
     "report",

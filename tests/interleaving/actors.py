@@ -21,7 +21,7 @@ from worker.deps import Deps
 from worker.sender import Sender
 
 from .clock import Clock
-from .conductor import Actor, At, Stop, current
+from .conductor import At, Stop, current
 
 NEVER = float("inf")
 PEOPLE = Who("operator", "to see what happens")
