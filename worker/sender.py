@@ -8,7 +8,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, get_args
 
 import structlog
@@ -18,6 +18,7 @@ from models.clock import boottime
 from models.db import Database
 from models.errors import Unreachable
 from models.ledger import permits
+from models.ledger.sending import SLICE_SECONDS
 from models.outcome import Blocked, Deferred, Look, Outcome, Throttled, Unknown, Unsent
 from models.rules import LATE_SECONDS, Rules
 from models.states import Operation
@@ -268,20 +269,31 @@ class Sender:
         return True
 
     async def _moment(self, path: str, window: Window) -> bool:
-        """A permit, whose moment becomes the window's."""
-        moment = await asyncio.to_thread(self._take, path, window.until) if window.may_go_on() else None
-        if moment is None:
-            return False
-        window.leave_after, window.leave_by = moment
-        return True
+        """A permit, whose moment becomes the window's.
 
-    def _take(self, path: str, until: datetime) -> tuple[float, float] | None:
+        It is taken when its moment is near and not before: what is granted holds, whatever penalty comes meanwhile.
+        """
+        while window.may_go_on():
+            found = await asyncio.to_thread(self._take, path, window.until)
+            if found is None:
+                return False
+            if isinstance(found, tuple):
+                window.leave_after, window.leave_by = found
+                return True
+            await asyncio.sleep(max(0.0, found - boottime()))
+        return False
+
+    def _take(self, path: str, until: datetime) -> tuple[float, float] | float | None:
+        """A permit, or the boottime at which to ask again; None when there is none to be had before ``until``."""
         if self.database is None:
             return boottime(), boottime() + LATE_SECONDS
         try:
             with self.database.transaction() as t:
-                moments = permits.take(t, self.rules, {path: 1}, until)[path]
-                return permits.leaving(t, moments[0]) if moments else None
+                soon = min(until, t.now + timedelta(seconds=SLICE_SECONDS))
+                if moments := permits.take(t, self.rules, {path: 1}, soon)[path]:
+                    return permits.leaving(t, moments[0])
+                free_at = permits.free_at(permits.paths_of(t, self.rules), path, t.now)
+                return t.not_before(free_at) if free_at <= until else None
         except (Unreachable, SQLAlchemyError):
             return None
 

@@ -10,11 +10,11 @@ import pytest
 import redis
 
 from models import jobs
-from tests.crash.world import LONG, PROVIDERS, CrashWorld
+from tests.crash.world import LONG, PROVIDERS, TIMEOUT, CrashWorld
 from tests.processes import Process, wait_until
 from tests.servers import Valkey
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(TIMEOUT)
 
 FROZEN_SECONDS = 20 if LONG else 4
 MORE = 2 if LONG else 0

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from tests.crash.world import CrashWorld
+from tests.crash.world import TIMEOUT, CrashWorld
 from tests.processes import Process, wait_until
 
 pytestmark = [
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(TIMEOUT),
     pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits a process that runs"),
 ]
 

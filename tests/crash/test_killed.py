@@ -8,10 +8,10 @@ import pytest
 import redis
 
 from tests.crash.dying import SCHEDULER, WORKER
-from tests.crash.world import LONG, CrashWorld
+from tests.crash.world import LONG, TIMEOUT, CrashWorld
 from tests.processes import Process
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(TIMEOUT)
 
 ROUNDS = 4 if LONG else 1
 

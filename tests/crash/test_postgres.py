@@ -11,11 +11,11 @@ from sqlalchemy import make_url
 
 from tests.conftest import migrate
 from tests.crash.proxy import Fate, Proxy
-from tests.crash.world import LONG, CrashWorld
+from tests.crash.world import LONG, TIMEOUT, CrashWorld
 from tests.processes import Process
 from tests.servers import Databases, Postgres
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.services]
+pytestmark = [pytest.mark.timeout(TIMEOUT), pytest.mark.services]
 
 ROUNDS = 6 if LONG else 1
 

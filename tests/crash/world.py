@@ -21,6 +21,8 @@ from tests.processes import Process, wait_until
 
 LONG = bool(os.environ.get("REDRIVE_TEST_LONG"))
 """``REDRIVE_TEST_LONG=1``: some minutes more, with longer outages and more of them."""
+REST_SECONDS = 240.0 if LONG else 60.0
+TIMEOUT = 900 if LONG else 300
 
 DYING = Path(__file__).with_name("dying.py")
 PROVIDERS = {"phones": "geelark", "desktops": "huawei_workspace", "reviews": "docflow"}
@@ -118,7 +120,7 @@ class CrashWorld(World):
         with self.database.reading() as t:
             return not any(t.rows(statement.limit(1)) for statement in open_ones)
 
-    def wait_for_rest(self, timeout_seconds: float = 60) -> None:
+    def wait_for_rest(self, timeout_seconds: float = REST_SECONDS) -> None:
         """Until nothing is left to do."""
         try:
             wait_until(self.at_rest, timeout_seconds)
@@ -137,7 +139,7 @@ class CrashWorld(World):
         nothing = {"accepted": 0, "asked": 0, "unanswered": 0}
         return {id_: answer.json()[0] if answer.status_code == 200 else nothing for id_, answer in found.items()}
 
-    def assert_sound(self, *alive: Process, timeout_seconds: float = 60) -> None:
+    def assert_sound(self, *alive: Process, timeout_seconds: float = REST_SECONDS) -> None:
         """Whatever was done to it, it comes to rest, nothing is lost, and nothing was done twice.
 
         The provider's own record is what counts: no retry of a task while another is under way or unanswered, none

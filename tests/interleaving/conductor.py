@@ -73,6 +73,7 @@ class Actor:
         blocked: its statement waits for somebody's lock.
         fate: what its next COMMIT meets.
         wrote: its open transaction has written.
+        frozen: it stands, whatever it could do.
         over: it has ended a transaction since it last stopped.
         pid: of its server process.
     """
@@ -81,6 +82,7 @@ class Actor:
     clock: Clock
     stop: Stop = field(default_factory=lambda: Stop(At.REST, ""))
     blocked: bool = False
+    frozen: bool = False
     fate: str = ""
     wrote: bool = False
     committed: bool = False
@@ -194,7 +196,7 @@ class Conductor:
             self._settle(actor)
 
     def can_move(self, actor: Actor) -> bool:
-        return actor.runnable and self.locks.may_go_on(actor, self.actors)
+        return actor.runnable and not actor.frozen and self.locks.may_go_on(actor, self.actors)
 
     def _settle(self, actor: Actor) -> None:
         """A transaction is over: whoever waited for it goes on, in the order in which they came."""

@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import Connection, create_engine, delete, event
@@ -25,7 +24,7 @@ from worker.sender import Sender, Window
 from . import audit
 from .actors import Broker, People, Stage, Worker, make_scheduler
 from .clock import Clock
-from .conductor import Actor, At, Stop, current
+from .conductor import At, Stop, current
 from .hooks import PostgresLocks, SqliteLocks, listen
 from .provider import TIMEOUT_SECONDS, Transport
 
@@ -203,5 +202,3 @@ def house_over(url: str) -> Iterator[House]:
         yield house
     house.close()
 
-
-__all__ = ["ACCOUNTS", "TASKS", "Actor", "House", "TaskRef", "house_over", "uuid4"]

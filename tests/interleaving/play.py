@@ -1,5 +1,6 @@
 """One play: what happens when, as a plan says, until it is over and everything has come to an end."""
 
+import re
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -11,14 +12,17 @@ from models.errors import Unreachable
 from models.rules import Rules
 from models.states import Status
 
-from . import audit, calls, hooks, provider
-from .actors import Broker, Worker
+from . import audit, calls, provider
+from .actors import Broker
 from .clock import SECOND, seconds_of
-from .conductor import Actor, At, Conductor, Crashed, Violation
+from .conductor import Actor, Conductor, Crashed, Violation
 from .house import ACCOUNTS, House
 from .provider import Flight, Provider
 
 CALM_PASSES, CALM_SECONDS = 200, 130.0
+LONG = 300
+
+Twist = Callable[["Play"], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +31,11 @@ class Plan:
 
     Attributes:
         lead: so many moves nothing disturbs.
-        twists: after so many moves each, one of the menu.
+        twists: each after so many moves.
     """
 
     lead: int = 0
-    twists: tuple[tuple[int, int], ...] = ()
+    twists: tuple[tuple[int, Twist], ...] = ()
     retries: tuple[int, ...] = ()
     looks: tuple[int, ...] = ()
     runs: tuple[int, ...] = ()
@@ -90,24 +94,37 @@ class Play:
 
     # --- The course of things -----------------------------------------------------------------------------------
 
-    def run(self, twist: Callable[["Play", int], None]) -> None:
-        """Play it all.
+    def run(self, course: Callable[[], None] | None = None) -> None:
+        """Play it all: the plan's twists, or another course.
 
         Raises:
             Violation: a promise was broken; with the history.
         """
         try:
-            for _ in range(self.plan.lead):
-                self.step()
-            for moves, number in self.plan.twists:
-                for _ in range(moves):
-                    self.step()
-                twist(self, number)
-                self._judge()
+            (course or self._twists)()
             self._close()
         finally:
             self.conductor.dismiss()
         self._calm()
+
+    def _twists(self) -> None:
+        for _ in range(self.plan.lead):
+            self.step()
+        for moves, twist in self.plan.twists:
+            for _ in range(moves):
+                self.step()
+            self.apply(twist)
+
+    def until(self, words: str) -> None:
+        """Go on until the history says so, nobody can do anything, or it has been a good while."""
+        for _ in range(LONG):
+            said = len(self.conductor.history)
+            if not self.step() or any(re.search(words, line) for line in self.conductor.history[said:]):
+                return
+
+    def apply(self, twist: Twist) -> None:
+        twist(self)
+        self._judge()
 
     def step(self) -> bool:
         """The next move: of whom is in front, else of the first in order who can, else of the clock."""
@@ -132,18 +149,21 @@ class Play:
             return self.clock.reached(one.at)
         if not one.resting:
             return self.conductor.can_move(one)
-        return not self.closing and self._has_work(one)
+        return not (self.closing or one.frozen) and self._has_work(one)
 
     def _has_work(self, actor: Actor) -> bool:
         if actor in self.house.workers:
             return bool(self.broker.messages)
         if actor.name == "operator":
             return bool(self._errands)
-        return self._passed.get(actor) != self.version and self.rows.work_for_schedulers(self.clock.now)
+        # Whoever is called to the front passes although there seems to be nothing to do.
+        called = self._front is actor or self.rows.work_for_schedulers(self.clock.now)
+        return called and self._passed.get(actor) != self.version
 
     def _time_passes(self) -> bool:
         """Nobody can do anything: on to the next moment at which somebody can."""
-        moments = [a.stop.until for a in self.actors if not a.resting and a.stop.until is not None]
+        awake = [actor for actor in self.actors if not (actor.resting or actor.frozen)]
+        moments = [actor.stop.until for actor in awake if actor.stop.until is not None]
         moments += [flight.at for flight in self.flights]
         if not moments and not self.closing:
             moments = [s for s in map(seconds_of, self.rows.moments()) if s > self.clock.seconds]
@@ -160,6 +180,8 @@ class Play:
     def _close(self) -> None:
         """Nobody sets out any more; all finish what they are at."""
         self.closing = True
+        for actor in self.actors:
+            actor.frozen = False
         while any(not actor.resting for actor in self.actors) or self.flights:
             if not self.step():
                 stuck = [f"{actor} before {actor.stop.words}" for actor in self.actors if not actor.resting]
@@ -206,8 +228,13 @@ class Play:
 
     @property
     def others(self) -> list[Actor | Flight]:
-        """Who else could move now."""
-        return [each for each in self.order if each is not self._front and self._can_move(each)]
+        """Who else could move now; a scheduler always could."""
+        others = [each for each in self.order if each is not self._front]
+        return [each for each in others if self._can_move(each) or self._may_pass(each)]
+
+    def _may_pass(self, one: Actor | Flight) -> bool:
+        idle = isinstance(one, Actor) and one in self.house.schedulers and one.resting and not one.frozen
+        return idle and self._passed.get(one) != self.version
 
     def crash(self, actor: Actor) -> None:
         """Its process is killed. What it has sent is under way all the same; nobody hears the answer."""
@@ -227,6 +254,7 @@ class Play:
         elif error is None:
             self.conductor.say(f"{actor} is done")
         actor.batch = 0
+        self._front = None if self._front is actor else self._front
 
     def _looks(self, actor: Actor) -> None:
         """Somebody has committed: the auditor looks."""
@@ -281,7 +309,7 @@ class Play:
     def _lands(self, flight: Flight, exchange: Any) -> None:
         self.flights.remove(flight)
         self.order.remove(flight)
-        self._front = None if self._front is flight else self._front
+        self._front = flight.owner if self._front is flight else self._front
         flight.hear(exchange)
 
     # --- Judgement ----------------------------------------------------------------------------------------------
@@ -331,5 +359,3 @@ class Play:
             self.rows = self.house.rows()
             self._fly(flight)
 
-
-__all__ = ["At", "Plan", "Play", "Worker", "hooks"]

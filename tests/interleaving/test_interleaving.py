@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 
 from .house import House, house_over
 from .play import Plan, Play
-from .twists import plans, twist
+from .twists import plans
 
 EXAMPLES = int(os.environ.get("REDRIVE_TEST_EXAMPLES", "30"))
 """``REDRIVE_TEST_EXAMPLES=5000``: so many plays on each database instead of seconds' worth."""
@@ -34,6 +34,6 @@ def test_every_promise_holds_between_any_two_statements(house: House) -> None:
     )
     @given(plan=plans)
     def play(plan: Plan) -> None:
-        Play(house, plan).run(twist)
+        Play(house, plan).run()
 
     play()

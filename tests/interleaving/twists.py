@@ -1,7 +1,7 @@
 """What may come between two moves of a play: few numbers, so that a found history shrinks to a short one."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from hypothesis import strategies as st
 
@@ -10,10 +10,11 @@ from models.states import Status
 from . import hooks, provider
 from .conductor import Actor, At
 from .house import TASKS
-from .play import Plan, Play
+from .play import Plan, Play, Twist
 from .provider import Flight
 
-Twist = Callable[[Play], None]
+T = TypeVar("T")
+
 _OWNERS_WORDS = {3: Status.SUCCEEDED, 4: Status.FAILED}
 JUMPS = (1, 5, 31, 61, 121)
 
@@ -42,6 +43,31 @@ class Jump:
 def _at_work(play: Play) -> Actor | None:
     front = play.front.owner if isinstance(play.front, Flight) else play.front
     return front if front is not None and not front.resting and not front.blocked else None
+
+
+@dataclass(frozen=True, slots=True)
+class Give:
+    """A certain actor goes on."""
+
+    name: str
+
+    def __call__(self, play: Play) -> None:
+        play.to_front(next(actor for actor in play.actors if actor.name == self.name))
+
+
+def freeze(play: Play) -> None:
+    """Who has the baton stands still while the world goes on, until somebody thaws him."""
+    if (actor := _at_work(play)) is not None:
+        play.conductor.say(f"{actor} is frozen before: {actor.stop.words}")
+        actor.frozen = True
+
+
+def thaw(play: Play) -> None:
+    """Who has been frozen goes on."""
+    if (actor := next((each for each in play.actors if each.frozen), None)) is not None:
+        play.conductor.say(f"{actor} is thawed")
+        actor.frozen = False
+        play.to_front(actor)
 
 
 def crash(play: Play) -> None:
@@ -139,18 +165,14 @@ MENU: tuple[Twist, ...] = (
     *(Jump(seconds) for seconds in JUMPS),
     *(Switch(number) for number in range(4)),
     Jump(31), Jump(61),
-    Again(0), Again(1), lose, drain, crash, cut, Fate(hooks.LOST), Fate(hooks.REFUSED),
+    freeze, freeze, freeze, thaw, thaw, Again(0), Again(1), lose, drain, crash, cut, Fate(hooks.LOST), Fate(hooks.REFUSED),
     *(Act(what, "r1") for what in ("retry", "hold", "release", "stop", "revive", "force")),
     Act("retry", "b1"), Act("stop", "b1"), Report("r1"), Report("b1"),
     Pause("red", over=False), Pause("red", over=True),
 )  # fmt: skip
 
 
-def twist(play: Play, number: int) -> None:
-    MENU[number](play)
-
-
-def _many(strategy: st.SearchStrategy[tuple[int, int]], parts: int) -> st.SearchStrategy[tuple[tuple[int, int], ...]]:
+def _many(strategy: st.SearchStrategy[T], parts: int) -> st.SearchStrategy[tuple[T, ...]]:
     """Longer than a list is on average, and it still shrinks to nothing."""
     lists = st.tuples(*[st.lists(strategy, max_size=8)] * parts)
     return lists.map(lambda found: tuple(each for part in found for each in part))
@@ -163,7 +185,7 @@ def _numbers(words: tuple[object, ...]) -> st.SearchStrategy[tuple[int, ...]]:
 plans = st.builds(
     Plan,
     lead=st.integers(0, 200),
-    twists=_many(st.tuples(st.integers(0, 25), st.integers(0, len(MENU) - 1)), 5),
+    twists=_many(st.tuples(st.integers(0, 25), st.sampled_from(MENU)), 5),
     retries=_numbers(provider.RETRIES),
     looks=_numbers(provider.LOOKS),
     runs=_numbers(provider.RUNS),

@@ -155,6 +155,12 @@ class Echo:
         self._thread.join()
         self._loop.close()
 
+    def shorten(self, most: int) -> None:
+        """Do not say everything: no more than so many answers per account and sort of call."""
+        self._script = {
+            name: {sort: left[:most] for sort, left in sorts.items()} for name, sorts in self._script.items()
+        }
+
     def left(self) -> dict[str, int]:
         """How many answers each account has still to be given, by account and sort of call."""
         return {

@@ -65,6 +65,7 @@ def test_no_secret_shows_where_everything_has_a_password(
         here.start("scheduler", ready="scheduler.started")
         _work(here, echo, search, broker_url)
         _change_passwords(here, search, server, broker)
+        _commands(here, search)
         _look_around(here, search)
         here.processes["worker"].stop()
         here.import_tasks(1, start=500)
@@ -78,7 +79,8 @@ def test_no_secret_shows_where_everything_has_a_password(
 
 
 def test_no_secret_shows_where_everything_is_embedded(here: Installation, echo: Echo) -> None:
-    """``redrive up`` with SQLite, and passwords that Redrive made itself."""
+    """``redrive up`` with SQLite, and passwords that Redrive made itself. Less is said and asked than above."""
+    echo.shorten(2)
     home = Path(here.env["REDRIVE_HOME"])
     del here.env["FLOWER_BASIC_AUTH"]
     here.secrets["FLOWER_PASSWORD"] = credentials(home, {}).pairs[0].partition(":")[2]
@@ -90,6 +92,9 @@ def test_no_secret_shows_where_everything_is_embedded(here: Installation, echo: 
         here.secrets["BROKER_PASSWORD"] = urlsplit(broker_url).password or ""
         search = Search(here.secrets)
         _work(here, echo, search, broker_url)
+        with listening():
+            for command in (["doctor"], ["export"], ["show", 1]):
+                here.look(search, command, expects="credentials" if command == ["doctor"] else MARK)
         _look_around(here, search)
         search.look("the broker's keys and values", stored(broker_url), expects="redrive")
         _end(here, echo, search, overheard)
@@ -145,12 +150,12 @@ def _change_passwords(here: Installation, search: Search, server: ClosedPostgres
 
 
 def _crash(here: Installation) -> None:
-    """A table is gone: the scheduler ends with a traceback."""
+    """A table is gone, which is the end of the scheduler."""
     scheduler = here.processes["scheduler"]
     with here.database() as database, database.transaction() as t:
         t.connection.exec_driver_sql("ALTER TABLE redrive_limits RENAME TO redrive_elsewhere")
     assert scheduler.wait(30) == 1
-    assert "Traceback" in scheduler.output()
+    assert 'relation "redrive_limits" does not exist' in scheduler.output()
 
 
 def _exceptions(search: Search, why: str, url: str) -> None:
@@ -168,7 +173,6 @@ def _exceptions(search: Search, why: str, url: str) -> None:
 
 def _look_around(here: Installation, search: Search) -> None:
     """While everything runs."""
-    _commands(here, search)
     _objects(here, search)
     _flower(here, search)
 
@@ -194,7 +198,7 @@ def _commands(here: Installation, search: Search) -> None:
     one = account("token")
     listings: list[list[Any]] = [
         ["status"], ["list"], ["list", "-s", "dead"], ["accounts"], ["import", bad],
-        *(["show", each] for each in ids), ["explain", *ids],
+        *(["show", each] for each in ids[::2]), ["explain", *ids],
     ]  # fmt: skip
     changes: list[list[Any]] = [
         ["export"], ["export", "-o", "out.jsonl"],

@@ -55,13 +55,13 @@ class Checks:
 
     # --- A call leaves ---
 
-    def leaving(self, account: str, path: str, request: httpx.Request) -> None:
-        """Called when the first byte leaves."""
+    def leaving(self, account: str, path: str, request: httpx.Request, began: float) -> None:
+        """Called when the first byte leaves, of a call whose sender began at ``began``."""
         rules = self._rules[account]
         self._within_rate(rules.group, path)
         self._no_penalty(rules.group, account, path)
         with self._database.reading() as t:
-            self._not_paused(t, account, path)
+            self._not_paused(t, account, path, began)
             if path.endswith(("/retry", "/restart")):
                 self._recorded_first(t, account, path, request)
 
@@ -82,12 +82,13 @@ class Checks:
                     f"recorded {now - since:.1f} s ago"
                 )
 
-    def _not_paused(self, t: Transaction, account: str, path: str) -> None:
+    def _not_paused(self, t: Transaction, account: str, path: str, began: float) -> None:
         row = _account(t, account)
         paused: datetime | None = row["paused_at"]
         if paused is None or row["paused_cause"] == Cause.BALANCE:
             return
-        if (self._stage.now() - paused).total_seconds() > GRANTED_SECONDS:
+        ago = (self._stage.now() - paused).total_seconds()
+        if self._stage.seconds - began < ago - GRANTED_SECONDS:
             self._history.violation(f"{account} calls {path} although it is paused: {row['paused_reason']}")
 
     def _recorded_first(self, t: Transaction, account: str, path: str, request: httpx.Request) -> None:

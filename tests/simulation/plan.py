@@ -114,7 +114,7 @@ def make_plan(seed: int) -> Plan:
     kills = rng.random() < 0.75 and not new_ids
     config = SandboxConfig(
         run_seconds=rng.uniform(*RUN_SECONDS),
-        settle_lag_seconds=0.0 if new_ids else rng.choice((0.0, 0.3, 0.6)) * SETTLE_SECONDS,
+        settle_lag_seconds=0.0 if new_ids else rng.choice((0.0, 0.4, 0.9)) * SETTLE_SECONDS,
         huawei_new_ids=new_ids,
         geelark_per_minute=None,
         geelark_per_hour=None,
@@ -153,7 +153,7 @@ def _policy(rng: Random) -> dict[str, Any]:
         "base_seconds": rng.choice((2, 5, 20)),
         "max_seconds": 60,
         "jitter": rng.choice(("full", "equal", "none")),
-        "check_after_seconds": rng.choice((3, 10, 20)),
+        "check_after_seconds": rng.choice((3, 10, rng.uniform(20, 38))),
         "check_max_seconds": 60,
         "settle_seconds": SETTLE_SECONDS,
         "check_timeout_seconds": CHECK_TIMEOUT_SECONDS,
@@ -209,7 +209,7 @@ def _options(rng: Random, provider: str, number: int, config: SandboxConfig) -> 
 
 
 def _strikes(rng: Random, provider: str, *, calm: bool, hides: bool) -> Strikes:
-    slowest = rng.choice((0.05, 0.5, 2.0))
+    slowest = rng.choice((0.05, 0.5, 2.5))
     if calm:
         return Strikes(slowest_seconds=slowest)
     able: list[Fault] = [fault for fault in OF[provider] if hides or not fault.hides]

@@ -103,7 +103,8 @@ class Process:
 
     def submit(self, coroutine: Coroutine[Any, Any, Any]) -> Future:
         """Start a coroutine in this process."""
-        task = self.machine.stage.loop.create_task(coroutine)
+        # Its name is when it began: what began before something was known may still be finished.
+        task = self.machine.stage.loop.create_task(coroutine, name=repr(self.machine.stage.seconds))
         self._tasks.append(task)
         return Future(self.machine.stage, task, self.read)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -23,8 +23,6 @@ from .history import History
 from .process import Process
 from .stage import Stage
 
-LATEST_ARRIVAL_SECONDS = 12.0
-"""How long a request may be on its way after its connection broke. Less than what a new run may take to show."""
 API = "/api/app-api/sip/platform/v2"
 
 Key = tuple[str, str, str]
@@ -55,6 +53,8 @@ class Provider:
     """All three of them.
 
     Attributes:
+        latest_arrival_seconds: how long a request may be on its way after its connection broke: it and what status
+            calls lag behind take less than an end needs to be believed.
         told: what calls of a coroutine were told.
         blocks: account → words of the blocks it was told of.
         refusals: task → reasons for which it was refused by a fault.
@@ -67,7 +67,8 @@ class Provider:
     config: SandboxConfig
     accounts: Mapping[str, AccountSettings]
     strikes: dict[str, Strikes]
-    leaving: Any
+    leaving: Callable[[str, str, httpx.Request, float], None]
+    latest_arrival_seconds: float
     told: dict[asyncio.Task[Any] | None, list[Told]] = field(default_factory=lambda: defaultdict(list))
     blocks: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     refusals: dict[Key, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -186,7 +187,7 @@ class Transport(httpx.AsyncBaseTransport):
         departure.get().last_look()
         provider.history.calls += 1
         provider.history.say(self._account, f"{self._process.name} calls {path} {request.content.decode()[:200]}")
-        provider.leaving(self._account, path, request)
+        provider.leaving(self._account, path, request, _began())
         return await self._answer(request, path, fault)
 
     async def _connect(self, fault: Fault | None) -> None:
@@ -204,7 +205,7 @@ class Transport(httpx.AsyncBaseTransport):
         slowest = provider.strikes[self._account].slowest_seconds
         line = _Line()
         # The request goes on by itself: a caller who dies or hangs up does not take it back.
-        seconds = provider.rng.uniform(0.001, LATEST_ARRIVAL_SECONDS if how == "limbo" else slowest)
+        seconds = provider.rng.uniform(0.001, provider.latest_arrival_seconds if how == "limbo" else slowest)
         asyncio.get_running_loop().call_later(seconds, self._arrive, request, fault, line)
         try:
             if how == "limbo":
@@ -231,6 +232,13 @@ class Transport(httpx.AsyncBaseTransport):
         headers = {"Content-Type": reply.content_type, **reply.headers}
         body = _Body(reply.content, cut=fault is not None and fault.how == "cut")
         return httpx.Response(reply.status, headers=headers, stream=body)
+
+
+def _began() -> float:
+    """When the coroutine that makes this call was started."""
+    task = asyncio.current_task()
+    assert task is not None
+    return float(task.get_name())
 
 
 class _Line:

@@ -26,7 +26,7 @@ from .checks import Checks
 from .ending import Ending
 from .history import History
 from .outside import replaced
-from .plan import Plan, dice, make_plan
+from .plan import SETTLE_SECONDS, Plan, dice, make_plan
 from .process import Machine, Process
 from .processes import SchedulerProcess, WorkerProcess
 from .provider import Provider, Strikes
@@ -122,6 +122,7 @@ class Simulation:
         self.provider = Provider(
             self.stage, self.history, self.dice("provider"), self.plan.config, self.settings.accounts,
             {account.name: account.strikes for account in self.plan.accounts}, self.checks.leaving,
+            0.95 * SETTLE_SECONDS - self.plan.config.settle_lag_seconds,
         )  # fmt: skip
         self.machine = Machine(
             self.stage, self.history, self.dice("machine"), self.broker, self.engine, self.url, self.settings,

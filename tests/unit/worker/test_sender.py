@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 from structlog.testing import capture_logs
 
 from models.clock import utc_now
@@ -26,6 +27,7 @@ from models.outcome import (
     Unknown,
     Unsent,
 )
+from models.tables import limits
 from redrive.sandbox.server import SandboxThread
 from tests.unit.worker.site import PASSWORD, RETRY, TOKENS, Answer, Asked, Site, make_window, refs, site, tiny
 from worker.providers.base import Looked, Plan
@@ -303,6 +305,25 @@ def test_a_call_waits_for_its_moment(at: Callable[..., Any]) -> None:
         window = make_window(leave_in=0.4)
         ours.retry("phones", refs("1", kind=""), window)
     assert window.leave_after <= server.asked[0].at < window.leave_after + 1
+
+
+def test_a_further_call_waits_out_a_penalty_that_comes_while_it_waits(at: Callable[..., Any]) -> None:
+    """Its permit is taken late: one taken long before its moment would hold against what was learned since."""
+    path = limits.c.path == "/open/v1/task/restart"
+
+    def elsewhere() -> None:
+        with ours.world.begin() as t:
+            t.execute(update(limits).where(path).values(blocked_until=utc_now() + timedelta(seconds=2)))
+
+    with tiny(poisoned("1")) as server, at(server.url) as ours:
+        with ours.world.begin() as t:
+            permits.take(t, ours.world.rules["phones"], {"/open/v1/task/restart": 1}, t.now + timedelta(seconds=9))
+            t.execute(update(limits).where(path).values(next_at=utc_now() + timedelta(seconds=1.4)))
+        timer = threading.Timer(0.3, elsewhere)
+        timer.start()
+        ours.retry("phones", refs("1", "2", kind=""))
+        timer.join()
+    assert server.asked[1].at - server.asked[0].at > 2
 
 
 def test_a_call_that_would_outlive_the_lease_is_not_sent(ours: Site, sandbox: SandboxThread) -> None:
