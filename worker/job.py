@@ -40,8 +40,7 @@ def run(deps: Deps, batch_id: UUID) -> dict[str, int]:
     """Work on a batch; what came of it, for Flower. A batch that is not to be had is nobody's fault."""
     try:
         job = _begun(deps, batch_id)
-    except (Unreachable, SQLAlchemyError) as error:
-        log.warning("database.unreachable", batch=str(batch_id), error=type(error).__name__)
+    except (Unreachable, SQLAlchemyError):
         return {"not_begun": 1}
     if job is None:
         return {"not_mine": 1}
@@ -62,13 +61,21 @@ def _begun(deps: Deps, batch_id: UUID) -> "Job | None":
             if (work := ledger.begin(t, batch_id, deps.rules, deps.name)) is not None:
                 job = Job(deps, work)
                 job.open_first(t)
-    except BaseException as error:
-        if job is None:
+    except (Unreachable, SQLAlchemyError) as error:
+        _say(batch_id, error)
+        if job is None or not job.was_begun(job.drop_first()):
             raise
-        told = job.drop_first()
-        if not isinstance(error, Unreachable | SQLAlchemyError) or not job.was_begun(told):
-            raise
+    except BaseException:
+        if job is not None:
+            job.drop_first()
+        raise
     return job
+
+
+def _say(batch_id: UUID, error: Exception) -> None:
+    # Unreachable is made to be shown; other errors hold statements and what was to be written.
+    words = str(error) if isinstance(error, Unreachable) else type(error).__name__
+    log.warning("database.unreachable", batch=str(batch_id), error=words)
 
 
 @dataclass(slots=True)
@@ -193,7 +200,7 @@ class Job:
         # As planned, unless some of its tasks have left the batch since.
         call = self._calls.get(tuple(task.id for task in permit.tasks))
         plan = Plan((call,)) if call is not None else None
-        refs = [_ref(task) for task in permit.tasks] if plan is None else ()
+        refs = [_ref(task) for task in permit.tasks]
         make = self._sender.retry if self._retrying else self._sender.check
         future = self.deps.loop.submit(make(refs, window, plan))
         # Not when its answer is recorded: a batch that is lost meanwhile must not keep the slot for ever.
@@ -228,9 +235,7 @@ class Job:
             with self.deps.database.transaction() as t:
                 step = self._advance(t, told, groups, last=last)
         except (Unreachable, SQLAlchemyError) as error:
-            # Unreachable is made to be shown; other errors hold statements and what was to be written.
-            words = str(error) if isinstance(error, Unreachable) else type(error).__name__
-            log.warning("database.unreachable", batch=str(self.work.id), error=words)
+            _say(self.work.id, error)
             step = self._record_again(told, groups, last=last)
         self._rest.difference_update(*(each.answers for each in told))
         return step

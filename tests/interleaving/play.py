@@ -358,4 +358,3 @@ class Play:
             self.clock.until(flight.at)
             self.rows = self.house.rows()
             self._fly(flight)
-
