@@ -13,6 +13,10 @@ from typing import Literal
 COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 """The whole message, as psycopg sends it, alone."""
 
+PARSE = re.compile(rb"P....(_pg3_[0-9]+)\x00([^\x00]*)\x00", re.DOTALL)
+BIND = re.compile(rb"B....\x00(_pg3_[0-9]+)\x00", re.DOTALL)
+"""psycopg prepares what it says often, and from then on says its name only."""
+
 Fate = Literal["lost", "done"]
 """What becomes of the COMMIT: it never arrives, or it is carried out and its answer never arrives."""
 
@@ -86,10 +90,13 @@ class Proxy:
     def _forward(self, client: socket.socket, server: socket.socket) -> None:
         """From the client to the server, until one of them leaves or a transaction is to be cut."""
         said = b""
+        prepared: dict[bytes, bytes] = {}
         while data := _received(client):
             said += data
             if said.endswith(COMMIT):
-                if (cut := self._taken(said)) is not None:
+                prepared.update(PARSE.findall(said))
+                named = (prepared.get(name, b"") for name in BIND.findall(said))
+                if (cut := self._taken(b"\n".join([said, *named]))) is not None:
                     _cut(cut, client, server, data)
                     return
                 said = b""

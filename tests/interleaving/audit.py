@@ -142,19 +142,18 @@ def _place(row: Row, rows: Rows) -> Iterator[str]:
 
 def changed(old: Rows, new: Rows, rules: Mapping[str, Rules], now: datetime) -> Iterator[str]:
     """What is wrong with a transaction that made the old rows new."""
-    for key, row in new.tasks.items():
-        if key in old.tasks and (
-            row["spent"] < old.tasks[key]["spent"] or row["attempts"] < old.tasks[key]["attempts"]
-        ):
+    for task_id, row in new.tasks.items():
+        before = old.tasks.get(task_id, row)
+        if row["spent"] < before["spent"] or row["attempts"] < before["attempts"]:
             yield f"task {row['external_id']} has spent less than before"
     for key, row in old.attempts.items():
         yield from _attempt(row, new.attempts.get(key))
     for number, row in new.batches.items():
         yield from _batch(number, old.batches.get(number), row, rules[row["account"]], now)
-    for key, row in old.limits.items():
+    for path, row in old.limits.items():
         for name in ("next_at", "blocked_until"):
-            if row[name] and (new.limits[key][name] is None or new.limits[key][name] < row[name]):
-                yield f"{name} of {key[1]} fell"
+            if row[name] and (new.limits[path][name] is None or new.limits[path][name] < row[name]):
+                yield f"{name} of {path[1]} fell"
     yield from _paused(old, new)
 
 
@@ -176,7 +175,8 @@ def _batch(number: int, old: Row | None, new: Row, rules: Rules, now: datetime) 
         yield f"batch {number} was begun twice"
     lease = timedelta(seconds=rules.lease_seconds)
     if before == "queued" and new["begun_at"] and new["lease_until"] != new["begun_at"] + lease:
-        yield f"the lease of batch {number} ends {(new['lease_until'] - new['begun_at']).total_seconds()} s after its begin"
+        seconds = (new["lease_until"] - new["begun_at"]).total_seconds()
+        yield f"the lease of batch {number} ends {seconds} s after its begin"
     if before == "sending" and old is not None and new["status"] == "lost" and old["lease_until"] > now:
         yield f"batch {number} was rescued {(old['lease_until'] - now).total_seconds()} s before the end of its lease"
 

@@ -16,6 +16,7 @@ from .clock import Clock
 POLL_SECONDS = 0.005
 """How long a statement may run before the database is asked whether it waits for a lock."""
 STUCK_POLLS = 12_000
+LONGEST_LINE = 160
 
 _here = threading.local()
 
@@ -26,6 +27,18 @@ class Crashed(BaseException):
 
 class Violation(AssertionError):  # noqa: N818 - what was found, not what went wrong here
     """A promise was broken."""
+
+
+def in_few_lines(history: Iterable[str]) -> list[str]:
+    """What one actor does in a row, in one line."""
+    lines: list[str] = []
+    for each in history:
+        head, colon, rest = each.partition(": ")
+        if colon and lines and lines[-1].startswith(head + colon) and len(lines[-1]) < LONGEST_LINE:
+            lines[-1] += f" · {rest}"
+        else:
+            lines.append(each)
+    return lines
 
 
 class Locks(Protocol):

@@ -95,7 +95,7 @@ def _rollback(_: Connection) -> None:
 
 
 def _over(actor: Actor) -> None:
-    actor.over, actor.wrote, actor.holds = True, False, False
+    actor.over, actor.wrote, actor.holds, actor.pid = True, False, False, 0
 
 
 def _error(context: ExceptionContext) -> None:

@@ -1,12 +1,12 @@
 """Two schedulers, three workers and an operator over one database, each with connections of its own."""
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Connection, create_engine, delete, event
@@ -29,6 +29,8 @@ from .hooks import PostgresLocks, SqliteLocks, listen
 from .provider import TIMEOUT_SECONDS, Transport
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from .play import Play
 
 ACCOUNTS = ("red", "blue")
@@ -102,18 +104,13 @@ class House(Stage):
     def __init__(self, url: str) -> None:
         self.clock = Clock()
         self.names = (*WORKERS, *SCHEDULERS, OPERATOR)
-        self._databases = {name: self._database(url) for name in self.names}
-        self._calm = Database(url, clock=lambda: self.clock.now, pool_size=1)
-        self.locks = SqliteLocks() if url.startswith("sqlite") else PostgresLocks(self._calm)
+        # One pool for all, so that each statement is compiled once; an actor is known by its thread.
+        self._database = Database(url, clock=self._moment, pool_size=len(self.names) + 2)
+        listen(self._database)
+        _careless(self._database)
+        self.locks = SqliteLocks() if url.startswith("sqlite") else PostgresLocks(self._database)
         self._auditor = create_engine(url, isolation_level="AUTOCOMMIT")
         self._eyes: Connection = self._auditor.connect()
-        _careless(self._calm)
-
-    def _database(self, url: str) -> Database:
-        database = Database(url, clock=self._moment, pool_size=1)
-        listen(database)
-        _careless(database)
-        return database
 
     def _moment(self) -> datetime:
         """The database is asked for the moment, and may take its time."""
@@ -125,30 +122,27 @@ class House(Stage):
         self.locks.close()
         self._eyes.close()
         self._auditor.dispose()
-        for database in (*self._databases.values(), self._calm):
-            database.close()
+        self._database.close()
 
     # --- For one play -------------------------------------------------------------------------------------------
 
     def fill(self) -> dict[str, int]:
         """Empty the database, add the tasks and hire everybody."""
-        with self._calm.transaction() as t:
+        with self._database.transaction() as t:
             for table in reversed(metadata.sorted_tables):
                 t.execute(delete(table))
-        self.rules = make_rules(self.play.plan.max_in_flight, self.play.plan.batch_size)
-        hire = {actor.name: actor for actor in self.play.actors}
-        senders: Callable[[], Mapping[str, Sender]] = lambda: make_senders(self.rules, self.play.note)  # noqa: E731 - typed
-        self.workers = {hire[name]: Worker(self, self._databases[name], self.rules, senders) for name in WORKERS}
-        self.schedulers = {
-            hire[name]: make_scheduler(self._databases[name], self.broker, self.rules) for name in SCHEDULERS
-        }
-        self.operator = People(self._databases[OPERATOR], self.rules)
+        plan, hire = self.play.plan, {actor.name: actor for actor in self.play.actors}
+        self.rules = make_rules(plan.max_in_flight, plan.batch_size)
+        self.workers = {hire[name]: self._worker(self.rules) for name in WORKERS}
+        self.schedulers = {hire[name]: make_scheduler(self._database, self.broker, self.rules) for name in SCHEDULERS}
+        self.operator = People(self._database, self.rules)
         # In the end nobody is in the way of anybody, and everything may go at once.
-        calm = {name: replace(r, interval_seconds=0.001, batch_size=100) for name, r in self.rules.items()}
-        self.people = People(self._calm, calm)
-        self.scheduler = make_scheduler(self._calm, self.broker, calm)
-        self.worker = Worker(self, self._calm, calm, senders)
-        return self.people.add(TASKS[: self.play.plan.tasks])
+        calm = {name: replace(own, interval_seconds=0.001, batch_size=100) for name, own in self.rules.items()}
+        self.worker, self.scheduler = self._worker(calm), make_scheduler(self._database, self.broker, calm)
+        return self.operator.add(TASKS[: plan.tasks])
+
+    def _worker(self, rules: Mapping[str, Rules]) -> Worker:
+        return Worker(self, self._database, rules, lambda: make_senders(rules, self.play.note))
 
     def rows(self) -> audit.Rows:
         return audit.Rows.read(self._eyes)
@@ -163,6 +157,10 @@ class House(Stage):
 
     def takes_off(self, coroutine: Coroutine[Any, Any, Any], batch: int) -> "Future[Any]":
         return self.play.takes_off(current(), coroutine, batch)
+
+    def uuid(self) -> UUID:
+        """Stands for ``uuid4`` in claims: batches are numbered in the order they are made."""
+        return UUID(int=next(self.play.batch_ids))
 
     def boottime(self) -> float:
         return self.clock.seconds
@@ -190,9 +188,8 @@ class Words:
 
 
 @contextmanager
-def house_over(url: str) -> Iterator[House]:
-    """A house over a migrated database, its clock and its sockets ours while it stands."""
-    house = House(url)
+def lived_in(house: House) -> Iterator[House]:
+    """Meanwhile the clock, the waits and the sockets are the house's."""
     words = Words(house)
     with pytest.MonkeyPatch.context() as patch:
         for module in ("models.db", "worker.job", "worker.sender", "scheduler.prune"):
@@ -202,6 +199,5 @@ def house_over(url: str) -> Iterator[House]:
         patch.setattr("worker.job.wait", house.wait_for_calls)
         patch.setattr("worker.job.time", SimpleNamespace(sleep=house.sleep))
         patch.setattr("worker.sender.HttpClient", Transport)
-        patch.setattr("models.ledger.claims.uuid4", lambda: house.play.uuid())
+        patch.setattr("models.ledger.claims.uuid4", house.uuid)
         yield house
-    house.close()

@@ -6,7 +6,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import chain, count, repeat
 from typing import Any
-from uuid import UUID
 
 from models.errors import Unreachable
 from models.rules import Rules
@@ -15,7 +14,7 @@ from models.states import Status
 from . import audit, calls, provider
 from .actors import Broker
 from .clock import SECOND, seconds_of
-from .conductor import Actor, Conductor, Crashed, Violation
+from .conductor import Actor, Conductor, Crashed, Violation, in_few_lines
 from .house import ACCOUNTS, House
 from .provider import Flight, Provider
 
@@ -87,10 +86,6 @@ class Play:
     @property
     def rules(self) -> Mapping[str, Rules]:
         return self.house.rules
-
-    def uuid(self) -> UUID:
-        """Stands for ``uuid4`` in claims: batches are numbered in the order they are made."""
-        return UUID(int=next(self.batch_ids))
 
     # --- The course of things -----------------------------------------------------------------------------------
 
@@ -233,8 +228,9 @@ class Play:
         return [each for each in others if self._can_move(each) or self._may_pass(each)]
 
     def _may_pass(self, one: Actor | Flight) -> bool:
-        idle = isinstance(one, Actor) and one in self.house.schedulers and one.resting and not one.frozen
-        return idle and self._passed.get(one) != self.version
+        if not isinstance(one, Actor) or one not in self.house.schedulers:
+            return False
+        return one.resting and not one.frozen and self._passed.get(one) != self.version
 
     def crash(self, actor: Actor) -> None:
         """Its process is killed. What it has sent is under way all the same; nobody hears the answer."""
@@ -316,17 +312,17 @@ class Play:
 
     def _judge(self) -> None:
         if self.conductor.problems:
-            raise Violation("\n".join([self.conductor.problems[0], "", *self.conductor.history]))
+            raise Violation("\n".join([self.conductor.problems[0], "", *in_few_lines(self.conductor.history)]))
 
     def _calm(self) -> None:
         """Nothing bad happens any more; one scheduler and one worker bring everything to an end."""
         self.provider.calm = True
         self.conductor.say("calm")
         for account in ACCOUNTS:
-            self.house.people.resume(account)
+            self.house.operator.resume(account)
         for _ in range(CALM_PASSES):
             for task_id in [i for i, row in self.rows.tasks.items() if row["status"] == Status.HELD]:
-                self.house.people.act("release", task_id)
+                self.house.operator.act("release", task_id)
             self.house.scheduler.run_once()
             while self.broker.messages:
                 self.house.worker.run(self.broker.messages.pop(0))

@@ -6,16 +6,20 @@ code, is the product's own.
 
 import json
 from collections.abc import Coroutine, Generator, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from worker.providers.base import Answer, Exchange, Request
 
 from .clock import Clock
 from .conductor import Actor
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 RESTART = "/open/v1/task/restart"
+WORDS = {2: "runs", 3: "succeeded", 4: "failed"}
+"""GeeLark's states."""
 HIDDEN_SECONDS = 45.0
 """How long a new run may not show in looks yet: less than ``settle_seconds``."""
 TIMEOUT_SECONDS = 30.0
@@ -121,14 +125,18 @@ class Provider:
         way = "answered" if self.calm else next(self.looks)
         if way == "never answered":
             return way, SILENCE, TIMEOUT_SECONDS
-        shown = []
+        shown, words = [], []
         for id_ in ids:
             status, number = self.job(id_).state(self.clock.seconds, told=True)
             shown.append({"id": id_, "status": status} | ({"cost": number} if self.marks else {}))
+            words.append(f"{id_} {WORDS[status]}")
             for arrival in self.job(id_).arrivals:
                 arrival.looked_at = True
-        words = ", ".join(f"{each['id']} {('', '', 'runs', 'succeeded', 'failed')[each['status']]}" for each in shown)
-        return words, _answer(0, {"total": len(shown), "items": shown}), SLOW if way.endswith("slowly") else QUICK
+        return (
+            ", ".join(words),
+            _answer(0, {"total": len(shown), "items": shown}),
+            SLOW if way.endswith("slowly") else QUICK,
+        )
 
 
 SILENCE = Exchange(sent=True, error="no complete answer: timed out")

@@ -1,24 +1,18 @@
 """Histories in which a promise would break if a certain guard were missing, played as they are written."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from . import hooks
-from .house import House, house_over
+from .conductor import in_few_lines
+from .house import House
 from .play import Plan, Play, Twist
 from .provider import RUNS
 from .twists import Act, Again, Fate, Give, Jump, freeze, thaw
 
 ONE = Plan()
 LATE, NINETY = RUNS.index((False, 300.0, True)), RUNS.index((False, 90.0, False))
-
-
-@pytest.fixture
-def house(database_url: str) -> Iterator[House]:
-    with house_over(database_url) as house:
-        yield house
 
 
 def played(house: House, plan: Plan, *course: tuple[str, Twist]) -> list[str]:
@@ -43,7 +37,9 @@ def said(history: list[str], *words: str) -> None:
     """All this was said, in this order."""
     lines = iter(history)
     for each in words:
-        assert any(each in line for line in lines), "\n".join([f"nobody said, in its turn: {each}", *history])
+        assert any(each in line for line in lines), "\n".join(
+            [f"nobody said, in its turn: {each}", *in_few_lines(history)]
+        )
 
 
 def test_an_answer_that_comes_after_the_rescue_changes_nothing(house: House) -> None:

@@ -1,23 +1,16 @@
 """Two schedulers, three workers and an operator, interleaved statement by statement, on both databases."""
 
 import os
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from .house import House, house_over
+from .house import House
 from .play import Plan, Play
 from .twists import plans
 
-EXAMPLES = int(os.environ.get("REDRIVE_TEST_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("REDRIVE_TEST_EXAMPLES", "15"))
 """``REDRIVE_TEST_EXAMPLES=5000``: so many plays on each database instead of seconds' worth."""
-
-
-@pytest.fixture
-def house(database_url: str) -> Iterator[House]:
-    with house_over(database_url) as house:
-        yield house
 
 
 # No timeout: a failure is shrunk first, which takes its time.

@@ -215,8 +215,8 @@ def test_a_hundred_thousand_that_cannot_work_delay_nobody(
         wait_until(lambda: costs(world.database, "dead"), 60, what="the crowd was noticed")
         took = [seconds_for(world, alone, range(start, start + 100)) for start in (0, 1000, 2000, 3000)]
     sys.stdout.write(f"{failure}: seconds beside it and without it {took}\n")
-    beside, without = (sum(column) for column in zip(*took, strict=True))
-    assert beside < 1.2 * without
+    # Each round has its share of a busy machine's noise; what the crowd costs would be in every one of them.
+    assert min(beside / without for beside, without in took) < 1.1
 
 
 def seconds_for(world: MeasuredWorld, alone: MeasuredWorld, serials: range) -> tuple[float, float]:

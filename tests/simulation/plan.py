@@ -127,7 +127,7 @@ def make_plan(seed: int) -> Plan:
         accounts=accounts,
         tasks=tuple(task for account in accounts for task in _tasks(rng, account)),
         config=config,
-        policy=_policy(rng),
+        policy=_policy(rng, config.settle_lag_seconds),
         troubles=Troubles(
             loses=rng.choice((0.0, 0.05, 0.3)),
             doubles=rng.choice((0.0, 0.1, 0.5)),
@@ -142,18 +142,20 @@ def make_plan(seed: int) -> Plan:
         database_fails=rng.choice((0.0, 0.0, 0.01, 0.03)) if not new_ids else 0.0,
         database_outages=rng.random() < 0.3 and not new_ids,
         broker_outages=rng.random() < 0.4,
-        stalls=rng.choice((0.0, 0.0, 0.01, 0.03)) if not new_ids else 0.0,
+        stalls=rng.choice((0.0, 0.0, 0.02, 0.05)) if not new_ids else 0.0,
         people=rng.random() < 0.3,
     )
 
 
-def _policy(rng: Random) -> dict[str, Any]:
+def _policy(rng: Random, lag_seconds: float) -> dict[str, Any]:
+    # First looks right before the new run shows are those whose answer is old when it comes.
+    late = lag_seconds - rng.uniform(0.5, 5)
     return {
         "max_retries": rng.randint(1, 5),
         "base_seconds": rng.choice((2, 5, 20)),
         "max_seconds": 60,
         "jitter": rng.choice(("full", "equal", "none")),
-        "check_after_seconds": rng.choice((3, 10, rng.uniform(20, 38))),
+        "check_after_seconds": rng.choice((3, 10, late if late > 10 else 20)),
         "check_max_seconds": 60,
         "settle_seconds": SETTLE_SECONDS,
         "check_timeout_seconds": CHECK_TIMEOUT_SECONDS,
@@ -218,7 +220,7 @@ def _strikes(rng: Random, provider: str, *, calm: bool, hides: bool) -> Strikes:
 
 def _tasks(rng: Random, account: Account) -> list[NewTask]:
     found = []
-    for serial in range(1, rng.choice((2, 3, 3, 4, 6))):
+    for serial in range(1, rng.choice((2, 2, 3, 3, 5))):
         found += _task(rng, account, serial + 1000 * int(account.name[-1]))
     return found
 
@@ -232,7 +234,7 @@ def _task(rng: Random, account: Account, serial: int) -> list[NewTask]:
     if account.provider == HUAWEI:
         return [NewTask(account.name, rng.choice(("task", "record")), id_, script, max_retries=own)]
     review = [NewTask(account.name, "review_task", id_, script, max_retries=own)]
-    rules = [NewTask(account.name, "review_rule", id_, script, sub_id=each) for each in rule_ids(id_)[:2]]
+    rules = [NewTask(account.name, "review_rule", id_, script, sub_id=each) for each in rule_ids(id_)[:1]]
     return rng.choice((review, rules, [*review, *rules])) or review
 
 

@@ -1,0 +1,28 @@
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from .house import House, lived_in
+
+
+@pytest.fixture(scope="package", params=["postgresql", "sqlite"])
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house over each database: every play begins by emptying it."""
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            template = request.getfixturevalue("sqlite_template")
+            url = f"sqlite:///{shutil.copy(template, tmp_path_factory.mktemp('house') / 'redrive.db')}"
+        else:
+            databases, name = (request.getfixturevalue(f"postgres_{each}") for each in ("databases", "template"))
+            url = stack.enter_context(databases.new(template=name))
+        house = House(url)
+        stack.callback(house.close)
+        yield house
+
+
+@pytest.fixture
+def house(built: House) -> Iterator[House]:
+    with lived_in(built):
+        yield built
