@@ -58,7 +58,7 @@ def _begun(deps: Deps, batch_id: UUID) -> "Job | None":
     job: Job | None = None
     try:
         with deps.database.transaction() as t:
-            if (work := ledger.begin(t, batch_id, deps.rules, deps.name)) is not None:
+            if (work := ledger.begin(t, batch_id, deps.rules, deps.next_name())) is not None:
                 job = Job(deps, work)
                 job.open_first(t)
     except (Unreachable, SQLAlchemyError) as error:

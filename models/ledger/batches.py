@@ -29,12 +29,14 @@ class Work:
     """A batch that this worker has begun.
 
     Attributes:
+        worker: who began it, and the how manieth of his batches it is.
         lease_until: the moment its lease ends.
         deadline: the same on :func:`models.clock.boottime`, from the safe side.
         tasks: as they were when it began.
     """
 
     id: UUID
+    worker: str
     rules: Rules
     operation: Operation
     probe: bool
@@ -66,6 +68,8 @@ def to_publish(t: Transaction) -> list[Batch]:
 def begin(t: Transaction, batch_id: UUID, rules_of: Mapping[str, Rules], worker: str) -> Work | None:
     """Begin a queued batch, once and never again; the lease starts here. None when it is not to be had.
 
+    ``worker`` names this very begin: who did not hear what became of it asks the row by that name.
+
     A batch of an account this worker does not know stays queued: another worker may know it.
     """
     batch = t.execute(select(batches).where(batches.c.id == batch_id)).one_or_none()
@@ -74,7 +78,7 @@ def begin(t: Transaction, batch_id: UUID, rules_of: Mapping[str, Rules], worker:
         return None
     lease_until = t.now + timedelta(seconds=rules.lease_seconds)
     queued = and_(batches.c.id == batch_id, batches.c.status == BatchStatus.QUEUED.value)
-    begun = {"status": BatchStatus.SENDING.value, "begun_at": t.now, "lease_until": lease_until, "worker": worker[:255]}
+    begun = {"status": BatchStatus.SENDING.value, "begun_at": t.now, "lease_until": lease_until, "worker": worker}
     if t.execute(update(batches).where(queued).values(begun)).rowcount != 1:
         return None
     operation = Operation(batch.operation)
@@ -85,18 +89,21 @@ def begin(t: Transaction, batch_id: UUID, rules_of: Mapping[str, Rules], worker:
     # Locked for the first calls, which this transaction may open; a look needs no lock to be asked.
     chosen = chosen.with_for_update() if operation is Operation.RETRY else chosen
     found = tuple(Task.of(row) for row in t.rows(chosen))
-    return Work(batch_id, rules, operation, batch.probe, lease_until, t.not_after(lease_until), found)
+    return Work(batch_id, worker, rules, operation, batch.probe, lease_until, t.not_after(lease_until), found)
 
 
 def still_mine(t: Transaction, work: Work) -> None:
     """Lock the batch, or learn that it is not ours any more.
 
     Raises:
-        StaleBatch: when it was rescued or ended.
+        StaleBatch: when it was rescued or ended, or begun by somebody else.
     """
-    row = t.execute(select(batches.c.status).where(batches.c.id == work.id).with_for_update()).one_or_none()
+    columns = (batches.c.status, batches.c.worker)
+    row = t.execute(select(*columns).where(batches.c.id == work.id).with_for_update()).one_or_none()
     if row is None or row.status != BatchStatus.SENDING:
         raise StaleBatch(f"batch {work.id} is {row.status if row else 'gone'}")
+    if row.worker != work.worker:
+        raise StaleBatch(f"batch {work.id} is with {row.worker}")
 
 
 def is_done(t: Transaction, work: Work) -> bool:

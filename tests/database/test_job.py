@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Connection, event, select, update
 from sqlalchemy.exc import OperationalError
 
+from models import ledger
 from models.clock import boottime, utc_now
 from models.ledger import Batch
 from models.states import Operation, Status
@@ -263,6 +264,29 @@ def test_an_opening_in_doubt_is_never_sent(ours: Site, sandbox: SandboxThread, k
     else:
         assert told == {"not_begun": 1}
         assert ours.run(batch) == {"accepted": 2}
+
+
+def test_a_begin_in_doubt_leaves_alone_what_another_has_begun(
+    ours: Site, sandbox: SandboxThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message came twice: while one asks what became of its begin, the other works on the batch."""
+    task_id = ours.world.add()
+    batch = ours.world.claimed()
+    begun: list[str] = []
+
+    def meanwhile(_: float) -> None:
+        with ours.world.begin() as t:
+            work = ledger.begin(t, batch.id, ours.deps.rules, ours.deps.next_name())
+            assert work is not None
+            begun.append(work.worker)
+            ledger.advance(t, work, [], ours.world.groups(work), ours.deps.rng, begun=True)
+
+    monkeypatch.setattr("worker.job.time.sleep", meanwhile)
+    with losing(ours, 1, kept=False):
+        assert ours.run(batch) == {"not_begun": 1}
+    assert (ours.world.batch(batch.id)["status"], [ours.world.batch(batch.id)["worker"]]) == ("sending", begun)
+    assert ours.outcomes(task_id) == [None], "the other's attempt is still open"
+    assert sandbox.stats()["calls"] == {}
 
 
 @pytest.mark.parametrize("kept", [True, False])
