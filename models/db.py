@@ -161,8 +161,9 @@ def _engine(url: str, pool_size: int) -> Engine:
 
 
 def _postgres_options() -> str:
-    # A record that was confirmed must survive a crash, whatever the server's default is.
-    return f"-c synchronous_commit=on -c idle_in_transaction_session_timeout={IDLE_SECONDS * 1000:.0f}"
+    # A record that was confirmed must survive a crash, whatever the server's default is. Moments come in UTC, so that
+    # none needs to be converted.
+    return f"-c synchronous_commit=on -c timezone=UTC -c idle_in_transaction_session_timeout={IDLE_SECONDS * 1000:.0f}"
 
 
 def _sqlite_engine(url: str) -> Engine:

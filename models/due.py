@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Exists, and_, exists, literal_column, or_, select, text
 
 from .db import Transaction
+from .one_of import one_of
 from .outcome import Cause
 from .states import Operation
 from .tables import CHECK_DUE, RETRY_DUE, accounts, tasks
@@ -26,7 +27,7 @@ def due(t: Transaction, names: Sequence[str]) -> list[Due]:
     )
     statement = (
         select(accounts.c.name, _retries(t).label("retry"), _checks(t).label("check"))
-        .where(accounts.c.name.in_(sorted(names)), may_act)
+        .where(one_of(accounts.c.name, names), may_act)
         .order_by(accounts.c.name)
     )
     found: list[Due] = []

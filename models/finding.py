@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from sqlalchemy import select
 
 from .db import Transaction
+from .one_of import one_of
 from .tables import accounts, tasks
 from .task import Task
 
@@ -18,13 +19,13 @@ def ids(t: Transaction, account: str, kind: str, external_id: str, sub_id: str) 
 
 def by_ids(t: Transaction, wanted: Iterable[int]) -> list[Task]:
     """The tasks with these ids, in id order; those that do not exist are left out."""
-    return [Task.of(row) for row in t.mappings(select(tasks).where(tasks.c.id.in_(set(wanted))).order_by(tasks.c.id))]
+    return [Task.of(row) for row in t.rows(select(tasks).where(one_of(tasks.c.id, wanted)).order_by(tasks.c.id))]
 
 
 def page(t: Transaction, *, after: int = 0, limit: int, **among: Collection[str]) -> list[Task]:
     """The next tasks by id whose columns are among these values; an empty collection means any."""
     where = [tasks.c[name].in_(values) for name, values in among.items() if values]
-    rows = t.mappings(select(tasks).where(tasks.c.id > after, *where).order_by(tasks.c.id).limit(limit))
+    rows = t.rows(select(tasks).where(tasks.c.id > after, *where).order_by(tasks.c.id).limit(limit))
     return [Task.of(row) for row in rows]
 
 

@@ -1,50 +1,74 @@
 """Many rows in one statement: a list of Python rows as a table that SQL can join.
 
-One JSON text is one parameter, however many rows there are, so a batch of 100 costs the same statement as one.
+One JSON text is one parameter, however many rows there are, so a batch of 100 costs the same statement as one. What is
+the same in every row is not repeated in that text.
 """
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import FromClause, String, Table, bindparam, column, func, select
+from sqlalchemy import ColumnElement, FromClause, String, Table, bindparam, column, func, literal, select
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from .types import moment_text
 
+Columns = Mapping[str, ColumnElement[Any]]
 Types = Mapping[str, TypeEngine[Any]]
 
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 """An escaped NUL; one behind an odd number of backslashes only looks like it."""
 
 
-def rowset(dialect: str, rows: Iterable[Mapping[str, Any]], table: Table, names: Iterable[str]) -> FromClause:
-    """Rows as a FROM clause named ``r``, with the named columns of ``table``.
+def rowset(dialect: str, rows: Sequence[Mapping[str, Any]], table: Table, names: Sequence[str]) -> Columns:
+    """Rows as columns, each with the type of the column of ``table`` by that name.
+
+    The first name is the key: it always comes from a FROM clause named ``r``, with a row for each of ``rows``. Any
+    other column whose value is the same in all of them is that value.
 
     A name that ends in ``_was`` has the type of the column before it: what a guarded update compares with.
     """
     types: Types = {name: table.c[name.removesuffix("_was")].type for name in names}
-    text = _json([{name: _plain(row[name], dialect) for name in types} for row in rows])
-    return _postgresql(text, types) if dialect == "postgresql" else _sqlite(text, types)
+    same = {name for name in names[1:] if _same([row[name] for row in rows])}
+    found: dict[str, ColumnElement[Any]] = {name: literal(_bound(rows[0][name]), types[name]) for name in same}
+    varying = {name: type_ for name, type_ in types.items() if name not in same}
+    r = _FROM[dialect](_json(rows, varying, _PLAIN[dialect]), varying)
+    return found | {name: r.c[name] for name in varying}
 
 
-def _json(rows: list[dict[str, object]]) -> str:
-    """The rows as JSON without what no database keeps: NUL characters and half surrogate pairs, from wherever."""
-    text = json.dumps(rows, ensure_ascii=False).encode("utf-8", "replace").decode()
-    return _NUL.sub(r"\1", text)
+def _same(values: Sequence[object]) -> bool:
+    """Whether all are one plain value; objects and lists are not looked into."""
+    first = values[0]
+    return not isinstance(first, Mapping | list) and values.count(first) == len(values)
 
 
-def _plain(value: object, dialect: str) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat() if dialect == "postgresql" else moment_text(value)
-    if isinstance(value, UUID):
-        return str(value) if dialect == "postgresql" else value.hex
+def _bound(value: object) -> object:
+    """The value as a parameter: what no database keeps is dropped, as it is from the JSON text."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode().replace("\0", "")
     return value
+
+
+def _json(rows: Sequence[Mapping[str, Any]], names: Types, plain: Callable[[Any], str]) -> str:
+    """The rows as JSON without what no database keeps: NUL characters and half surrogate pairs, from wherever."""
+    text = json.dumps([{name: row[name] for name in names} for row in rows], ensure_ascii=False, default=plain)
+    return _NUL.sub(r"\1", text.encode("utf-8", "replace").decode())
+
+
+def _plain_postgresql(value: datetime | UUID) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _plain_sqlite(value: datetime | UUID) -> str:
+    return moment_text(value) if isinstance(value, datetime) else value.hex
 
 
 def _postgresql(text: str, types: Types) -> FromClause:
@@ -59,3 +83,7 @@ def _sqlite(text: str, types: Types) -> FromClause:
     return select(
         *[func.json_extract(each.c.value, f"$.{name}", type_=type_).label(name) for name, type_ in types.items()]
     ).subquery("r")
+
+
+_FROM: Mapping[str, Callable[[str, Types], FromClause]] = {"postgresql": _postgresql, "sqlite": _sqlite}
+_PLAIN: Mapping[str, Callable[[Any], str]] = {"postgresql": _plain_postgresql, "sqlite": _plain_sqlite}

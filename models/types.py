@@ -43,4 +43,4 @@ class Moment(TypeDecorator[datetime]):
             return None
         if isinstance(value, str):
             return datetime.strptime(value, SQLITE_MOMENT).replace(tzinfo=UTC)
-        return value.astimezone(UTC)
+        return value if value.tzinfo is UTC else value.astimezone(UTC)

@@ -2,30 +2,25 @@
 
 import signal
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from random import Random
 
 import structlog
 
 from models import due, ledger
 from models.capabilities import capabilities_of
-from models.clock import boottime
 from models.db import Database
 from models.errors import Unreachable
 from models.rules import Rules, default_rules, rules_of
 from models.settings import Settings
-from models.states import Status
 
+from .prune import Pruner
 from .publish import Publisher
 from .wake import Waiting
 
 log = structlog.get_logger("redrive.scheduler")
 
-PRUNE_SECONDS = 300.0
-"""How often old rows are looked for."""
-PRUNE_PAGES = 20
-"""Pages deleted per account and turn: pruning never holds up claims for long."""
 PAUSE_AFTER_ERROR_SECONDS = 1.0
 
 
@@ -34,8 +29,9 @@ class Pass:
     """What one pass did.
 
     Attributes:
-        looked_at: due tasks it moved, be it into a batch or out of the way: there may be more of them.
+        looked_at: due tasks it moved, be it into a batch or out of the way.
         published: batches the broker took.
+        more: whether there may be more to do at once.
     """
 
     looked_at: int = 0
@@ -44,6 +40,7 @@ class Pass:
     rescued: int = 0
     dead: int = 0
     pruned: int = 0
+    more: bool = False
 
     @property
     def quiet(self) -> bool:
@@ -60,7 +57,14 @@ class Scheduler:
     settings: Settings
     rules: dict[str, Rules]
     rng: Random = field(default_factory=Random)
-    _next_prune: float = 0.0
+    _pruner: Pruner | None = None
+
+    @property
+    def pruner(self) -> Pruner:
+        """Deletes what is past retention, a little at a time."""
+        if self._pruner is None:
+            self._pruner = Pruner(self.database, list(self.rules), self.settings.retention)
+        return self._pruner
 
     def start(self) -> None:
         """Make the rows of the configured accounts.
@@ -73,16 +77,19 @@ class Scheduler:
 
     def run_once(self) -> Pass:
         """One pass: lost batches, batches to publish again, then one claim per account that has due work."""
-        rescued = self._rescue()
-        again = self._publish_again()
-        claims, published = self._claim()
+        with self.database.reading() as t:
+            lost, unheard, found = ledger.expired(t), ledger.unheard(t), due.due(t, list(self.rules))
+        rescued = self._rescue(lost)
+        again = self._publish_again() if unheard else 0
+        claims, published = self._claim(found)
         return Pass(
             looked_at=sum(claim.looked_at for claim in claims),
             claimed=sum(claim.batch.size for claim in claims if claim.batch is not None),
             published=again + published,
             rescued=rescued,
             dead=sum(claim.dead for claim in claims),
-            pruned=self._prune(),
+            pruned=self.pruner.turn(),
+            more=rescued > 0 or any(claim.more for claim in claims),
         )
 
     def run(self, stop: threading.Event, waiting: Waiting) -> None:
@@ -96,16 +103,14 @@ class Scheduler:
                 continue
             if not done.quiet:
                 log.info("pass", claimed=done.claimed, published=done.published, rescued=done.rescued, dead=done.dead)
-            if not done.looked_at:
+            if not done.more:
                 waiting.wait(self.settings.scheduler.poll_seconds)
 
-    def _claim(self) -> tuple[list[ledger.Claim], int]:
+    def _claim(self, found: Sequence[due.Due]) -> tuple[list[ledger.Claim], int]:
         """Accounts in turn, one claim each: a million tasks of one never delay ten of another.
 
         Also returns how many of the batches were published.
         """
-        with self.database.reading() as t:
-            found = due.due(t, list(self.rules))
         claims, published = [], 0
         for each in found:
             with self.database.transaction() as t:
@@ -122,9 +127,7 @@ class Scheduler:
             batches = ledger.to_publish(t)
         return sum(self.publisher.send(batch) for batch in batches)
 
-    def _rescue(self) -> int:
-        with self.database.reading() as t:
-            lost = ledger.expired(t)
+    def _rescue(self, lost: Sequence[ledger.Lost]) -> int:
         rescued = 0
         for batch in lost:
             if (rules := self._rules_of(batch.account, batch.provider)) is None:
@@ -146,31 +149,6 @@ class Scheduler:
             return None
         return default_rules(account, capabilities) if capabilities else None
 
-    def _prune(self) -> int:
-        if boottime() < self._next_prune:
-            return 0
-        self._next_prune = boottime() + PRUNE_SECONDS
-        keep = self.settings.retention
-        pruned = self._pages(None, None, timedelta(days=keep.batches_days))
-        for name in self.rules:
-            pruned += self._pages(name, Status.SUCCEEDED, timedelta(days=keep.succeeded_days))
-            if keep.dead_days is not None:
-                pruned += self._pages(name, Status.DEAD, timedelta(days=keep.dead_days))
-        return pruned
-
-    def _pages(self, account: str | None, status: Status | None, age: timedelta) -> int:
-        deleted = 0
-        for _ in range(PRUNE_PAGES):
-            with self.database.transaction() as t:
-                if account is None or status is None:
-                    page = ledger.prune_batches(t, age)
-                else:
-                    page = ledger.prune_tasks(t, account, status, age)
-            deleted += page
-            if page < ledger.pruning.PAGE:
-                break
-        return deleted
-
 
 def run(settings: Settings, *, database_url: str, broker_url: str, once: bool = False) -> int:
     """Run a scheduler until SIGTERM or SIGINT, or for one pass; returns the exit code."""
@@ -182,7 +160,7 @@ def run(settings: Settings, *, database_url: str, broker_url: str, once: bool = 
         scheduler = Scheduler(database, publisher, settings, rules_of(settings))
         _start(scheduler, stop, once=once)
         if once:
-            log.info("pass", **_words(scheduler.run_once()))
+            log.info("pass", **_words(scheduler.run_once()), pruned=scheduler.pruner.all())
             return 0
         with Waiting(broker_url, stop) as waiting:
             log.info("scheduler.started", accounts=len(scheduler.rules))
@@ -208,7 +186,7 @@ def _start(scheduler: Scheduler, stop: threading.Event, *, once: bool) -> None:
 
 
 def _words(done: Pass) -> dict[str, int]:
-    return {name: getattr(done, name) for name in ("claimed", "published", "rescued", "dead", "pruned")}
+    return {name: getattr(done, name) for name in ("claimed", "published", "rescued", "dead")}
 
 
 __all__ = ["Pass", "Scheduler", "run"]

@@ -3,8 +3,9 @@
 import os
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from random import Random
 
 from models import migrate
@@ -36,6 +37,11 @@ class Deps:
     name: str
     rng: Random = field(default_factory=Random)
     draining: threading.Event = field(default_factory=threading.Event)
+    _begins: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def next_name(self) -> str:
+        """The name under which the next batch is begun, unlike any other's."""
+        return f"{self.name[:200]}/{next(self._begins)}"
 
     def close(self) -> None:
         """Close connections; jobs must have ended."""

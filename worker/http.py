@@ -5,6 +5,7 @@ import json
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from functools import lru_cache
 from importlib.metadata import version
 from ipaddress import ip_address
 from typing import Literal
@@ -22,12 +23,18 @@ from .session import Departure, NotSentError, departure, open_session
 CONNECT_SECONDS = 10.0
 """The most that connecting and TLS may take per address: a host that is down then costs no attempt, and less time."""
 
-HEADERS = {
-    "Accept": "*/*",
-    # The size limit is on what arrives; a small compressed answer could still fill the memory.
-    "Accept-Encoding": "identity",
-    "User-Agent": f"redrive/{version('redrive')}",
-}
+HEADERS = httpx.Headers(
+    {
+        "Accept": "*/*",
+        # The size limit is on what arrives; a small compressed answer could still fill the memory.
+        "Accept-Encoding": "identity",
+        "User-Agent": f"redrive/{version('redrive')}",
+    }
+)
+JSON_HEADERS = httpx.Headers([*HEADERS.items(), ("Content-Type", "application/json")])
+
+_NEWEST = 0.1
+"""The weight of the latest call in what a call takes at present."""
 
 _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (TimeoutError, "timed out"),
@@ -51,6 +58,9 @@ class HttpClient:
         secrets: values that must not appear in any error.
         allow_http: permit ``http://`` to other machines than this one.
         verify: what certificates must be signed by; True is the usual authorities.
+
+    Attributes:
+        call_seconds: how long calls take at present, from connecting to the last byte; 0 before the first.
     """
 
     def __init__(
@@ -65,10 +75,13 @@ class HttpClient:
     ) -> None:
         self._base_url = base_url
         self._slots = asyncio.Semaphore(concurrency)
+        self.call_seconds = 0.0
         self._timeout_seconds = timeout_seconds
         self._secrets = tuple(secrets)
         self._allow_http = allow_http
         tls = httpx.create_ssl_context(verify=verify, trust_env=False)
+        timeout = httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds), pool=None)
+        self._extensions = {"timeout": timeout.as_dict()}
         self._transport = AiohttpTransport(verify=tls, client=lambda: open_session(tls))
 
     async def exchange(
@@ -102,7 +115,7 @@ class HttpClient:
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _canceled_from_outside():
                 raise
-            return Exchange(sent=state.sent, error=self._describe(error, state), withheld=state.withheld)
+            return Exchange(state.sent, None, self._describe(error, state), withheld=state.withheld, late=state.late)
         return Exchange(sent=True, answer=answer)
 
     async def aclose(self) -> None:
@@ -110,25 +123,26 @@ class HttpClient:
         await self._transport.aclose()
 
     def _build(self, request: Request) -> httpx.Request:
-        url = httpx.URL((request.base_url or self._base_url) + request.path, params=request.query)
-        if url.scheme != "https" and not self._allow_http and not _is_loopback(url.host):
+        url, loopback = _url((request.base_url or self._base_url) + request.path, request.query)
+        if url.scheme != "https" and not self._allow_http and not loopback:
             raise NotSentError("only https:// may leave this machine, unless allow_http is set")
-        timeout = httpx.Timeout(self._timeout_seconds, connect=min(CONNECT_SECONDS, self._timeout_seconds), pool=None)
         headers, content = HEADERS, None
         if request.json is not None:
-            headers = HEADERS | {"Content-Type": "application/json"}
+            headers = JSON_HEADERS
             content = json.dumps(request.json, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        extensions = {"timeout": timeout.as_dict()}
-        return httpx.Request(request.method, url, headers=headers, content=content, extensions=extensions)
+        return httpx.Request(request.method, url, headers=headers, content=content, extensions=self._extensions)
 
     async def _call(self, request: httpx.Request, auth: httpx.Auth | None, leave_in: float, max_bytes: int) -> Answer:
         await self._take_slot(leave_in)
+        began = boottime()
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 response = await self._transport.handle_async_request(await _signed(request, auth))
                 return await _read(response, max_bytes)
         finally:
             self._slots.release()
+            took = boottime() - began
+            self.call_seconds += (took - self.call_seconds) * (_NEWEST if self.call_seconds else 1)
 
     async def _take_slot(self, leave_in: float) -> None:
         """Wait for the moment and for a slot, but not past the deadline: whoever withholds must say so in time."""
@@ -145,6 +159,13 @@ class HttpClient:
         cause = error.__cause__ if isinstance(error, httpx.TransportError) and error.__cause__ else error
         words = next((words for kind, words in _WORDS if isinstance(cause, kind)), str(cause) or type(cause).__name__)
         return scrub(f"{'no complete answer' if state.sent else 'not sent'}: {words}", self._secrets)
+
+
+@lru_cache(maxsize=256)
+def _url(text: str, query: tuple[tuple[str, str], ...]) -> tuple[httpx.URL, bool]:
+    """The parsed URL, and whether it stays on this machine. An account calls the same few for ever."""
+    url = httpx.URL(text, params=query)
+    return url, _is_loopback(url.host)
 
 
 def _is_loopback(host: str) -> bool:

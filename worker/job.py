@@ -21,7 +21,7 @@ from models.states import Operation
 from models.task import Task
 
 from .deps import Deps
-from .providers.base import TaskRef
+from .providers.base import Call, Plan, TaskRef
 from .sender import MARGIN_SECONDS, Sender, Window
 
 log = structlog.get_logger("redrive.worker")
@@ -39,17 +39,43 @@ Answers = dict[int, Outcome | Look]
 def run(deps: Deps, batch_id: UUID) -> dict[str, int]:
     """Work on a batch; what came of it, for Flower. A batch that is not to be had is nobody's fault."""
     try:
-        with deps.database.transaction() as t:
-            work = ledger.begin(t, batch_id, deps.rules, deps.name)
-    except Unreachable as error:
-        # In doubt nothing is sent: if it was begun all the same, its lease ends and it is rescued.
-        log.warning("database.unreachable", batch=str(batch_id), error=str(error))
+        job = _begun(deps, batch_id)
+    except (Unreachable, SQLAlchemyError):
         return {"not_begun": 1}
-    if work is None:
+    if job is None:
         return {"not_mine": 1}
-    counts = Job(deps, work).run()
+    counts = job.run()
     deps.waker.wake()
     return counts
+
+
+def _begun(deps: Deps, batch_id: UUID) -> "Job | None":
+    """Begin the batch and open its first calls, in one transaction; they are made once it is committed.
+
+    Raises:
+        Unreachable, SQLAlchemyError: it was not begun. In doubt nothing is sent, and what was opened is closed.
+    """
+    job: Job | None = None
+    try:
+        with deps.database.transaction() as t:
+            if (work := ledger.begin(t, batch_id, deps.rules, deps.next_name())) is not None:
+                job = Job(deps, work)
+                job.open_first(t)
+    except (Unreachable, SQLAlchemyError) as error:
+        _say(batch_id, error)
+        if job is None or not job.was_begun(job.drop_first()):
+            raise
+    except BaseException:
+        if job is not None:
+            job.drop_first()
+        raise
+    return job
+
+
+def _say(batch_id: UUID, error: Exception) -> None:
+    # Unreachable is made to be shown; other errors hold statements and what was to be written.
+    words = str(error) if isinstance(error, Unreachable) else type(error).__name__
+    log.warning("database.unreachable", batch=str(batch_id), error=words)
 
 
 @dataclass(slots=True)
@@ -62,12 +88,37 @@ class Job:
     _todo: deque[Group] = field(default_factory=deque)
     _in_air: dict[Future[Answers], tuple[Permit, Window]] = field(default_factory=dict)
     _asked: dict[int, int] = field(default_factory=dict)
+    _calls: dict[tuple[int, ...], Call] = field(default_factory=dict)
+    _first: Step = field(default_factory=Step)
+    _slots: int = 0
+    _rest: set[int] = field(default_factory=set)
+
+    def open_first(self, t: Transaction) -> None:
+        """Open the first calls in the transaction that began the batch; :meth:`run` makes them."""
+        self._plan()
+        self._rest = {task.id for task in self.work.tasks}
+        if not self._over:
+            self._slots = self._sender.slots.take(len(self._todo))
+            self._first = self._advance(t, [], list(self._todo)[: self._slots], begun=True)
+
+    def drop_first(self) -> list[Group]:
+        """That transaction failed: nothing of it is sent. Returns the calls it may have opened."""
+        self._sender.slots.give_back(self._slots)
+        slots, self._slots, self._first = self._slots, 0, Step()
+        return list(self._todo)[:slots]
+
+    def was_begun(self, opened: Sequence[Group]) -> bool:
+        """Whether it was committed all the same; then what it opened is closed unsent, and the rest can go on."""
+        try:
+            self._first = self._record_again([], opened, last=False)
+        except StaleBatch:
+            return False
+        return True
 
     def run(self) -> dict[str, int]:
         """Make all calls of the batch that its lease and its account allow; give back the rest."""
         began = boottime()
         try:
-            self._plan()
             self._work()
         except StaleBatch as error:
             log.warning("batch.stale", batch=str(self.work.id), account=self.work.rules.account, why=str(error))
@@ -81,36 +132,46 @@ class Job:
     def _plan(self) -> None:
         tasks = [_ref(task) for task in self.work.tasks]
         plan = self._sender.plan(self.work.operation, tasks)
-        self._todo.extend(Group(call.limit_path, tuple(task.id for task in call.tasks)) for call in plan.calls)
+        self._calls = {tuple(task.id for task in call.tasks): call for call in plan.calls}
+        self._todo.extend(Group(call.limit_path, ids) for ids, call in self._calls.items())
         if plan.refused:
             self._todo.append(Group(LOCAL, tuple(plan.refused)))
 
     def _work(self) -> None:
-        told: list[Answered] = []
-        while self._todo or self._in_air:
-            if self._over:
-                self._todo.clear()
-            step = self._next(told)
-            self._todo = deque(group for group in self._todo if group not in step.granted)
-            if step.stop or (step.wait_until is not None and step.wait_until >= self._last_moment):
-                self._todo.clear()
+        step = self._make(self._first)
+        while True:
             told = self._gather(self._patience(step)) if self._in_air else []
             if not self._in_air and not told and self._todo:
                 self._pause(step.wait_until)
+            if self._over:
+                self._todo.clear()
+            if not self._todo and not self._in_air:
+                break
+            step = self._next(told)
         self._step(told, [], last=True)
 
     def _next(self, told: Sequence[Answered]) -> Step:
         """Record what came back, and start what there is a slot and a permit for."""
-        slots = self._reserve(len(self._todo))
-        if not slots and not told and self._in_air:
+        # A batch with nothing in the air has nothing better to do than to wait for slots.
+        wait_seconds = 0 if self._in_air or told else SLOT_SECONDS
+        self._slots = self._sender.slots.take(len(self._todo), wait_seconds=wait_seconds) if self._todo else 0
+        if not self._slots and not told and self._in_air:
             return Step()
         try:
-            step = self._step(told, list(self._todo)[:slots])
-            for permit in step.permits:
-                self._start(permit)
-                slots -= 1
-        finally:
-            self._release(slots)
+            step = self._step(told, list(self._todo)[: self._slots])
+        except BaseException:
+            self._sender.slots.give_back(self._slots)
+            raise
+        return self._make(step)
+
+    def _make(self, step: Step) -> Step:
+        """Make the calls the step allows, with the slots they were opened for."""
+        for permit in step.permits:
+            self._start(permit)
+        self._sender.slots.give_back(self._slots - len(step.permits))
+        self._todo = deque(group for group in self._todo if group not in step.granted)
+        if step.stop or (step.wait_until is not None and step.wait_until >= self._last_moment):
+            self._todo.clear()
         return step
 
     @property
@@ -130,30 +191,20 @@ class Job:
     def _over(self) -> bool:
         return self.deps.draining.is_set() or boottime() >= self._last_moment
 
-    def _reserve(self, wanted: int) -> int:
-        """Slots of the account's concurrency, shared with its other batches: what is opened must leave soon."""
-        slots = 0
-        while slots < wanted and self._sender.slots.acquire(blocking=False):
-            slots += 1
-        if wanted and not slots and not self._in_air:
-            slots = int(self._sender.slots.acquire(timeout=SLOT_SECONDS))
-        return slots
-
-    def _release(self, slots: int) -> None:
-        if slots > 0:
-            self._sender.slots.release(slots)
-
     def _start(self, permit: Permit) -> None:
         self._asked.update({task.id: task.attempts for task in permit.tasks})
         until = self.work.lease_until - timedelta(seconds=self.work.rules.timeout_seconds + MARGIN_SECONDS)
         window = Window(
             permit.leave_after, permit.leave_by, self._last_moment, until, lambda: not self.deps.draining.is_set()
         )
+        # As planned, unless some of its tasks have left the batch since.
+        call = self._calls.get(tuple(task.id for task in permit.tasks))
+        plan = Plan((call,)) if call is not None else None
         refs = [_ref(task) for task in permit.tasks]
-        call = self._sender.retry(refs, window) if self._retrying else self._sender.check(refs, window)
-        future = self.deps.loop.submit(call)
+        make = self._sender.retry if self._retrying else self._sender.check
+        future = self.deps.loop.submit(make(refs, window, plan))
         # Not when its answer is recorded: a batch that is lost meanwhile must not keep the slot for ever.
-        future.add_done_callback(lambda _: self._release(1))
+        future.add_done_callback(lambda _: self._sender.slots.give_back(1))
         self._in_air[future] = (permit, window)
 
     def _patience(self, step: Step) -> float | None:
@@ -164,9 +215,8 @@ class Job:
 
     def _gather(self, patience: float | None) -> list[Answered]:
         """What came back within our patience, and within a moment after the first."""
+        wait(self._in_air, timeout=patience, return_when=FIRST_COMPLETED)
         done, _ = wait(self._in_air, timeout=GATHER_SECONDS, return_when=ALL_COMPLETED)
-        if not done:
-            done, _ = wait(self._in_air, timeout=patience, return_when=FIRST_COMPLETED)
         told = []
         for future in done:
             permit, window = self._in_air.pop(future)
@@ -183,12 +233,12 @@ class Job:
     def _step(self, told: Sequence[Answered], groups: Sequence[Group], *, last: bool = False) -> Step:
         try:
             with self.deps.database.transaction() as t:
-                return self._advance(t, told, groups, last=last)
+                step = self._advance(t, told, groups, last=last)
         except (Unreachable, SQLAlchemyError) as error:
-            # Unreachable is made to be shown; other errors hold statements and what was to be written.
-            words = str(error) if isinstance(error, Unreachable) else type(error).__name__
-            log.warning("database.unreachable", batch=str(self.work.id), error=words)
-        return self._record_again(told, groups, last=last)
+            _say(self.work.id, error)
+            step = self._record_again(told, groups, last=last)
+        self._rest.difference_update(*(each.answers for each in told))
+        return step
 
     def _record_again(self, told: Sequence[Answered], groups: Sequence[Group], *, last: bool) -> Step:
         """Record until the lease ends. The commit may have happened: what it would have opened is closed unsent."""
@@ -209,13 +259,22 @@ class Job:
             return Step(granted=frozenset(groups), stop=step.stop)
         raise StaleBatch("could not be recorded before the lease ended")
 
-    def _advance(self, t: Transaction, told: Sequence[Answered], groups: Sequence[Group], *, last: bool) -> Step:
+    def _advance(
+        self,
+        t: Transaction,
+        told: Sequence[Answered],
+        groups: Sequence[Group],
+        *,
+        begun: bool = False,
+        last: bool = False,
+    ) -> Step:
         if self._retrying:
-            step = ledger.advance(t, self.work, told, groups, self.deps.rng)
+            step = ledger.advance(t, self.work, told, groups, self.deps.rng, begun=begun)
         else:
-            step = ledger.advance_checks(t, self.work, told, groups, self._asked, self.deps.rng)
+            step = ledger.advance_checks(t, self.work, told, groups, self._asked, self.deps.rng, begun=begun)
         if last:
-            ledger.finish(t, self.work, self.counts)
+            rest = self._rest.difference(*(each.answers for each in told))
+            ledger.finish(t, self.work, self.counts, rest=rest)
         return step
 
 

@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import quote, quote_plus
 
@@ -18,12 +19,12 @@ SHORTEST_SECRET = 4
 
 def scrub(text: str, secrets: Iterable[str]) -> str:
     """The text without the secrets, as they are or as a server may echo them, cut at 500 characters."""
-    return _struck(text, _forms(secrets))[:MAX_TEXT]
+    return _struck(text, _forms(tuple(secrets)))[:MAX_TEXT]
 
 
 def scrubbed(answer: Worded, secrets: Iterable[str]) -> Worded:
     """The outcome or look without secrets in anything that is kept of it: a provider may repeat what it was sent."""
-    forms = _forms(secrets)
+    forms = _forms(tuple(secrets))
     clean: dict[str, Any] = {name: _struck(getattr(answer, name), forms)[:MAX_TEXT] for name in ("code", "message")}
     match answer:
         case Accepted(ref=ref):
@@ -52,8 +53,9 @@ def _struck_deep(value: object, forms: Sequence[str]) -> object:
             return value
 
 
-def _forms(secrets: Iterable[str]) -> list[str]:
-    """All forms of all secrets, the longest first: one may be part of another."""
+@lru_cache(maxsize=64)
+def _forms(secrets: tuple[str, ...]) -> Sequence[str]:
+    """All forms of all secrets, the longest first: one may be part of another. An account has the same for long."""
     found = {form for secret in secrets if len(secret) >= SHORTEST_SECRET for form in _forms_of(secret)}
     return sorted(found, key=len, reverse=True)
 

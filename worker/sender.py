@@ -6,7 +6,6 @@ left is the transport's word alone. A provider is somebody else's code: whatever
 
 import asyncio
 import ssl
-import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -27,6 +26,7 @@ from models.states import Operation
 from .http import HttpClient
 from .providers.base import Call, Exchange, Plan, Provider, Split, TaskRef, Token
 from .scrub import scrub, scrubbed
+from .slots import Slots
 
 log = structlog.get_logger("redrive.worker")
 
@@ -87,7 +87,6 @@ class Sender:
         self.provider = provider
         self.rules = rules
         self.database = database
-        self.slots = threading.Semaphore(concurrency)
         self._secrets = list(secrets)
         self._client = HttpClient(
             base_url=base_url,
@@ -97,6 +96,7 @@ class Sender:
             allow_http=allow_http,
             verify=verify,
         )
+        self.slots = Slots(concurrency, lambda: self._client.call_seconds)
         self._cached: _Cached | None = None
         self._logging_in = asyncio.Lock()
 
@@ -116,13 +116,17 @@ class Sender:
         left = {task.id: Deferred(message="the provider's code has no call for it") for task in tasks}
         return Plan(plan.calls, {id_: words for id_, words in left.items() if id_ not in known} | {**plan.refused})
 
-    async def retry(self, tasks: Sequence[TaskRef], window: Window) -> dict[int, Outcome | Look]:
-        """Retry tasks: an outcome for each, whatever happens."""
-        return await self._all(self.plan(Operation.RETRY, tasks), window, self._retry)
+    async def retry(
+        self, tasks: Sequence[TaskRef], window: Window, plan: Plan | None = None
+    ) -> dict[int, Outcome | Look]:
+        """Retry tasks: an outcome for each, whatever happens. Who has planned their calls already hands the plan in."""
+        return await self._all(plan or self.plan(Operation.RETRY, tasks), window, self._retry)
 
-    async def check(self, tasks: Sequence[TaskRef], window: Window) -> dict[int, Outcome | Look]:
+    async def check(
+        self, tasks: Sequence[TaskRef], window: Window, plan: Plan | None = None
+    ) -> dict[int, Outcome | Look]:
         """Look at tasks: a look at each, whatever happens."""
-        return await self._all(self.plan(Operation.CHECK, tasks), window, self._check)
+        return await self._all(plan or self.plan(Operation.CHECK, tasks), window, self._check)
 
     async def _all(
         self, plan: Plan, window: Window, make: Callable[[Call, Window], Awaitable[Mapping[int, Outcome | Look]]]
@@ -207,7 +211,6 @@ class Sender:
         except Exception as error:  # noqa: BLE001 - as above
             return Exchange(sent=False, error=self._defect(call.limit_path, error))
         not_after = min(window.not_after, window.leave_by)
-        on_time = boottime() < not_after
         exchange = await self._client.exchange(
             call.request,
             auth=auth,
@@ -216,8 +219,8 @@ class Sender:
             may_send=lambda: True,
             max_bytes=max_bytes,
         )
-        if exchange.withheld and on_time and boottime() < window.not_after:
-            # Neither we nor the lease were the reason: a provider this slow to reach fails, or it is tried for ever.
+        if exchange.late and boottime() < window.not_after:
+            # The lease was not the reason: a provider this slow to reach fails, or it is tried for ever.
             return Exchange(sent=False, error="not sent: connecting took too long for its permit")
         return exchange
 

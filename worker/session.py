@@ -41,12 +41,14 @@ class Departure:
         may_send: asked at the last look; False once the worker has been told to stop.
         sent: whether bytes may have left.
         withheld: whether we ourselves decided against sending.
+        late: whether we did because connecting took too long.
     """
 
     not_after: float
     may_send: Callable[[], bool]
     sent: bool = False
     withheld: bool = False
+    late: bool = False
 
     def last_look(self) -> None:
         """Let the request go, once.
@@ -58,7 +60,8 @@ class Departure:
         """
         if self.sent:
             raise NotSentError("the server closed the connection")
-        if boottime() > self.not_after or not self.may_send():
+        self.late = boottime() > self.not_after
+        if self.late or not self.may_send():
             self.withhold()
         self.sent = True
 

@@ -7,11 +7,11 @@ statements, and lock in one order: account, batch, limits, tasks in id order, to
 from .accounts import ensure, pause, resume
 from .actions import Who
 from .adding import Added, NewTask, add
-from .batches import Work, begin, expired, is_done, rescue, to_publish
+from .batches import Lost, Work, begin, expired, is_done, rescue, to_publish, unheard
 from .claims import Batch, Claim, claim
 from .looking import advance_checks
 from .people import Told, act, report
-from .pruning import prune_batches, prune_tasks
+from .pruning import prunable, prune_batches, prune_tasks
 from .sending import LOCAL, Answered, Group, Permit, Step, advance, finish
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Batch",
     "Claim",
     "Group",
+    "Lost",
     "NewTask",
     "Permit",
     "Step",
@@ -38,10 +39,12 @@ __all__ = [
     "finish",
     "is_done",
     "pause",
+    "prunable",
     "prune_batches",
     "prune_tasks",
     "report",
     "rescue",
     "resume",
     "to_publish",
+    "unheard",
 ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 
 from ..db import Transaction, insert_for
 from ..errors import BadInput, SettingsError
@@ -73,8 +73,17 @@ def ensure(t: Transaction, providers: Mapping[str, str]) -> None:
 
 def locked(t: Transaction, name: str) -> Account | None:
     """The account's row under lock: taken before any of its tasks, by everybody."""
-    row = t.mapping(select(accounts).where(accounts.c.name == name).with_for_update())
-    return Account(**row) if row is not None else None
+    return _account(t, select(accounts).where(accounts.c.name == name).with_for_update())
+
+
+def _account(t: Transaction, statement: Select[Any]) -> Account | None:
+    row = t.execute(statement).one_or_none()
+    return Account(**row._mapping) if row is not None else None  # noqa: SLF001 - public in all but its name
+
+
+def read(t: Transaction, name: str) -> Account | None:
+    """The account's row as it is, for who writes nothing of it."""
+    return _account(t, select(accounts).where(accounts.c.name == name))
 
 
 def pause(t: Transaction, name: str, who: Who) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from ..db import Transaction
 from ..rowset import rowset
@@ -39,5 +39,6 @@ def acted_on(t: Transaction, who: Who, what: str, tasks: Iterable[Task], detail:
         for x in tasks
     ]
     if rows:
-        names = ("at", "who", "what", "why", "account", "task_id", "detail")
-        t.execute(insert(actions).from_select(names, rowset(t.dialect, rows, actions, names).select()))
+        names = ("task_id", "at", "who", "what", "why", "account", "detail")
+        r = rowset(t.dialect, rows, actions, names)
+        t.execute(insert(actions).from_select(names, select(*(r[name] for name in names))))

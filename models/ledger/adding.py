@@ -14,8 +14,8 @@ from ..rowset import rowset
 from ..rules import Rules
 from ..states import AT_WORK_STATES, Operation, Status
 from ..tables import tasks
-from ..task import Task
-from .rows import Change, locked, store
+from ..task import Task, replace
+from .rows import Change, by_ids, locked, store
 
 _IDENTITY = ("account", "kind", "external_id", "sub_id")
 _INSERTED = (
@@ -64,7 +64,7 @@ def add(t: Transaction, new: Sequence[NewTask], rules_of: Mapping[str, Rules]) -
     if rows:
         r = rowset(t.dialect, rows, tasks, _INSERTED)
         # SQLite cannot tell "ON CONFLICT" from a join's ON without a WHERE between them.
-        source = select(*(r.c[name] for name in _INSERTED)).where(r.c.account.is_not(None))
+        source = select(*(r[name] for name in _INSERTED)).where(r[_INSERTED[0]].is_not(None))
         t.execute(insert_for(t)(tasks).from_select(_INSERTED, source).on_conflict_do_nothing())
     ids = _known(t, list(unique.values())) if rows else before
     _again(t, {before[i]: unique[i] for i in unique if i in before}, rules_of)
@@ -73,8 +73,8 @@ def add(t: Transaction, new: Sequence[NewTask], rules_of: Mapping[str, Rules]) -
 
 def _known(t: Transaction, new: Sequence[NewTask]) -> dict[tuple[str, str, str, str], int]:
     r = rowset(t.dialect, [dict(zip(_IDENTITY, each.identity, strict=True)) for each in new], tasks, _IDENTITY)
-    same = and_(*(tasks.c[name] == r.c[name] for name in _IDENTITY))
-    found = t.rows(select(tasks.c.id, *(tasks.c[name] for name in _IDENTITY)).select_from(tasks.join(r, same)))
+    same = and_(*(tasks.c[name] == r[name] for name in _IDENTITY))
+    found = t.rows(select(tasks.c.id, *(tasks.c[name] for name in _IDENTITY)).where(same))
     return {(row.account, row.kind, row.external_id, row.sub_id): row.id for row in found}
 
 
@@ -82,7 +82,7 @@ def _again(t: Transaction, known: Mapping[int, NewTask], rules_of: Mapping[str, 
     if not known:
         return
     changes: list[Change] = []
-    for task in locked(t, tasks.c.id.in_(sorted(known))):
+    for task in locked(t, by_ids(known)):
         if (rules := rules_of.get(task.account)) is not None:
             context = Context(rules, t.now, Random())  # noqa: S311 - no dice are thrown here
             changes.append((task, add_again(task, _as_task(task, known[task.id]), context)))
@@ -118,13 +118,13 @@ def _rests(new: NewTask, rules: Rules | None) -> bool:
 
 def _as_task(task: Task, new: NewTask) -> Task:
     """What the second telling says, in the shape of a task."""
-    row = task.row() | {
-        "status": new.status.value,
-        "params": dict(new.params),
-        "origin": new.origin,
-        "max_retries": new.max_retries,
-        "last_error": new.reason,
-        "failed_at": new.failed_at,
-        "next": Operation.RETRY.value,
-    }
-    return Task.of(row)
+    return replace(
+        task,
+        status=new.status,
+        params=dict(new.params),
+        origin=new.origin,
+        max_retries=new.max_retries,
+        last_error=new.reason,
+        failed_at=new.failed_at,
+        next=Operation.RETRY,
+    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, insert, update
+from sqlalchemy import and_, insert, select, update
 
 from ..db import Transaction
 from ..lifecycle.answers import SPENT
@@ -13,7 +13,7 @@ from ..outcome import Accepted, Outcome
 from ..rowset import rowset
 from ..tables import attempts
 from ..task import Task
-from .rows import count
+from .rows import Steps
 
 _CLOSED = ("outcome", "spent", "http_status", "provider_code", "message", "provider_ref")
 
@@ -34,27 +34,27 @@ def opened(t: Transaction, batch_id: UUID, tasks: Iterable[Task]) -> None:
     ]
     names = ("task_id", "number", "batch_id", "trigger", "opened_at")
     r = rowset(t.dialect, rows, attempts, names)
-    t.execute(insert(attempts).from_select(names, r.select()))
+    t.execute(insert(attempts).from_select(names, select(*(r[name] for name in names))))
 
 
-def closed(t: Transaction, account: str, batch_id: UUID, outcomes: Mapping[Key, Outcome]) -> None:
-    """Close open attempts of this batch with what came of them, and count it."""
+def closed(t: Transaction, account: str, batch_id: UUID, outcomes: Mapping[Key, Outcome]) -> Steps:
+    """Close open attempts of this batch with what came of them; returns how totals move."""
     if not outcomes:
-        return
+        return Steps()
     rows = [{"task_id": key.task_id, "number": key.number} | _columns(o) for key, o in outcomes.items()]
     r = rowset(t.dialect, rows, attempts, ("task_id", "number", *_CLOSED))
     mine = and_(
-        attempts.c.task_id == r.c.task_id,
-        attempts.c.number == r.c.number,
+        attempts.c.task_id == r["task_id"],
+        attempts.c.number == r["number"],
         attempts.c.batch_id == batch_id,
         attempts.c.closed_at.is_(None),
     )
-    t.execute(update(attempts).where(mine).values({n: r.c[n] for n in _CLOSED} | {"closed_at": t.now}))
-    steps: dict[tuple[str, str], int] = {}
+    t.execute(update(attempts).where(mine).values({n: r[n] for n in _CLOSED} | {"closed_at": t.now}))
+    steps = Steps({(account, "attempts"): len(outcomes)})
     for outcome in outcomes.values():
-        for name in ("attempts", f"outcome:{outcome.name}", *(("spent",) if isinstance(outcome, SPENT) else ())):
-            steps[account, name] = steps.get((account, name), 0) + 1
-    count(t, steps)
+        steps[account, f"outcome:{outcome.name}"] += 1
+        steps[account, "spent"] += isinstance(outcome, SPENT)
+    return steps
 
 
 def _columns(outcome: Outcome) -> dict[str, Any]:
@@ -75,9 +75,9 @@ def settled(t: Transaction, results: Mapping[Key, str]) -> None:
     rows = [{"task_id": key.task_id, "number": key.number, "result": result} for key, result in results.items()]
     r = rowset(t.dialect, rows, attempts, ("task_id", "number", "result"))
     mine = and_(
-        attempts.c.task_id == r.c.task_id,
-        attempts.c.number == r.c.number,
+        attempts.c.task_id == r["task_id"],
+        attempts.c.number == r["number"],
         attempts.c.settled_at.is_(None),
         attempts.c.closed_at.is_not(None),
     )
-    t.execute(update(attempts).where(mine).values(result=r.c.result, settled_at=t.now))
+    t.execute(update(attempts).where(mine).values(result=r["result"], settled_at=t.now))

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from random import Random
 from uuid import UUID
 
-from sqlalchemy import and_, select, text, update
+from sqlalchemy import ColumnElement, and_, select, text, update
 
 from ..db import Transaction
 from ..errors import StaleBatch
@@ -18,7 +18,7 @@ from ..tables import batches, tasks
 from ..task import Task
 from . import accounts, attempts, breaker
 from .claims import FIRST_REPUBLISH_SECONDS, Batch
-from .rows import by_ids, locked, open_attempts, store
+from .rows import by_ids, count, locked, open_attempts, store, write
 
 LONGEST_REPUBLISH_SECONDS = 600.0
 PAGE = 100
@@ -29,12 +29,14 @@ class Work:
     """A batch that this worker has begun.
 
     Attributes:
+        worker: who began it, and the how manieth of his batches it is.
         lease_until: the moment its lease ends.
         deadline: the same on :func:`models.clock.boottime`, from the safe side.
         tasks: as they were when it began.
     """
 
     id: UUID
+    worker: str
     rules: Rules
     operation: Operation
     probe: bool
@@ -43,10 +45,18 @@ class Work:
     tasks: tuple[Task, ...]
 
 
+def unheard(t: Transaction) -> bool:
+    """Whether there are queued batches whose message may be lost."""
+    return bool(t.rows(select(batches.c.id).where(_unheard(t)).limit(1)))
+
+
+def _unheard(t: Transaction) -> ColumnElement[bool]:
+    return and_(text("status = 'queued'"), batches.c.publish_at <= t.now)
+
+
 def to_publish(t: Transaction) -> list[Batch]:
     """Queued batches whose message may be lost, each moved to its next time: 5, 10, 20 s … at most every 10 min."""
-    due = and_(text("status = 'queued'"), batches.c.publish_at <= t.now)
-    statement = select(batches).where(due).order_by(batches.c.publish_at).limit(PAGE)
+    statement = select(batches).where(_unheard(t)).order_by(batches.c.publish_at).limit(PAGE)
     rows = t.rows(statement.with_for_update(skip_locked=True))
     for row in rows:
         seconds = min(FIRST_REPUBLISH_SECONDS * 2.0 ** min(row.publishes, 16), LONGEST_REPUBLISH_SECONDS)
@@ -58,34 +68,42 @@ def to_publish(t: Transaction) -> list[Batch]:
 def begin(t: Transaction, batch_id: UUID, rules_of: Mapping[str, Rules], worker: str) -> Work | None:
     """Begin a queued batch, once and never again; the lease starts here. None when it is not to be had.
 
+    ``worker`` names this very begin: who did not hear what became of it asks the row by that name.
+
     A batch of an account this worker does not know stays queued: another worker may know it.
     """
-    batch = t.mapping(select(batches).where(batches.c.id == batch_id))
-    rules = rules_of.get(batch["account"]) if batch is not None else None
-    if batch is None or rules is None or batch["provider"] != rules.provider:
+    batch = t.execute(select(batches).where(batches.c.id == batch_id)).one_or_none()
+    rules = rules_of.get(batch.account) if batch is not None else None
+    if batch is None or rules is None or batch.provider != rules.provider:
         return None
     lease_until = t.now + timedelta(seconds=rules.lease_seconds)
     queued = and_(batches.c.id == batch_id, batches.c.status == BatchStatus.QUEUED.value)
-    begun = {"status": BatchStatus.SENDING.value, "begun_at": t.now, "lease_until": lease_until, "worker": worker[:255]}
+    begun = {"status": BatchStatus.SENDING.value, "begun_at": t.now, "lease_until": lease_until, "worker": worker}
     if t.execute(update(batches).where(queued).values(begun)).rowcount != 1:
         return None
-    operation = Operation(batch["operation"])
-    mine = by_ids(batch["task_ids"])
+    operation = Operation(batch.operation)
+    mine = by_ids(batch.task_ids)
     if operation is Operation.RETRY:
         mine = and_(mine, tasks.c.batch_id == batch_id)
-    found = tuple(Task.of(row) for row in t.mappings(select(tasks).where(mine).order_by(tasks.c.id)))
-    return Work(batch_id, rules, operation, batch["probe"], lease_until, t.not_after(lease_until), found)
+    chosen = select(tasks).where(mine).order_by(tasks.c.id)
+    # Locked for the first calls, which this transaction may open; a look needs no lock to be asked.
+    chosen = chosen.with_for_update() if operation is Operation.RETRY else chosen
+    found = tuple(Task.of(row) for row in t.rows(chosen))
+    return Work(batch_id, worker, rules, operation, batch.probe, lease_until, t.not_after(lease_until), found)
 
 
 def still_mine(t: Transaction, work: Work) -> None:
     """Lock the batch, or learn that it is not ours any more.
 
     Raises:
-        StaleBatch: when it was rescued or ended.
+        StaleBatch: when it was rescued or ended, or begun by somebody else.
     """
-    row = t.execute(select(batches.c.status).where(batches.c.id == work.id).with_for_update()).one_or_none()
+    columns = (batches.c.status, batches.c.worker)
+    row = t.execute(select(*columns).where(batches.c.id == work.id).with_for_update()).one_or_none()
     if row is None or row.status != BatchStatus.SENDING:
         raise StaleBatch(f"batch {work.id} is {row.status if row else 'gone'}")
+    if row.worker != work.worker:
+        raise StaleBatch(f"batch {work.id} is with {row.worker}")
 
 
 def is_done(t: Transaction, work: Work) -> bool:
@@ -95,9 +113,15 @@ def is_done(t: Transaction, work: Work) -> bool:
 
 
 def ended(t: Transaction, batch_id: UUID, status: BatchStatus, counts: Mapping[str, int]) -> None:
-    """The batch is over."""
+    """The batch is over.
+
+    Raises:
+        StaleBatch: when it was already.
+    """
     values = {"status": status.value, "ended_at": t.now, "counts": dict(counts)}
-    t.execute(update(batches).where(batches.c.id == batch_id).values(values))
+    sending = and_(batches.c.id == batch_id, batches.c.status == BatchStatus.SENDING.value)
+    if t.execute(update(batches).where(sending).values(values)).rowcount != 1:
+        raise StaleBatch(f"batch {batch_id} has ended already")
 
 
 def give_back(t: Transaction, work: Work) -> int:
@@ -151,9 +175,10 @@ def rescue(t: Transaction, batch_id: UUID, rules: Rules, rng: Random) -> int:
 def _take_back(t: Transaction, ids: list[int], batch_id: UUID, lease_until: datetime, context: Context) -> int:
     open_ones = open_attempts(t, ids, batch_id=batch_id)
     # An open attempt's task may have left the batch: its owner reported a success meanwhile.
-    mine = locked(t, and_(by_ids(ids), (tasks.c.batch_id == batch_id) | tasks.c.id.in_(sorted(open_ones))))
-    store(t, [(x, lost(x, was_open=x.id in open_ones, lease_until=lease_until, context=context)) for x in mine])
+    mine = locked(t, and_(by_ids(ids), (tasks.c.batch_id == batch_id) | by_ids(open_ones)))
+    steps = write(t, [(x, lost(x, was_open=x.id in open_ones, lease_until=lease_until, context=context)) for x in mine])
     words = Unknown(message="its worker was lost while the call may have been under way")
-    account = context.rules.account
-    attempts.closed(t, account, batch_id, {attempts.Key(i, number): words for i, number in open_ones.items()})
+    keys = {attempts.Key(i, number): words for i, number in open_ones.items()}
+    steps.update(attempts.closed(t, context.rules.account, batch_id, keys))
+    count(t, steps)
     return len(mine)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import Row, select, update
 
 from ..db import Transaction, insert_for
 from ..rules import Rules
@@ -45,9 +45,14 @@ def row_path(operation: Operation) -> str:
 
 def load(t: Transaction, account: str, operation: Operation) -> Breaker:
     """The breaker of an account's operation; closed when there is no row."""
-    columns = (limits.c.failures, limits.c.opens, limits.c.open_until, limits.c.probe, limits.c.why)
     where = (limits.c.group == account, limits.c.path == row_path(operation))
-    return Breaker(**(t.mapping(select(*columns).where(*where)) or {}))
+    row = t.execute(select(limits).where(*where)).one_or_none()
+    return of(row) if row is not None else Breaker()
+
+
+def of(row: Row[Any]) -> Breaker:
+    """A breaker from its row."""
+    return Breaker(row.failures, row.opens, row.open_until, row.probe, row.why)
 
 
 def probing(t: Transaction, account: str, operation: Operation, batch_id: UUID) -> None:
@@ -55,25 +60,28 @@ def probing(t: Transaction, account: str, operation: Operation, batch_id: UUID) 
     _set(t, account, operation, probe=batch_id)
 
 
-def heard(t: Transaction, rules: Rules, operation: Operation, calls: list[str], *, batch_id: UUID) -> bool:
+def heard(
+    t: Transaction, rules: Rules, operation: Operation, old: Breaker, calls: list[str], *, batch_id: UUID
+) -> bool:
     """What calls of a batch said, in order: '' for a usable answer, words for none. False: it may make no more."""
-    old = load(t, rules.account, operation)
-    if calls:
-        _told(t, rules, operation, old, calls, batch_id)
-        old = load(t, rules.account, operation)
-    return old.open_until is None or old.probe == batch_id
+    now = load(t, rules.account, operation) if _told(t, rules, operation, old, calls, batch_id) else old
+    return now.open_until is None or now.probe == batch_id
 
 
-def _told(t: Transaction, rules: Rules, operation: Operation, old: Breaker, calls: list[str], batch_id: UUID) -> None:
+def _told(t: Transaction, rules: Rules, operation: Operation, old: Breaker, calls: list[str], batch_id: UUID) -> bool:
+    """Whether that changed it."""
     failures, why = old.failures, old.why
     for words in calls:
         failures, why = (failures + 1, words) if words else (0, "")
-    if old.probe == batch_id:
+    if calls and old.probe == batch_id:
         _probed(t, rules, operation, old, failures, why)
     elif failures >= rules.breaker.failures and old.open_until is None:
         _open(t, rules, operation, Breaker(failures, 0, None, None, why))
     elif failures != old.failures:
         _set(t, rules.account, operation, failures=failures, why=why)
+    else:
+        return False
+    return True
 
 
 def probe_over(t: Transaction, rules: Rules, operation: Operation, batch_id: UUID) -> None:

@@ -4,7 +4,7 @@ A claim looks at permits but takes none. Every due row it looks at is claimed, o
 not look at it again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
@@ -29,12 +29,13 @@ from sqlalchemy import (
 from ..capabilities import Capabilities
 from ..db import Transaction
 from ..lifecycle import Claimed, Context, LookFirst, consider
+from ..one_of import one_of
 from ..outcome import Cause
 from ..rules import Rules
 from ..states import Operation
 from ..tables import CHECK_DUE, RETRY_DUE, attempts, batches, tasks
 from ..task import Task
-from . import accounts, breaker, permits
+from . import accounts, breaker, pace, permits
 from .rows import Change, by_ids, store
 
 PROBE_CHOICE = 100
@@ -58,20 +59,25 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a claim did: the batch it made, if any, and how many due rows it looked at."""
+    """What a claim did: the batch it made, if any, and how many due rows it looked at.
+
+    ``more``: there may be more to claim at once.
+    """
 
     batch: Batch | None = None
     looked_at: int = 0
     dead: int = 0
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Room:
-    """What may be claimed now: how many tasks, of which kinds, and whether as a probe."""
+    """What may be claimed now: how many tasks, of which kinds, whether as a probe, and whether it is the last batch."""
 
     tasks: int
     kinds: tuple[str, ...]
     probe: bool = False
+    last: bool = False
 
 
 def claim(t: Transaction, rules: Rules, operation: Operation, rng: Random) -> Claim:
@@ -82,9 +88,8 @@ def claim(t: Transaction, rules: Rules, operation: Operation, rng: Random) -> Cl
     room = _room(t, rules, operation, account)
     if room is None:
         return Claim()
-    if operation is Operation.CHECK:
-        return _claim_checks(t, rules, room)
-    return _claim_retries(t, rules, room, rng)
+    done = _claim_checks(t, rules, room) if operation is Operation.CHECK else _claim_retries(t, rules, room, rng)
+    return replace(done, more=done.looked_at > 0 and not (done.batch and (room.last or room.probe)))
 
 
 def _room(t: Transaction, rules: Rules, operation: Operation, account: accounts.Account) -> _Room | None:
@@ -94,16 +99,18 @@ def _room(t: Transaction, rules: Rules, operation: Operation, account: accounts.
         # Checks too, or tasks that need a look before their retry could never be the probe.
         if not probe:
             return None
-    state = breaker.load(t, rules.account, operation)
+    state, paths = pace.read(t, rules, operation)
     if not state.lets_through(t.now):
         return None
-    room = _at_this_pace(t, rules, operation)
+    room = _at_this_pace(t, rules, operation, paths)
     if room is None or room.tasks < 1:
         return None
     return replace(room, tasks=1, probe=True) if probe or state.half_open else room
 
 
-def _at_this_pace(t: Transaction, rules: Rules, operation: Operation) -> _Room | None:
+def _at_this_pace(
+    t: Transaction, rules: Rules, operation: Operation, paths: Mapping[str, permits.Path]
+) -> _Room | None:
     """What can be sent in half a lease, less what is claimed already and not sent."""
     open_ones = and_(batches.c.account == rules.account, batches.c.operation == operation.value)
     open_ones = and_(open_ones, text("status IN ('queued', 'sending')"))
@@ -111,15 +118,16 @@ def _at_this_pace(t: Transaction, rules: Rules, operation: Operation) -> _Room |
     counted = t.rows(sums.where(open_ones))[0]
     if counted.batches >= rules.max_in_flight:
         return None
-    states, horizon = permits.paths_of(t, rules), t.now + timedelta(seconds=rules.lease_seconds / 2)
+    horizon = t.now + timedelta(seconds=rules.lease_seconds / 2)
     calls, kinds = 0, list[str]()
     for path, names in rules.capabilities.paths(operation).items():
-        seconds = (horizon - permits.free_at(states, path, t.now)).total_seconds()
+        seconds = (horizon - permits.free_at(paths, path, t.now)).total_seconds()
         if seconds >= 0:
             calls += int(seconds / rules.interval_seconds) + 1
             kinds += names
     waiting = calls * rules.capabilities.ids_per_call(operation) - int(counted.tasks)
-    return _Room(min(rules.batch_size, waiting), tuple(kinds)) if kinds else None
+    last = counted.batches + 1 >= rules.max_in_flight
+    return _Room(min(rules.batch_size, waiting), tuple(kinds), last=last) if kinds else None
 
 
 def _claim_retries(t: Transaction, rules: Rules, room: _Room, rng: Random) -> Claim:
@@ -144,7 +152,7 @@ def _due_retries(t: Transaction, rules: Rules, room: _Room) -> list[Task]:
     branches = [_of_priority(rules, room.kinds, priority, wanted, t) for priority in (1, 0, -1)]
     first = union_all(*(branch.subquery().select() for branch in branches)).subquery()
     ids = select(first.c.id).order_by(first.c.priority.desc(), first.c.due_at, first.c.id).limit(wanted)
-    rows = t.mappings(
+    rows = t.rows(
         select(tasks)
         # Asked again of the locked row: somebody may have moved it since.
         .where(tasks.c.id.in_(ids), text(_RETRY_DUE_OF_TASKS), tasks.c.due_at <= t.now)
@@ -174,7 +182,7 @@ def _of_priority(rules: Rules, kinds: Sequence[str], priority: int, limit: int, 
 
 def busy_ones(t: Transaction, capabilities: Capabilities, due: Sequence[Task]) -> set[int]:
     """Due tasks that must wait: an attempt of theirs is open, or what excludes them is under way or claimed here."""
-    open_ones = and_(attempts.c.task_id.in_([task.id for task in due]), attempts.c.closed_at.is_(None))
+    open_ones = and_(one_of(attempts.c.task_id, (task.id for task in due)), attempts.c.closed_at.is_(None))
     busy = {row.task_id for row in t.rows(select(attempts.c.task_id).where(open_ones))}
     conflicts = {kind.name: kind.conflict for kind in capabilities.kinds if kind.conflict}
     if not conflicts:
@@ -212,7 +220,7 @@ def _claim_checks(t: Transaction, rules: Rules, room: _Room) -> Claim:
     if len(room.kinds) < len(rules.capabilities.kinds):
         where = and_(where, tasks.c.kind.in_(room.kinds))
     chosen = select(tasks).where(where).order_by(tasks.c.due_at, tasks.c.id).limit(room.tasks)
-    due = [Task.of(row) for row in t.mappings(chosen.with_for_update(skip_locked=True))]
+    due = [Task.of(row) for row in t.rows(chosen.with_for_update(skip_locked=True))]
     if not due:
         return Claim()
     again = t.now + timedelta(seconds=rules.lease_seconds)

@@ -1,7 +1,6 @@
 """One step of a check batch: what looks said is applied and the next looks get their permits, in one transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from random import Random
 
 from sqlalchemy import insert, select
@@ -12,39 +11,54 @@ from ..outcome import Look, Outcome, Reading, State, Unsent
 from ..rowset import rowset
 from ..states import AT_WORK_STATES, FAILED_STATES, FOLLOWED_STATES, Operation
 from ..tables import archives, tasks
-from ..task import Task
-from . import accounts, attempts, permits
+from ..task import Task, replace
+from . import attempts, permits
 from .attempts import Key
-from .batches import Work, still_mine
-from .rows import Change, by_ids, locked, store
-from .sending import Answered, Group, Permit, Step, learned, permitted, waiting
+from .batches import Work
+from .rows import Change, Steps, by_ids, count, locked, write
+from .sending import Answered, Group, Permit, Step, learned, permitted, standing, waiting
 
 _ENDS = (State.SUCCEEDED, State.FAILED, State.CANCELED)
 
 
 def advance_checks(
-    t: Transaction, work: Work, told: Sequence[Answered], groups: Sequence[Group], asked: Mapping[int, int], rng: Random
+    t: Transaction,
+    work: Work,
+    told: Sequence[Answered],
+    groups: Sequence[Group],
+    asked: Mapping[int, int],
+    rng: Random,
+    *,
+    begun: bool = False,
 ) -> Step:
     """Apply what looks said and take permits for the next.
 
-    ``asked`` is the attempt number each task had when it was looked at: a reading of an older attempt is dropped,
-    and so is one whose task has left the states that looks are for.
+    Args:
+        t: where.
+        work: the batch.
+        told: what came back since the last step.
+        groups: the calls to be made next.
+        asked: the attempt number each task had when it was looked at: a reading of an older attempt is dropped, and
+            so is one whose task has left the states that looks are for.
+        rng: dice for the waits.
+        begun: this very transaction has begun the batch.
 
     Raises:
         StaleBatch: the batch was lost, and its looks are old.
     """
-    account = accounts.locked(t, work.rules.account)
-    still_mine(t, work)
-    stop = learned(t, work, account, told)
-    grants = {} if stop else permitted(t, work.rules, groups)
-    _apply(t, told, asked, Context(work.rules, t.now, rng))
-    fresh = _fresh(t, (task_id for group in grants for task_id in group.ids))
+    account = standing(t, work, begun=begun)
+    heard = learned(t, work, account, told)
+    grants = {} if heard.stop else permitted(t, work.rules, groups, heard.paths)
+    steps = _apply(t, told, asked, Context(work.rules, t.now, rng))
+    steps.update(heard.steps)
+    count(t, steps)
+    fresh = _wanting(work.tasks) if begun else _fresh(t, (task_id for group in grants for task_id in group.ids))
     granted = []
     for group, moment in grants.items():
         wanted = tuple(fresh[task_id] for task_id in group.ids if task_id in fresh)
         if wanted:
             granted.append(Permit(group.path, *permits.leaving(t, moment), t.now, wanted))
-    return Step(tuple(granted), frozenset(grants), waiting(t, work.rules, groups, grants), stop)
+    return Step(tuple(granted), frozenset(grants), waiting(t, groups, grants, heard.paths), heard.stop)
 
 
 def wants_look(task: Task) -> bool:
@@ -55,17 +69,20 @@ def wants_look(task: Task) -> bool:
 
 
 def _fresh(t: Transaction, ids: Iterable[int]) -> dict[int, Task]:
-    wanted = sorted(set(ids))
+    wanted = set(ids)
     if not wanted:
         return {}
-    found = (Task.of(row) for row in t.mappings(select(tasks).where(tasks.c.id.in_(wanted))))
+    return _wanting(Task.of(row) for row in t.rows(select(tasks).where(by_ids(wanted))))
+
+
+def _wanting(found: Iterable[Task]) -> dict[int, Task]:
     return {task.id: task for task in found if wants_look(task)}
 
 
-def _apply(t: Transaction, told: Sequence[Answered], asked: Mapping[int, int], context: Context) -> None:
+def _apply(t: Transaction, told: Sequence[Answered], asked: Mapping[int, int], context: Context) -> Steps:
     looks = {task_id: (look, each) for each in told for task_id, look in each.answers.items()}
     if not looks:
-        return
+        return Steps()
     changes: list[Change] = []
     results: dict[Key, str] = {}
     kept: list[tuple[Task, Reading]] = []
@@ -79,10 +96,11 @@ def _apply(t: Transaction, told: Sequence[Answered], asked: Mapping[int, int], c
             results[Key(task.id, task.attempts)] = settled.result
         if isinstance(look, Reading) and look.result is not None and look.state in _ENDS:
             kept.append((task, look))
-    store(t, changes)
+    steps = write(t, changes)
     attempts.settled(t, results)
     if context.rules.archives:
         _archive(t, kept)
+    return steps
 
 
 def _older(task: Task, each: Answered) -> bool:
@@ -109,5 +127,5 @@ def _archive(t: Transaction, kept: Sequence[tuple[Task, Reading]]) -> None:
         return
     names = ("task_id", "number", "saved_at", "result")
     r = rowset(t.dialect, rows, archives, names)
-    known = select(archives.c.id).where(archives.c.task_id == r.c.task_id, archives.c.number == r.c.number).exists()
-    t.execute(insert(archives).from_select(names, select(*(r.c[name] for name in names)).where(~known)))
+    known = select(archives.c.id).where(archives.c.task_id == r["task_id"], archives.c.number == r["number"]).exists()
+    t.execute(insert(archives).from_select(names, select(*(r[name] for name in names)).where(~known)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import ColumnElement, Row, and_, select, update
 
 from ..db import Transaction, insert_for
 from ..outcome import Throttled
@@ -40,10 +40,17 @@ def paths_of(t: Transaction, rules: Rules, *, lock: bool = False) -> dict[str, P
     """API path → its state, for the whole group; the group-wide penalty is already in each."""
     # Not the breakers, which may stand under the same name: whoever holds one of those takes a path afterwards, and
     # would wait here for somebody who waits for him.
-    statement = (
-        select(limits).where(limits.c.group == rules.group, ~limits.c.path.startswith("#")).order_by(limits.c.path)
-    )
-    rows = t.rows(statement.with_for_update() if lock else statement)
+    statement = select(limits).where(in_group(rules)).order_by(limits.c.path)
+    return paths_from(t.rows(statement.with_for_update() if lock else statement))
+
+
+def in_group(rules: Rules) -> ColumnElement[bool]:
+    """The rows of the group's API paths."""
+    return and_(limits.c.group == rules.group, ~limits.c.path.startswith("#"))
+
+
+def paths_from(rows: Iterable[Row[Any]]) -> dict[str, Path]:
+    """API path → its state; the group-wide penalty is already in each."""
     found = {row.path: Path(row.next_at, row.blocked_until, row.why, row.throttles) for row in rows}
     everywhere = found.get(GROUP_WIDE)
     if everywhere is None or everywhere.blocked_until is None:
@@ -62,21 +69,52 @@ def free_at(paths: Mapping[str, Path], path: str, now: datetime) -> datetime:
     return (paths.get(path) or paths.get(GROUP_WIDE) or Path()).free_at(now)
 
 
-def take(t: Transaction, rules: Rules, wanted: Mapping[str, int], horizon: datetime) -> dict[str, list[datetime]]:
-    """Permits: for each API path at most so many moments up to ``horizon``, each an interval after the one before."""
+def take(
+    t: Transaction,
+    rules: Rules,
+    wanted: Mapping[str, int],
+    horizon: datetime,
+    paths: Mapping[str, Path] | None = None,
+) -> dict[str, list[datetime]]:
+    """Permits: for each API path at most so many moments up to ``horizon``, each an interval after the one before.
+
+    ``paths`` as this transaction has read them spares the lock where nobody else took a permit since.
+    """
     wanted = {path: n for path, n in sorted(wanted.items()) if n > 0}
+    # Only for one path: whoever holds one of them must not wait for another that stands before it.
+    if paths is not None and len(wanted) == 1 and (moments := _taken(t, rules, wanted, horizon, paths)) is not None:
+        return moments
     if not wanted:
         return {}
     _ensure(t, rules.group, wanted)
     paths = paths_of(t, rules, lock=True)
-    interval = timedelta(seconds=rules.interval_seconds)
-    moments: dict[str, list[datetime]] = {}
-    for path, n in wanted.items():
-        first = free_at(paths, path, t.now)
-        moments[path] = [moment for i in range(n) if (moment := first + interval * i) <= horizon]
-        if moments[path]:
-            _set(t, rules.group, path, next_at=moments[path][-1] + interval)
+    moments = {path: _moments(rules, n, free_at(paths, path, t.now), horizon) for path, n in wanted.items()}
+    for path, mine in moments.items():
+        if mine:
+            _set(t, rules.group, path, next_at=mine[-1] + _interval(rules))
     return moments
+
+
+def _taken(
+    t: Transaction, rules: Rules, wanted: Mapping[str, int], horizon: datetime, paths: Mapping[str, Path]
+) -> dict[str, list[datetime]] | None:
+    """The permits, unless the path moved since it was read, or was never called."""
+    ((path, n),) = wanted.items()
+    moments = _moments(rules, n, free_at(paths, path, t.now), horizon)
+    if not moments:
+        return {path: []}
+    old = paths.get(path, Path()).next_at
+    here = and_(limits.c.group == rules.group, limits.c.path == path, limits.c.next_at.is_not_distinct_from(old))
+    moved = t.execute(update(limits).where(here).values(next_at=moments[-1] + _interval(rules))).rowcount
+    return {path: moments} if moved else None
+
+
+def _interval(rules: Rules) -> timedelta:
+    return timedelta(seconds=rules.interval_seconds)
+
+
+def _moments(rules: Rules, number: int, first: datetime, horizon: datetime) -> list[datetime]:
+    return [moment for i in range(number) if (moment := first + _interval(rules) * i) <= horizon]
 
 
 def leaving(t: Transaction, moment: datetime) -> tuple[float, float]:

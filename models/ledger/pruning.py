@@ -1,13 +1,15 @@
 """Deleting what ended long ago; never a task with an open attempt."""
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, delete, select, text
 
 from ..db import Transaction
+from ..one_of import one_of
 from ..states import BatchStatus, Status
-from ..tables import ENDED, actions, attempts, batches, tasks
+from ..tables import ENDED, accounts, actions, attempts, batches, tasks
 from .rows import count, end_name
 
 PAGE = 1000
@@ -33,12 +35,27 @@ def prune_tasks(t: Transaction, account: str, status: Status, older_than: timede
     ids = [row.id for row in t.rows(old.with_for_update(skip_locked=True, of=tasks))]
     if not ids:
         return 0
-    t.execute(delete(actions).where(actions.c.task_id.in_(ids)))
+    t.execute(delete(actions).where(one_of(actions.c.task_id, ids)))
     # Attempts and archives go with their task, by foreign key.
-    gone = t.execute(delete(tasks).where(tasks.c.id.in_(ids)).returning(tasks.c.dead_reason)).all()
+    gone = t.execute(delete(tasks).where(one_of(tasks.c.id, ids)).returning(tasks.c.dead_reason)).all()
     steps = Counter((account, end_name(status, row.dead_reason)) for row in gone)
     count(t, {key: -n for key, n in steps.items()} | {(account, "pruned"): len(gone)})
     return len(gone)
+
+
+def prunable(t: Transaction, names: Sequence[str], status: Status, older_than: timedelta) -> list[str]:
+    """The accounts among these that have tasks which have been ``status`` for longer."""
+    old = (
+        select(tasks.c.id)
+        .where(
+            text(f"redrive_tasks.{ENDED}"),
+            text(f"redrive_tasks.status = '{status.value}'"),
+            tasks.c.account == accounts.c.name,
+            tasks.c.status_since < t.now - older_than,
+        )
+        .exists()
+    )
+    return [row.name for row in t.rows(select(accounts.c.name).where(one_of(accounts.c.name, names), old))]
 
 
 def prune_batches(t: Transaction, older_than: timedelta) -> int:

@@ -1,26 +1,27 @@
 """Reading tasks under lock and writing them back guarded: the only UPDATE of a task's status."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, select, update
 
 from ..db import Transaction, insert_for
+from ..one_of import one_of
 from ..rowset import rowset
 from ..tables import attempts, tasks, totals
-from ..task import Task
+from ..task import COLUMNS, Task, values_of
 
 Change = tuple[Task, Task]
 """A task as it was read under lock, and as it shall be."""
 
-MUTABLE = (
-    "status", "dead_reason", "next", "due_at", "priority", "attempts", "spent", "errors", "refusals", "max_retries",
-    "granted", "batch_id", "wish", "held_from", "trigger", "provider_ref", "seen", "last_error", "failed_at",
-    "status_since", "round_at", "params", "origin", "updated_at",
-)  # fmt: skip
+Steps = Counter[tuple[str, str]]
+"""How totals move, by account and name."""
+
 _GUARD = ("status", "attempts", "spent")
+_GUARD_WAS = tuple(f"{name}_was" for name in _GUARD)
 
 
 class StaleWriteError(RuntimeError):
@@ -29,13 +30,13 @@ class StaleWriteError(RuntimeError):
 
 def by_ids(ids: Iterable[int]) -> ColumnElement[bool]:
     """The tasks with these ids."""
-    return tasks.c.id.in_(sorted(set(ids)))
+    return one_of(tasks.c.id, ids)
 
 
 def locked(t: Transaction, where: ColumnElement[bool]) -> list[Task]:
     """The tasks that match, locked in id order so that two writers never wait for each other."""
     statement: Select[Any] = select(tasks).where(where).order_by(tasks.c.id).with_for_update()
-    return [Task.of(row) for row in t.mappings(statement)]
+    return [Task.of(row) for row in t.rows(statement)]
 
 
 def store(t: Transaction, changes: Iterable[Change]) -> None:
@@ -44,26 +45,48 @@ def store(t: Transaction, changes: Iterable[Change]) -> None:
     Raises:
         StaleWriteError: when a row is not as it was read.
     """
-    changed = [(was, replace(now, updated_at=t.now)) for was, now in changes if was != now]
+    count(t, write(t, changes))
+
+
+def write(t: Transaction, changes: Iterable[Change]) -> Steps:
+    """:func:`store` for who counts more than this: returns how the totals of ended tasks move."""
+    changed = [(was, now) for was, now in changes if was != now]
     if not changed:
-        return
-    rows = [now.row() | {f"{name}_was": getattr(was, name) for name in _GUARD} for was, now in changed]
-    r = rowset(t.dialect, rows, tasks, ("id", *MUTABLE, *(f"{name}_was" for name in _GUARD)))
-    unmoved = and_(tasks.c.id == r.c.id, *(tasks.c[name] == r.c[f"{name}_was"] for name in _GUARD))
-    result = t.execute(update(tasks).where(unmoved).values({name: r.c[name] for name in MUTABLE}))
+        return Steps()
+    moved = _moved(changed)
+    rows = [_row(was, now, moved) for was, now in changed]
+    r = rowset(t.dialect, rows, tasks, ("id", *moved, *_GUARD_WAS))
+    unmoved = and_(tasks.c.id == r["id"], *(tasks.c[name] == r[f"{name}_was"] for name in _GUARD))
+    values = {name: r[name] for name in moved} | {"updated_at": t.now}
+    result = t.execute(update(tasks).where(unmoved).values(values))
     if result.rowcount != len(changed):
         raise StaleWriteError(f"{len(changed) - result.rowcount} of {len(changed)} tasks moved under lock")
-    count(t, _ends(changed))
+    return _ends(changed)
 
 
-def _ends(changed: Sequence[Change]) -> dict[tuple[str, str], int]:
+def _moved(changed: Sequence[Change]) -> list[str]:
+    """The columns that differ in any of the tasks: what stays is not written, and its indexes are left alone."""
+    places: set[int] = set()
+    for was, now in changed:
+        places.update(i for i, (a, b) in enumerate(zip(values_of(was), values_of(now), strict=True)) if a != b)
+    return [COLUMNS[place] for place in sorted(places)]
+
+
+def _row(was: Task, now: Task, moved: Sequence[str]) -> dict[str, Any]:
+    row = {"id": was.id} | {name: getattr(now, name) for name in moved}
+    if (seen := row.get("seen")) is not None:
+        row["seen"] = asdict(seen)
+    return row | {"status_was": was.status, "attempts_was": was.attempts, "spent_was": was.spent}
+
+
+def _ends(changed: Sequence[Change]) -> Steps:
     """How the numbers of ended tasks change: they are counted as they end, never by reading them all."""
-    counts: dict[tuple[str, str], int] = {}
+    steps = Steps()
     for was, now in changed:
         for task, step in ((was, -1), (now, +1)):
             if name := end_name(task.status, task.dead_reason):
-                counts[task.account, name] = counts.get((task.account, name), 0) + step
-    return counts
+                steps[task.account, name] += step
+    return steps
 
 
 def end_name(status: str, dead_reason: str | None) -> str:
@@ -85,7 +108,7 @@ def count(t: Transaction, steps: Mapping[tuple[str, str], int]) -> None:
 
 def open_attempts(t: Transaction, ids: Iterable[int], *, batch_id: UUID | None = None) -> dict[int, int]:
     """Task id → number of its open attempt, for those that have one (in this batch, where one is named)."""
-    where = and_(attempts.c.task_id.in_(sorted(set(ids))), attempts.c.closed_at.is_(None))
+    where = and_(one_of(attempts.c.task_id, ids), attempts.c.closed_at.is_(None))
     if batch_id is not None:
         where = and_(where, attempts.c.batch_id == batch_id)
     rows = t.rows(select(attempts.c.task_id, attempts.c.number).where(where))

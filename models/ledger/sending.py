@@ -4,21 +4,21 @@ The record comes first, always: an attempt is committed before its call may leav
 everybody keeps (account, batch, limits, tasks), so steps of different batches never wait in a circle.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
 from ..db import Transaction
 from ..lifecycle import Context, answered
 from ..outcome import Deferred, Look, Outcome, Reading, Throttled, Unknown, Unsent
-from ..rules import Rules
+from ..rules import GROUP_WIDE, Rules
 from ..states import BatchStatus, Status
-from ..task import Task
-from . import accounts, attempts, breaker, permits
+from ..task import Task, replace
+from . import accounts, attempts, breaker, pace, permits
 from .attempts import Key
 from .batches import Work, ended, give_back, still_mine
-from .rows import Change, by_ids, count, locked, open_attempts, store
+from .rows import Change, Steps, by_ids, count, locked, open_attempts, write
 
 SLICE_SECONDS = 1.0
 """How far ahead attempts are opened: an open attempt that a crash leaves behind is spent, so there should be few."""
@@ -86,70 +86,126 @@ class Step:
     stop: bool = False
 
 
-def advance(t: Transaction, work: Work, told: Sequence[Answered], groups: Sequence[Group], rng: Random) -> Step:
+def advance(
+    t: Transaction,
+    work: Work,
+    told: Sequence[Answered],
+    groups: Sequence[Group],
+    rng: Random,
+    *,
+    begun: bool = False,
+) -> Step:
     """Record what came back and open the next attempts. Recording twice is harmless: what is closed tells nothing.
+
+    Args:
+        t: where.
+        work: the batch.
+        told: what came back since the last step.
+        groups: the calls to be made next.
+        rng: dice for the waits.
+        begun: this very transaction has begun the batch: nothing was told, and its locks are held.
 
     Raises:
         StaleBatch: the batch was lost; its attempts were closed by the rescue, and nothing here is written.
     """
-    account = accounts.locked(t, work.rules.account)
-    still_mine(t, work)
+    account = standing(t, work, begun=begun)
+    ids = {*_ids(told), *(task_id for group in groups for task_id in group.ids)}
     # Only this batch's own steps, and its rescue, close its attempts: under the batch's lock this does not change.
-    open_ones = open_attempts(
-        t, {*_ids(told), *(task_id for group in groups for task_id in group.ids)}, batch_id=work.id
-    )
+    open_ones = {} if begun else open_attempts(t, ids, batch_id=work.id)
     told = [each for each in told if not open_ones.keys().isdisjoint(each.answers)]
-    stop = learned(t, work, account, told)
-    grants = {} if stop else permitted(t, work.rules, groups)
-    context = Context(work.rules, t.now, rng)
-    found = _tasks_of(t, told, grants)
-    changes, outcomes = _closing(found, open_ones, told, context)
+    heard = learned(t, work, account, told)
+    grants = {} if heard.stop else permitted(t, work.rules, groups, heard.paths)
+    found = {task.id: task for task in work.tasks} if begun else _tasks_of(t, told, grants)
+    changes, outcomes = _closing(found, open_ones, told, Context(work.rules, t.now, rng))
     permits_, opening = _opening(t, {i: task for i, task in found.items() if i not in open_ones}, grants, work)
-    store(t, [*changes, *opening])
-    attempts.closed(t, work.rules.account, work.id, outcomes)
+    steps = write(t, [*changes, *opening])
+    steps.update(heard.steps)
+    steps.update(attempts.closed(t, work.rules.account, work.id, outcomes))
     if opening:
         attempts.opened(t, work.id, [now for _, now in opening])
-    return Step(tuple(permits_), frozenset(grants), waiting(t, work.rules, groups, grants), stop)
+    count(t, steps)
+    return Step(tuple(permits_), frozenset(grants), waiting(t, groups, grants, heard.paths), heard.stop)
 
 
-def finish(t: Transaction, work: Work, counts: Mapping[str, int]) -> None:
+def standing(t: Transaction, work: Work, *, begun: bool) -> accounts.Account | None:
+    """The batch's account, both under lock.
+
+    Whoever began the batch in this transaction has nothing to say of the account yet, and only reads it.
+
+    Raises:
+        StaleBatch: the batch is not ours any more.
+    """
+    if begun:
+        return accounts.read(t, work.rules.account)
+    account = accounts.locked(t, work.rules.account)
+    still_mine(t, work)
+    return account
+
+
+def finish(t: Transaction, work: Work, counts: Mapping[str, int], *, rest: Collection[int] | None = None) -> None:
     """The batch is done: what was never sent goes back.
 
     A batch that still owes the answer to an open attempt is not done: its lease ends, and the rescue finds it.
 
+    Args:
+        t: where.
+        work: the batch.
+        counts: what came of it, for people's eyes.
+        rest: the tasks without a recorded answer, of which there may be none; None: any of its tasks.
+
     Raises:
         StaleBatch: somebody else ended it.
     """
-    accounts.locked(t, work.rules.account)
-    still_mine(t, work)
-    owes = open_attempts(t, (task.id for task in work.tasks), batch_id=work.id)
-    if not owes:
+    if work.probe or rest is None or rest:
+        accounts.locked(t, work.rules.account)
+        still_mine(t, work)
+        owes = open_attempts(t, (task.id for task in work.tasks), batch_id=work.id)
+        give_back(t, work)
+        if owes:
+            return
         breaker.probe_over(t, work.rules, work.operation, work.id)
-    give_back(t, work)
-    if not owes:
-        ended(t, work.id, BatchStatus.DONE, counts)
+    ended(t, work.id, BatchStatus.DONE, counts)
 
 
-def learned(t: Transaction, work: Work, account: accounts.Account | None, told: Sequence[Answered]) -> bool:
-    """What calls say of the account, its paths and its breaker. True: make no more calls."""
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What calls say of the account.
+
+    Attributes:
+        stop: make no more calls.
+        paths: the group's API paths as they are now.
+        steps: how totals move.
+    """
+
+    stop: bool
+    paths: Mapping[str, permits.Path] = field(default_factory=dict)
+    steps: Steps = field(default_factory=Steps)
+
+
+def learned(t: Transaction, work: Work, account: accounts.Account | None, told: Sequence[Answered]) -> Heard:
+    """What calls say of the account, its paths and its breaker."""
     if account is None:
-        return True
+        return Heard(stop=True)
+    state, paths = pace.read(t, work.rules, work.operation)
     calls = [each for each in told if each.path != LOCAL]
     answers = [(each.asked_at, tuple(each.answers.values())) for each in calls]
     account = accounts.learned(t, account, work.rules, answers, probe=work.probe)
-    _paced(t, work.rules, calls)
-    healthy = breaker.heard(t, work.rules, work.operation, _health(calls), batch_id=work.id)
-    count_calls(t, work, calls)
-    return not (healthy and account.lets_act(probe=work.probe))
+    healthy = breaker.heard(t, work.rules, work.operation, state, _health(calls), batch_id=work.id)
+    stop = not (healthy and account.lets_act(probe=work.probe))
+    return Heard(stop, _paced(t, work.rules, calls, paths), calls_made(work, calls))
 
 
-def _paced(t: Transaction, rules: Rules, calls: Sequence[Answered]) -> None:
-    """Answers that ask for patience move their paths; a call that went through ends the growth of unnamed waits."""
+def _paced(
+    t: Transaction, rules: Rules, calls: Sequence[Answered], paths: Mapping[str, permits.Path]
+) -> Mapping[str, permits.Path]:
+    """The paths once answers that ask for patience moved theirs; one that went through ends unnamed waits' growth."""
     told = [(each.path, answer) for each in calls for answer in each.answers.values()]
-    permits.penalize(t, rules, [(path, asked) for path, answer in told if (asked := _patience(answer)) is not None])
+    throttled = [(path, asked) for path, answer in told if (asked := _patience(answer)) is not None]
+    permits.penalize(t, rules, throttled)
     through = {path for path, answer in told if not isinstance(answer, Throttled | Deferred | Unknown | Unsent)}
-    if through:
+    if any(path in paths and paths[path].throttles for path in (*through, GROUP_WIDE)):
         permits.relieve(t, rules, through)
+    return permits.paths_of(t, rules) if throttled else paths
 
 
 def _patience(answer: Outcome | Look) -> Throttled | None:
@@ -171,32 +227,35 @@ def _health(calls: Sequence[Answered]) -> list[str]:
     return words
 
 
-def count_calls(t: Transaction, work: Work, calls: Sequence[Answered]) -> None:
+def calls_made(work: Work, calls: Sequence[Answered]) -> Steps:
     """Every HTTP call counts, by operation."""
     made = sum(
         len(each.extra_calls) + any(not isinstance(a, Unsent | Deferred) for a in each.answers.values())
         for each in calls
     )
-    count(t, {(work.rules.account, f"calls:{work.operation}"): made})
+    return Steps({(work.rules.account, f"calls:{work.operation}"): made})
 
 
-def permitted(t: Transaction, rules: Rules, groups: Sequence[Group]) -> dict[Group, datetime]:
+def permitted(
+    t: Transaction, rules: Rules, groups: Sequence[Group], paths: Mapping[str, permits.Path]
+) -> dict[Group, datetime]:
     """The groups that got a permit, in order, each with the moment it may leave."""
     wanted: dict[str, int] = {}
     for group in groups:
         if group.path != LOCAL:
             wanted[group.path] = wanted.get(group.path, 0) + 1
-    moments = permits.take(t, rules, wanted, t.now + timedelta(seconds=SLICE_SECONDS))
+    moments = permits.take(t, rules, wanted, t.now + timedelta(seconds=SLICE_SECONDS), paths)
     left = {path: iter(list_) for path, list_ in moments.items()}
     granted = {group: t.now if group.path == LOCAL else next(left[group.path], None) for group in groups}
     return {group: moment for group, moment in granted.items() if moment is not None}
 
 
-def waiting(t: Transaction, rules: Rules, groups: Sequence[Group], grants: Mapping[Group, datetime]) -> float | None:
+def waiting(
+    t: Transaction, groups: Sequence[Group], grants: Mapping[Group, datetime], paths: Mapping[str, permits.Path]
+) -> float | None:
     """When the first of the groups may be tried again, if none got a permit."""
     if grants or not groups:
         return None
-    paths = permits.paths_of(t, rules)
     return t.not_before(min(permits.free_at(paths, group.path, t.now) for group in groups))
 
 

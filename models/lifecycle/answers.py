@@ -1,13 +1,12 @@
 """What an answer, or its absence, does to a task that is in a batch."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
 from ..outcome import Accepted, Already, Blocked, Deferred, Outcome, Refused, Throttled, Unknown, Unsent
 from ..policy import Event
 from ..states import Status
-from ..task import Task
+from ..task import Task, replace
 from . import moves
 from .moves import Context
 

@@ -1,11 +1,11 @@
 """What a claim makes of a due task: into the batch, a look first, dead, or left for later."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 from ..capabilities import Kind
 from ..states import DeadReason, Status
-from ..task import Task
+from ..task import Task, replace
 from . import moves
 from .moves import Context
 

@@ -1,13 +1,13 @@
 """The moves all events are made of: into each status, with what that status requires of the row."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
 from ..policy import Dead, Event, RetryAt, Standing, decide
 from ..rules import Rules
 from ..states import DeadReason, Operation, Status, Wish
-from ..task import Task
+from ..task import Task, replace
 
 
 @dataclass(frozen=True, slots=True)

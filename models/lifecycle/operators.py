@@ -1,9 +1,10 @@
 """What operators want of a task, and what they are told when it cannot be."""
 
-from dataclasses import dataclass, replace
+import dataclasses
+from dataclasses import dataclass
 
 from ..states import AT_WORK_STATES, ENDED_STATES, FAILED_STATES, FOLLOWED_STATES, DeadReason, Operation, Status, Wish
-from ..task import Task
+from ..task import Task, replace
 from . import moves
 from .moves import Context
 
@@ -74,7 +75,8 @@ def force(task: Task, context: Context) -> Said:
     if task.status in ENDED_STATES:
         task = _reopened(task, context)
     said = retry_now(task, context)
-    return replace(said, task=replace(said.task, trigger="forced" if said.task.trigger == "manual" else "due"))
+    trigger = "forced" if said.task.trigger == "manual" else "due"
+    return dataclasses.replace(said, task=replace(said.task, trigger=trigger))
 
 
 def revive(task: Task, context: Context) -> Said:

@@ -1,10 +1,9 @@
 """What the owner of a task says of it: that it exists, and what became of it elsewhere."""
 
-from dataclasses import replace
 from datetime import datetime
 
 from ..states import AT_WORK_STATES, FAILED_STATES, Status
-from ..task import Task
+from ..task import Task, replace
 from . import moves
 from .moves import Context
 from .operators import Said

@@ -1,13 +1,13 @@
 """What a look at the provider does to a task."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
 from ..outcome import Reading, State
 from ..policy import Event, backoff_seconds, next_look_seconds
 from ..states import AT_WORK_STATES, FOLLOWED_STATES, DeadReason, Operation, Status
-from ..task import Seen, Task, seen_after
+from ..task import Seen, Task, replace, seen_after
 from . import moves
 from .moves import Context
 

@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import Row, and_, func, select, text
 
 from ..db import Transaction
 from ..ledger.breaker import row_path
-from ..rowset import rowset
+from ..one_of import one_of
 from ..rules import Rules
 from ..states import AT_WORK_STATES, Operation, Status
 from ..tables import CHECK_DUE, RESTING, RETRY_DUE, accounts, batches, limits, tasks, totals
@@ -216,14 +216,12 @@ def _open_batches(t: Transaction, found: _Accounts) -> tuple[BatchState, ...]:
 def _in_flight(t: Transaction, found: _Accounts) -> None:
     """Through the open batches: a task in flight is in one."""
     retries = select(batches.c.task_ids).where(text("status IN ('queued', 'sending')"), batches.c.operation == "retry")
-    ids = [{"id": task_id} for row in t.rows(retries) for task_id in row.task_ids]
+    ids = [task_id for row in t.rows(retries) for task_id in row.task_ids]
     if not ids:
         return
-    r = rowset(t.dialect, ids, tasks, ("id",))
-    mine = tasks.join(r, tasks.c.id == r.c.id)
-    statement = select(tasks.c.account, func.count().label("tasks")).select_from(mine)
-    where = tasks.c.status == Status.IN_FLIGHT.value
-    for row in t.rows(statement.where(where).group_by(tasks.c.account)):
+    mine = and_(one_of(tasks.c.id, ids), tasks.c.status == Status.IN_FLIGHT.value)
+    statement = select(tasks.c.account, func.count().label("tasks")).where(mine)
+    for row in t.rows(statement.group_by(tasks.c.account)):
         found[row.account].count(Status.IN_FLIGHT, row.tasks)
 
 

@@ -59,7 +59,7 @@ def _due(predicate: str, now: datetime) -> Select[Any]:
 def find(t: Transaction, wanted: TaskFilter, *, after: int = 0, limit: int = 50) -> list[Task]:
     """A page of the tasks that match, those with ids above ``after``, the lowest first."""
     statement = select(tasks).where(wanted.where(t.now), _beyond(after)).order_by(tasks.c.id).limit(limit)
-    return [Task.of(row) for row in t.mappings(statement)]
+    return [Task.of(row) for row in t.rows(statement)]
 
 
 def page_of_ids(t: Transaction, wanted: TaskFilter, *, after: int = 0, limit: int = 500) -> list[int]:
@@ -80,5 +80,5 @@ def count(t: Transaction, wanted: TaskFilter) -> int:
 
 def get(t: Transaction, task_id: int) -> Task | None:
     """One task, or None."""
-    row = t.mapping(select(tasks).where(tasks.c.id == task_id))
+    row = t.execute(select(tasks).where(tasks.c.id == task_id)).one_or_none()
     return Task.of(row) if row is not None else None

@@ -18,7 +18,7 @@ MOST_TASKS = 1000
 
 DEFAULT_BATCH = 100
 
-Rate = Annotated[float, Field(gt=0, le=1_000_000)]
+Rate = Annotated[float, Field(gt=0, le=1_000_000_000)]
 
 
 def _group(text: str) -> str:

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Connection, event, select, update
 from sqlalchemy.exc import OperationalError
 
+from models import ledger
 from models.clock import boottime, utc_now
 from models.ledger import Batch
 from models.states import Operation, Status
@@ -63,7 +64,7 @@ def shall_stop(ours: Site) -> None:
 
 def free_slots(ours: Site, account: str) -> bool:
     """Whether every slot of the account is free again."""
-    return ours.sender(account).slots._value == ours.settings.accounts[account].limits.concurrency
+    return ours.sender(account).slots.taken == 0
 
 
 # --- Once ------------------------------------------------------------------------------------------------------------
@@ -250,15 +251,42 @@ def losing(ours: Site, number: int, *, kept: bool) -> Iterator[None]:
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_an_opening_in_doubt_is_never_sent(ours: Site, sandbox: SandboxThread, kept: bool) -> None:  # noqa: FBT001 - a case
-    """Whether it happened or not: the attempt is closed unsent where there is one, and the tasks go back."""
+    """If it happened, its attempts are closed unsent and the tasks go back; if not, the batch waits to be begun."""
     ids = ours.world.add_many("12")
     batch = ours.world.claimed()
-    with losing(ours, 2, kept=kept):
-        ours.run(batch)
+    with losing(ours, 1, kept=kept):
+        told = ours.run(batch)
     assert sandbox.stats()["calls"] == {}
-    assert [ours.outcomes(task_id) for task_id in ids] == [["unsent"] if kept else []] * 2
-    assert_given_back(ours, ids, batch)
     assert free_slots(ours, "phones")
+    assert [ours.outcomes(task_id) for task_id in ids] == [["unsent"] if kept else []] * 2
+    if kept:
+        assert_given_back(ours, ids, batch)
+    else:
+        assert told == {"not_begun": 1}
+        assert ours.run(batch) == {"accepted": 2}
+
+
+def test_a_begin_in_doubt_leaves_alone_what_another_has_begun(
+    ours: Site, sandbox: SandboxThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message came twice: while one asks what became of its begin, the other works on the batch."""
+    task_id = ours.world.add()
+    batch = ours.world.claimed()
+    begun: list[str] = []
+
+    def meanwhile(_: float) -> None:
+        with ours.world.begin() as t:
+            work = ledger.begin(t, batch.id, ours.deps.rules, ours.deps.next_name())
+            assert work is not None
+            begun.append(work.worker)
+            ledger.advance(t, work, [], ours.world.groups(work), ours.deps.rng, begun=True)
+
+    monkeypatch.setattr("worker.job.time.sleep", meanwhile)
+    with losing(ours, 1, kept=False):
+        assert ours.run(batch) == {"not_begun": 1}
+    assert (ours.world.batch(batch.id)["status"], [ours.world.batch(batch.id)["worker"]]) == ("sending", begun)
+    assert ours.outcomes(task_id) == [None], "the other's attempt is still open"
+    assert sandbox.stats()["calls"] == {}
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -266,7 +294,7 @@ def test_a_record_in_doubt_is_written_again_and_counts_once(ours: Site, sandbox:
     """Recording twice is harmless: one attempt, one unit of its limit, one acceptance in the totals."""
     task_id = ours.world.add()
     batch = ours.world.claimed()
-    with losing(ours, 3, kept=kept):
+    with losing(ours, 2, kept=kept):
         assert ours.run(batch) == {"accepted": 1}
     assert sandbox.stats()["calls"] == {RESTART: 1}
     assert ours.outcomes(task_id) == ["accepted"]
@@ -286,7 +314,7 @@ def test_a_step_in_doubt_is_recorded_and_opens_nothing(at: Callable[..., Any], k
     """One commit records the first answer and opens the next attempt: the answer is kept, the attempt not sent."""
     with tiny(accepting()) as server, at(server.url, change=ONE_AT_A_TIME) as ours:
         ours.world.add_many("12", account="reviews")
-        with losing(ours, 3, kept=kept):
+        with losing(ours, 2, kept=kept):
             ours.work("reviews")
         first, second = server.asked[0].body["task_id"], {"1": "2", "2": "1"}[server.asked[0].body["task_id"]]
         outcomes = {task.external_id: ours.outcomes(task.id) for task in ours.world.tasks().values()}
@@ -306,17 +334,17 @@ def test_a_connection_cut_before_the_opening_is_committed_sends_nothing(ours: Si
     def commit(connection: Connection) -> None:
         nonlocal commits
         commits += 1
-        if commits == 2:
+        if commits == 1:
             pid = connection.connection.dbapi_connection.info.backend_pid  # type: ignore[union-attr]
             cut.append(pid)
             with ours.world.begin() as t:
                 t.connection.exec_driver_sql(f"SELECT pg_terminate_backend({pid}, 5000)")
 
     event.listen(ours.deps.database.engine, "commit", commit)
-    ours.run(batch)
+    assert ours.run(batch) == {"not_begun": 1}
     assert len(cut) == 1
     assert sandbox.stats()["calls"] == {}
-    assert_given_back(ours, ids, batch)
+    assert ours.run(batch) == {"accepted": len(ids)}
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -195,7 +195,7 @@ def test_old_rows_are_pruned_and_their_neighbours_stay(world: World, scheduler: 
     young = world.add("young")
     world.report(young, Status.SUCCEEDED)
     world.clock.forward(timedelta(days=1.1).total_seconds())
-    assert scheduler.run_once().pruned == 2, "one task, one batch"
+    assert scheduler.pruner.all() == 2, "one task, one batch"
     assert world.tasks().keys() == {failed, dead, young}
 
 
@@ -204,9 +204,10 @@ def test_dead_tasks_are_pruned_where_that_is_set(world: World, broker: Broker) -
     dead = world.add()
     world.act("stop", dead)
     world.clock.forward(timedelta(days=1.9).total_seconds())
-    assert Scheduler(world.database, broker, settings, world.rules).run_once().pruned == 0
+    assert Scheduler(world.database, broker, settings, world.rules).pruner.all() == 0
     world.clock.forward(timedelta(days=0.2).total_seconds())
-    assert Scheduler(world.database, broker, settings, world.rules).run_once().pruned == 1
+    assert Scheduler(world.database, broker, settings, world.rules).run_once().pruned == 0, "batches come first"
+    assert Scheduler(world.database, broker, settings, world.rules).pruner.all() == 1
 
 
 # --- The loop --------------------------------------------------------------------------------------------------------

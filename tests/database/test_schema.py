@@ -312,3 +312,17 @@ def found_where(world: World, predicate: str) -> list[int]:
     with world.database.reading() as t:
         rows = t.connection.execute(text(f"SELECT id FROM redrive_tasks WHERE {predicate} ORDER BY id"))
         return [row.id for row in rows]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_every_table_that_is_rewritten_says_when_it_is_vacuumed(database_url: str) -> None:
+    """The default follows the size of the table, and dead rows would gather with it."""
+    database = Database(database_url)
+    with database.reading() as t:
+        found = t.rows(
+            text("SELECT relname, reloptions FROM pg_class WHERE relname LIKE 'redrive\\_%' AND relkind = 'r'")
+        )
+    database.close()
+    settings = {row.relname: " ".join(row.reloptions or ()) for row in found}
+    written_once = {"redrive_actions", "redrive_archives", "redrive_schema"}
+    assert {name for name, words in settings.items() if "autovacuum_vacuum_threshold" not in words} == written_once

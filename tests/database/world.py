@@ -235,11 +235,11 @@ class World:
 
     def task(self, task_id: int) -> Task:
         with self.database.reading() as t:
-            return Task.of(t.mappings(select(tasks).where(tasks.c.id == task_id))[0])
+            return Task.of(t.rows(select(tasks).where(tasks.c.id == task_id))[0])
 
     def tasks(self) -> dict[int, Task]:
         with self.database.reading() as t:
-            return {row["id"]: Task.of(row) for row in t.mappings(select(tasks).order_by(tasks.c.id))}
+            return {row.id: Task.of(row) for row in t.rows(select(tasks).order_by(tasks.c.id))}
 
     def attempts(self, task_id: int) -> list[dict[str, Any]]:
         with self.database.reading() as t:

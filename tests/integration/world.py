@@ -101,7 +101,7 @@ class World:
         """Tasks as they are now."""
         statement = select(tasks).order_by(tasks.c.id)
         with self.database.reading() as t:
-            found = [Task.of(row) for row in t.mappings(statement)]
+            found = [Task.of(row) for row in t.rows(statement)]
         return [task for task in found if ids is None or task.id in set(ids)]
 
     def wait_for_the_end(self, timeout_seconds: float = 60) -> list[Task]:

@@ -151,7 +151,9 @@ class Worker:
 
 def make_scheduler(database: Database, broker: Broker, rules: Mapping[str, Rules]) -> Scheduler:
     """A scheduler that leaves old rows alone: pruning has tests of its own."""
-    return Scheduler(database, broker, Settings(), dict(rules), Random(1), NEVER)
+    scheduler = Scheduler(database, broker, Settings(), dict(rules), Random(1))
+    scheduler.pruner._next_turn = NEVER
+    return scheduler
 
 
 # --- People -----------------------------------------------------------------------------------------------------------

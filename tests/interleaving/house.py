@@ -70,13 +70,17 @@ class WatchedSender(Sender):
 
     note: Note
 
-    async def retry(self, tasks: Sequence[TaskRef], window: Window) -> dict[int, Outcome | Look]:
+    async def retry(
+        self, tasks: Sequence[TaskRef], window: Window, plan: Plan | None = None
+    ) -> dict[int, Outcome | Look]:
         self.note("retries", window.leave_after)
-        return await super().retry(tasks, window)
+        return await super().retry(tasks, window, plan)
 
-    async def check(self, tasks: Sequence[TaskRef], window: Window) -> dict[int, Outcome | Look]:
+    async def check(
+        self, tasks: Sequence[TaskRef], window: Window, plan: Plan | None = None
+    ) -> dict[int, Outcome | Look]:
         self.note("looks", window.leave_after)
-        return await super().check(tasks, window)
+        return await super().check(tasks, window, plan)
 
 
 def make_senders(rules: Mapping[str, Rules], note: Note) -> dict[str, Sender]:
@@ -188,7 +192,7 @@ def lived_in(house: House) -> Iterator[House]:
     """Meanwhile the clock, the waits and the sockets are the house's."""
     words = Words(house)
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("models.db", "worker.job", "worker.sender", "scheduler.service"):
+        for module in ("models.db", "worker.job", "worker.sender", "scheduler.prune"):
             patch.setattr(f"{module}.boottime", house.boottime)
         for module in ("worker.job", "worker.sender", "scheduler.service"):
             patch.setattr(f"{module}.log", words)

@@ -170,6 +170,8 @@ class Ask:
 class Transport:
     """Takes the place of ``worker.sender.HttpClient``: the call waits until the conductor lets it leave."""
 
+    call_seconds = 0.0
+
     def __init__(self, **_: object) -> None: ...
 
     async def exchange(self, request: Request, *, leave_in: float, not_after: float, **_: object) -> Exchange:

@@ -184,4 +184,4 @@ class Ending:
 
 
 def _tasks(t: Transaction) -> list[Task]:
-    return [Task.of(row) for row in t.mappings(select(tasks).order_by(tasks.c.id))]
+    return [Task.of(row) for row in t.rows(select(tasks).order_by(tasks.c.id))]

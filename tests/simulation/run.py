@@ -32,7 +32,7 @@ from .processes import SchedulerProcess, WorkerProcess
 from .provider import Provider, Strikes
 from .stage import Stage, Stalled
 from .troubles import Troubles
-from .waits import Future, Semaphore
+from .waits import Condition, Future
 
 PEACE_SECONDS = 6 * 3600.0
 """How long all may take to end once nothing fails any more: a lock of two hours, looks, retries and waits."""
@@ -259,6 +259,6 @@ class Simulation:
             verify=_tls(),
             database=process.database,
         )
-        sender.slots = cast("Any", Semaphore(self.stage, configured.limits.concurrency))
+        sender.slots._changed = cast("Any", Condition(self.stage))
         sender._client._transport = cast("Any", self.provider.transport(process, name))
         return sender

@@ -1,4 +1,4 @@
-"""What blocking code waits for, over virtual time: events, semaphores and the answers of coroutines."""
+"""What blocking code waits for, over virtual time: events, conditions and the answers of coroutines."""
 
 import asyncio
 import concurrent.futures
@@ -50,21 +50,19 @@ class Event(_Condition):
         return self._until(self.is_set, timeout)
 
 
-class Semaphore(_Condition):
-    """``threading.Semaphore`` over virtual time."""
+class Condition(_Condition):
+    """``threading.Condition`` over virtual time: one actor plays at a time, so there is nothing to lock."""
 
-    def __init__(self, stage: Stage, value: int) -> None:
-        super().__init__(stage)
-        self._value = value
-
-    def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:  # noqa: FBT001, FBT002 - threading's
-        if not self._until(lambda: self._value > 0, timeout if blocking else 0):
-            return False
-        self._value -= 1
+    def __enter__(self) -> bool:
         return True
 
-    def release(self, n: int = 1) -> None:
-        self._value += n
+    def __exit__(self, *_: object) -> None:
+        """Nothing was locked."""
+
+    def wait_for(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
+        return self._until(predicate, timeout)
+
+    def notify_all(self) -> None:
         self.notify()
 
 

@@ -103,12 +103,14 @@ class Exchange:
         answer: None unless it arrived whole and within the size limit.
         error: words for people when there is no answer; already free of secrets.
         withheld: we ourselves decided not to send (too late, told to stop): nothing went wrong.
+        late: we decided so because connecting took too long.
     """
 
     sent: bool
     answer: Answer | None = None
     error: str = ""
     withheld: bool = False
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)

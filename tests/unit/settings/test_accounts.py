@@ -260,7 +260,7 @@ def test_allow_http_is_a_switch(problems: Problems) -> None:
         ("calls_per_minute = 0", "calls_per_minute"),
         ("calls_per_minute = inf", "calls_per_minute"),
         ("calls_per_hour = -1", "calls_per_hour"),
-        ("calls_per_hour = 1_000_001", "calls_per_hour"),
+        ("calls_per_hour = 1_000_000_001", "calls_per_hour"),
         ("batch_size = 0", "batch_size"),
         ("batch_size = 1.5", "batch_size"),
         ("max_in_flight = 0", "max_in_flight"),

@@ -1,0 +1,92 @@
+"""``python -m benchmarks``: run the measurements, print their tables, write them beside this package."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .cases import CASES
+from .ground import Ground, machine
+from .measure import cpu_seconds, machine_busy_seconds
+from .options import QUICK, Options
+from .plots import draw
+from .race import say
+from .tables import Table
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    given = _parser().parse_args(arguments)
+    options = _options(given)
+    names = given.only or list(CASES)
+    if unknown := sorted(set(names) - set(CASES)):
+        sys.exit(f"no measurement is called {', '.join(unknown)}; there are {', '.join(CASES)}")
+    began = datetime.now(UTC)
+    head = f"# Measured on {began:%Y-%m-%d %H:%M} UTC\n\n{machine()}. {options}\n"
+    print(head)
+    tables: list[Table] = []
+    with Ground() as ground:
+        for name in names:
+            say(f"{name} …")
+            others = Others()
+            measured = CASES[name](ground, options)
+            for table in others.noted(measured if isinstance(measured, list) else [measured]):
+                print(table.markdown(), flush=True)
+                tables.append(table)
+    if given.write:
+        _write("-".join([f"{began:%Y-%m-%d}", *(given.only or [])]), head, tables, given.results)
+
+
+class Others:
+    """What other programs used of the machine since it was made: figures beside a busy one mean less."""
+
+    def __init__(self) -> None:
+        self._began, self._before = time.monotonic(), self._used()
+
+    def _used(self) -> float:
+        return machine_busy_seconds() - cpu_seconds([os.getpid()])
+
+    def noted(self, tables: Sequence[Table]) -> list[Table]:
+        cores = max(0.0, (self._used() - self._before) / (time.monotonic() - self._began))
+        words = f"Meanwhile other programs of this machine used {cores:.2f} of its {os.cpu_count()} cores."
+        return [replace(table, notes=[*table.notes, words]) for table in tables]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure Redrive, its peers and limits.")
+    parser.add_argument("--only", action="append", metavar="NAME", help=f"repeatable: {', '.join(CASES)}")
+    parser.add_argument("--quick", action="store_true", help="a smoke test of everything in two minutes")
+    parser.add_argument("--runs", type=int, help="of each contestant; medians are shown")
+    parser.add_argument("--tasks", type=int, help="due tasks of a race")
+    parser.add_argument("--rows", type=int, help="stored tasks where many are asked about")
+    parser.add_argument("--accounts", type=int, help="accounts where many are asked about")
+    parser.add_argument("--minutes", type=float, help="of steady state")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where files are written")
+    parser.add_argument("--no-write", dest="write", action="store_false", help="print only")
+    return parser
+
+
+def _options(given: argparse.Namespace) -> Options:
+    options = QUICK if given.quick else Options()
+    names = ("runs", "tasks", "rows", "accounts", "minutes")
+    return replace(options, **{name: getattr(given, name) for name in names if getattr(given, name) is not None})
+
+
+def _write(name: str, head: str, tables: Sequence[Table], directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    parts = [head]
+    for table in tables:
+        picture = draw(table, directory / f"{name}-{table.name}.png")
+        parts.append(f"{table.markdown()}\n![{table.title}]({picture.name})\n")
+    path = directory / f"{name}.md"
+    path.write_text("\n".join(parts))
+    print(f"written: {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""The measurements by name. Each takes the ground and how much is wanted, and returns its tables."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from ..ground import Ground
+from ..options import Options
+from ..tables import Table
+from . import throughput
+from .alone import provider_alone
+from .broker import broker_memory
+from .cold import cold_start
+from .embedded import embedded
+from .fairness import fairness
+from .many_rows import many_rows
+from .scale import scale_out
+from .steady import steady
+
+Case = Callable[[Ground, Options], Table | list[Table]]
+
+CASES: Mapping[str, Case] = {
+    "provider": provider_alone,
+    "batched": throughput.batched,
+    "single": throughput.single,
+    "slow-20": partial(throughput.slow, milliseconds=20),
+    "slow-50": partial(throughput.slow, milliseconds=50),
+    "scale-out": scale_out,
+    "many-rows": many_rows,
+    "broker": broker_memory,
+    "fairness": fairness,
+    "embedded": embedded,
+    "cold-start": cold_start,
+    "steady": steady,
+}

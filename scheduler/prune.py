@@ -1,0 +1,66 @@
+"""Deleting what is past retention, one page at a time, between the claims."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+
+from models import ledger
+from models.clock import boottime
+from models.db import Database, Transaction
+from models.settings.services import RetentionSettings
+from models.states import Status
+
+SWEEP_SECONDS = 300.0
+"""How long after the end of a sweep the next one begins."""
+PAGE_SECONDS = 0.25
+"""The least time between two pages: pruning goes on between the claims and never holds them up."""
+
+
+class Pruner:
+    """Sweeps over old rows in turns of one page."""
+
+    def __init__(self, database: Database, accounts: Sequence[str], keep: RetentionSettings) -> None:
+        self._database = database
+        self._accounts = accounts
+        self._keep = keep
+        self._sweep: Iterator[int] = iter(())
+        self._next_turn = self._next_sweep = 0.0
+
+    def turn(self) -> int:
+        """Delete one page, if it is time for one; returns the number of rows."""
+        if boottime() < self._next_turn:
+            return 0
+        deleted = next(self._sweep, None)
+        if deleted is None:
+            return self._begin() if boottime() >= self._next_sweep else 0
+        self._next_turn = boottime() + PAGE_SECONDS
+        return deleted
+
+    def all(self) -> int:
+        """Delete all that is past retention; returns the number of rows."""
+        return sum(self._pages())
+
+    def _begin(self) -> int:
+        self._next_sweep = boottime() + SWEEP_SECONDS
+        self._sweep = self._pages()
+        return self.turn()
+
+    def _pages(self) -> Iterator[int]:
+        keep = self._keep
+        yield from self._of(lambda t: ledger.prune_batches(t, timedelta(days=keep.batches_days)))
+        yield from self._tasks(Status.SUCCEEDED, keep.succeeded_days)
+        if keep.dead_days is not None:
+            yield from self._tasks(Status.DEAD, keep.dead_days)
+
+    def _tasks(self, status: Status, days: float) -> Iterator[int]:
+        age = timedelta(days=days)
+        with self._database.reading() as t:
+            names = ledger.prunable(t, self._accounts, status, age)
+        for name in names:
+            yield from self._of(lambda t, name=name: ledger.prune_tasks(t, name, status, age))  # type: ignore[misc]
+
+    def _of(self, page: Callable[[Transaction], int]) -> Iterator[int]:
+        deleted = ledger.pruning.PAGE
+        while deleted >= ledger.pruning.PAGE:
+            with self._database.transaction() as t:
+                deleted = page(t)
+            yield deleted
