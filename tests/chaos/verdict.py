@@ -177,8 +177,8 @@ def _cases(world: ChaosWorld, t: Transaction) -> Iterator[Case]:
     for row in t.rows(counted):
         outcomes[row.task_id][row.name] = row.n
     with httpx.Client(base_url=world.sandbox_url, timeout=30) as provider:
-        for values in t.mappings(select(tasks).order_by(tasks.c.id)):
-            task = Task.of(values)
+        for row in t.rows(select(tasks).order_by(tasks.c.id)):
+            task = Task.of(row)
             rules = world.rules[task.account]
             want = expectation(rules.provider, task.kind, parse(task.external_id), rules.policy.max_retries)
             yield Case(task, rules, want, outcomes[task.id], _told(provider, rules.provider, task))

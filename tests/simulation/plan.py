@@ -157,7 +157,7 @@ def _policy(rng: Random, lag_seconds: float) -> dict[str, Any]:
         "base_seconds": rng.choice((2, 2, 5, 20)),
         "max_seconds": 60,
         "jitter": rng.choice(("full", "equal", "none")),
-        "check_after_seconds": rng.choice((3, late if late > 20 else 10, late if late > 20 else 20)),
+        "check_after_seconds": rng.choice((3, late if late > 20 else 10, max(20, late))),
         "check_max_seconds": 60,
         "settle_seconds": SETTLE_SECONDS,
         "check_timeout_seconds": CHECK_TIMEOUT_SECONDS,
