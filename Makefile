@@ -18,7 +18,7 @@ demo: $(VENV)/.installed-demo ## See the whole system retry simulated failures o
 	$(BIN)/redrive demo $(ARGS)
 
 test: $(VENV)/.installed-dev ## Run all tests (one: make test ARGS="-k NAME")
-	$(BIN)/pytest --durations=5 $(ARGS)
+	$(BIN)/pytest --numprocesses=auto --dist=worksteal --durations=5 $(ARGS)
 
 chaos: $(VENV)/.installed-dev ## Break everything at random, account for every task (ARGS="--minutes 30")
 	$(BIN)/python -m tests.chaos $(ARGS)

@@ -130,11 +130,18 @@ def new_broker_server(janitor: Janitor) -> Callable[[], Valkey]:
 def broker_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The session's broker: ours, started at first use, or the one REDRIVE_TEST_BROKER_URL names."""
     if TEST_BROKER_URL:
-        yield TEST_BROKER_URL
+        yield own_part(TEST_BROKER_URL)
         return
     server = request.getfixturevalue("new_broker_server")()
     yield server.url
     server.close()
+
+
+def own_part(url: str) -> str:
+    """The broker's URL; where tests run side by side, with a database of this process's own (Redis has 16)."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    number = int(worker.removeprefix("gw") or 0)
+    return make_url(url).set(database=str(number % 16)).render_as_string(hide_password=False) if worker else url
 
 
 @pytest.fixture

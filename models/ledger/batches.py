@@ -85,10 +85,8 @@ def begin(t: Transaction, batch_id: UUID, rules_of: Mapping[str, Rules], worker:
     mine = by_ids(batch.task_ids)
     if operation is Operation.RETRY:
         mine = and_(mine, tasks.c.batch_id == batch_id)
-    chosen = select(tasks).where(mine).order_by(tasks.c.id)
-    # Locked for the first calls, which this transaction may open; a look needs no lock to be asked.
-    chosen = chosen.with_for_update() if operation is Operation.RETRY else chosen
-    found = tuple(Task.of(row) for row in t.rows(chosen))
+    # Not locked here: whoever opens calls takes their permits first, and would wait in a circle for who records.
+    found = tuple(Task.of(row) for row in t.rows(select(tasks).where(mine).order_by(tasks.c.id)))
     return Work(batch_id, worker, rules, operation, batch.probe, lease_until, t.not_after(lease_until), found)
 
 

@@ -115,7 +115,7 @@ def advance(
     told = [each for each in told if not open_ones.keys().isdisjoint(each.answers)]
     heard = learned(t, work, account, told)
     grants = {} if heard.stop else permitted(t, work.rules, groups, heard.paths)
-    found = {task.id: task for task in work.tasks} if begun else _tasks_of(t, told, grants)
+    found = _tasks_of(t, told, grants)
     changes, outcomes = _closing(found, open_ones, told, Context(work.rules, t.now, rng))
     permits_, opening = _opening(t, {i: task for i, task in found.items() if i not in open_ones}, grants, work)
     steps = write(t, [*changes, *opening])

@@ -114,8 +114,8 @@ def published() -> None:
 
 
 def begun() -> None:
-    """The batch is begun, and nothing else."""
-    before(Job, "run", mine)
+    """The batch is begun and not committed."""
+    after(ledger, "begin", lambda work, *_: work and work.operation is Operation.RETRY and work.id)
 
 
 def opening() -> None:

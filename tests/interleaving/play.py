@@ -58,6 +58,7 @@ class Play:
     flights: list[Flight] = field(default_factory=list)
     permits: dict[str, list[float]] = field(default_factory=dict)
     batch_ids: Iterator[int] = field(default_factory=lambda: count(1))
+    after_answer: Twist | None = None
     closing: bool = False
     version: int = 0
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
@@ -174,7 +175,7 @@ class Play:
 
     def _close(self) -> None:
         """Nobody sets out any more; all finish what they are at."""
-        self.closing = True
+        self.closing, self.after_answer = True, None
         for actor in self.actors:
             actor.frozen = False
         while any(not actor.resting for actor in self.actors) or self.flights:
@@ -307,6 +308,10 @@ class Play:
         self.order.remove(flight)
         self._front = flight.owner if self._front is flight else self._front
         flight.hear(exchange)
+        after, self.after_answer = self.after_answer, None
+        if after is not None and flight.owner is not None:
+            self._front = flight.owner
+            self.apply(after)
 
     # --- Judgement ----------------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ RETRIES = (
     "accepted", "accepted slowly", "accepted, never answered", "lost on the way", "throttled", "not connected",
     "the first already at work", "no balance", "the first refused",
 )  # fmt: skip
-LOOKS = ("answered", "answered slowly", "never answered")
+LOOKS = ("answered", "answered slowly", "never answered", "throttled")
 RUNS = ((False, 300.0, True), (False, 90.0, False), (True, 300.0, True), (False, 20.0, False), (True, 20.0, False))
 """How a run ends, how long it takes, and whether looks show it late."""
 
@@ -123,6 +123,8 @@ class Provider:
         way = "answered" if self.calm else next(self.looks)
         if way == "never answered":
             return way, SILENCE, TIMEOUT_SECONDS
+        if way == "throttled":
+            return way, _answer(40007, {}), QUICK
         shown, words = [], []
         for id_ in ids:
             status, number = self.job(id_).state(self.clock.seconds, told=True)

@@ -4,15 +4,17 @@ from dataclasses import replace
 
 import pytest
 
+from models.states import Status
+
 from . import hooks
 from .conductor import in_few_lines
 from .house import House
 from .play import Plan, Play, Twist
-from .provider import RUNS
+from .provider import LOOKS, RUNS
 from .twists import Act, Again, Fate, Give, Jump, freeze, thaw
 
 ONE = Plan()
-LATE, NINETY = RUNS.index((False, 300.0, True)), RUNS.index((False, 90.0, False))
+LATE, NINETY, SHORT = (RUNS.index(each) for each in ((False, 300.0, True), (False, 90.0, False), (False, 20.0, False)))
 
 
 def played(house: House, plan: Plan, *course: tuple[str, Twist]) -> list[str]:
@@ -119,3 +121,27 @@ def test_nothing_leaves_when_it_is_not_known_whether_it_was_opened(house: House,
         house, ONE, ("worker 1: INSERT redrive_attempts", Fate(fate)), ("worker 1 is done", nothing),
     )  # fmt: skip
     said(history, "database.unreachable", "worker 1 is done", "call 1 (calm: retry r1) leaves")
+
+
+def test_a_begin_and_a_record_of_the_same_task_never_wait_in_a_circle(house: House) -> None:
+    """A look of the task is recorded, which ends a penalty of its path, while its next retry is being begun."""
+
+    def says(status: Status) -> Twist:
+        return lambda play: play.errand(
+            f"says {status}", lambda: play.house.operator.report(play.ids["r1"], status, play.clock.now)
+        )
+
+    plan = replace(ONE, runs=(SHORT,), looks=(LOOKS.index("throttled"),), max_in_flight=2)
+    history = played(
+        house, plan, ("call 3 .*look.* is answered", freeze), ("", says(Status.SUCCEEDED)),
+        ("operator is done", says(Status.FAILED)), ("worker 2 takes", nothing),
+        ("worker 2: SELECT redrive_tasks", freeze), ("", thaw), ("worker 1 (is done|waits)", thaw),
+        ("worker 1 is done", nothing),
+    )  # fmt: skip
+    said(
+        history,
+        "call 2 (worker 1: look r1) leaves: throttled",
+        "worker 2 is frozen",
+        "worker 2 is thawed",
+        "worker 1 is done",
+    )

@@ -62,6 +62,16 @@ def freeze(play: Play) -> None:
         actor.frozen = True
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Another twist, as soon as somebody has heard an answer and before he records it."""
+
+    twist: Twist
+
+    def __call__(self, play: Play) -> None:
+        play.after_answer = self.twist
+
+
 def thaw(play: Play) -> None:
     """Who has been frozen goes on."""
     if (actor := next((each for each in play.actors if each.frozen), None)) is not None:
@@ -165,7 +175,8 @@ MENU: tuple[Twist, ...] = (
     *(Jump(seconds) for seconds in JUMPS),
     *(Switch(number) for number in range(4)),
     Jump(31), Jump(61),
-    freeze, freeze, freeze, thaw, thaw,
+    Answered(Jump(31)), Answered(Jump(61)), Answered(freeze), Answered(freeze), Answered(crash),
+    freeze, thaw, thaw,
     Again(0), Again(1), lose, drain, crash, cut, Fate(hooks.LOST), Fate(hooks.REFUSED),
     *(Act(what, "r1") for what in ("retry", "hold", "release", "stop", "revive", "force")),
     Act("retry", "b1"), Act("stop", "b1"), Report("r1"), Report("b1"),

@@ -36,7 +36,9 @@ class History:
         self.say(who, f"FAULT {kind} {what}".rstrip())
 
     def violation(self, what: str) -> None:
-        self.violations.append(_UUID.sub(lambda found: f"b{int(found[1], 16)}", what))
+        what = _UUID.sub(lambda found: f"b{int(found[1], 16)}", what)
+        if what not in self.violations:
+            self.violations.append(what)
         self.say("VIOLATION", what)
 
     @contextmanager

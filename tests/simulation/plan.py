@@ -183,7 +183,9 @@ def _accounts(rng: Random, config: SandboxConfig, *, new_ids: bool) -> tuple[Acc
             group=provider,
             calls_per_minute=rates[provider],
             calm=(provider, number) == calm,
-            strikes=_strikes(rng, provider, calm=(provider, number) == calm, hides=not new_ids),
+            strikes=_strikes(
+                rng, provider, calm=(provider, number) == calm, hides=not new_ids, lag=config.settle_lag_seconds
+            ),
         )
         for provider, number in names
     )
@@ -212,12 +214,16 @@ def _options(rng: Random, provider: str, number: int, config: SandboxConfig) -> 
     return {**base, **user, "iam_domain": config.huawei.iam_domain, "iam_url": URL}
 
 
-def _strikes(rng: Random, provider: str, *, calm: bool, hides: bool) -> Strikes:
+def _strikes(rng: Random, provider: str, *, calm: bool, hides: bool, lag: float) -> Strikes:
     slowest = rng.choice((0.05, 0.5, 2.5))
     if calm:
         return Strikes(slowest_seconds=slowest)
     able: list[Fault] = [fault for fault in OF[provider] if hides or not fault.hides]
-    return Strikes(rng.choice((0.1, 0.3, 0.5)), (SLOW, *rng.sample(able, k=rng.randint(2, 7))), slowest)
+    return Strikes(
+        rng.choice((0.1, 0.3, 0.5)),
+        (*[SLOW] * (1 if lag < SETTLE_SECONDS / 2 else 6), *rng.sample(able, k=rng.randint(2, 7))),
+        slowest,
+    )
 
 
 def _tasks(rng: Random, account: Account) -> list[NewTask]:
