@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, create_engine, event, func, make_url, select
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from .clock import boottime, utc_now
@@ -132,6 +133,8 @@ class Database:
         """Turn "no connection" into :class:`Unreachable`, which names the database without its password."""
         try:
             yield
+        except PoolTimeout as error:
+            raise Unreachable(f"database {self.shown}: no connection came free in time") from error
         except DBAPIError as error:
             # Whatever a server calls the reason for which it ended our session, the session is gone.
             if not (error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)):
@@ -156,8 +159,15 @@ def _engine(url: str, pool_size: int) -> Engine:
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": 10, "options": _postgres_options(), "application_name": "redrive"},
+        connect_args={"options": _postgres_options(), "application_name": "redrive", **_NETWORK},
     )
+
+
+_NETWORK = {
+    "connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}  # fmt: skip
+"""A host that vanishes without a word is noticed within a minute, not when the system's own two hours are over."""
 
 
 def _postgres_options() -> str:

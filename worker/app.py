@@ -7,11 +7,14 @@ import structlog
 from celery import Celery, signals
 
 from models import jobs, ledger
-from models.errors import BadInput
+from models.errors import BadInput, Unreachable
 
 from . import deps, job
 
 log = structlog.get_logger("redrive.worker")
+
+ASK_AGAIN_SECONDS = 2.0
+"""Between tries to write down a wish while the database is away."""
 
 app = Celery("redrive", set_as_current=False)
 app.conf.update(jobs.CELERY)
@@ -37,8 +40,16 @@ def request(ids: list[int], who: str = "", reason: str = "") -> dict[str, int]:
     if not all(isinstance(each, int) for each in ids):
         raise BadInput("redrive.request takes a list of task ids, as integers")
     own = deps.get()
-    with own.database.transaction() as t:
-        told = ledger.act(t, "retry", ids, own.rules, ledger.Who(who or "request", reason))
+    while True:
+        try:
+            with own.database.transaction() as t:
+                told = ledger.act(t, "retry", ids, own.rules, ledger.Who(who or "request", reason))
+            break
+        except Unreachable as error:
+            # Nobody sends a wish twice. Asked again it does no harm: what is due already stays so.
+            log.warning("database.unreachable", asked=len(ids), error=str(error))
+            if own.draining.wait(ASK_AGAIN_SECONDS):
+                raise
     own.waker.wake()
     return {"asked": len(ids), "due": sum(each.changed for each in told)}
 

@@ -103,7 +103,7 @@ def advance(
         told: what came back since the last step.
         groups: the calls to be made next.
         rng: dice for the waits.
-        begun: this very transaction has begun the batch: nothing was told, and its locks are held.
+        begun: this very transaction has begun the batch: nothing was told, and the batch is locked.
 
     Raises:
         StaleBatch: the batch was lost; its attempts were closed by the rescue, and nothing here is written.

@@ -11,7 +11,7 @@ from ..task import Seen, Task, replace, seen_after
 from . import moves
 from .moves import Context
 
-_ENDS = (State.SUCCEEDED, State.FAILED, State.CANCELED, State.MISSING)
+_ENDS = (State.SUCCEEDED, State.FAILED, State.CANCELED)
 
 
 @dataclass(frozen=True, slots=True)

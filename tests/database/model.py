@@ -582,6 +582,6 @@ class Model:
             return False  # a run of the whole changes the part, and the other way round
         if before is None:
             return last.state == "succeeded"  # added because it had failed
-        if before.state in ("running", "gone"):
+        if before.state in ("running", "gone", "missing"):
             return last.state == "succeeded"
         return last.state != before.state or (last.mark != before.mark and "" not in (last.mark, before.mark))

@@ -22,6 +22,7 @@ from redrive.sandbox.script import Refusal, Script, make_id
 from redrive.sandbox.server import SandboxThread
 from tests.processes import wait_until
 from tests.unit.worker.site import Answer, Asked, Site, site, tiny
+from worker.app import request
 from worker.providers.base import Plan, TaskRef
 from worker.providers.geelark import GeeLark
 
@@ -264,6 +265,17 @@ def test_an_opening_in_doubt_is_never_sent(ours: Site, sandbox: SandboxThread, k
     else:
         assert told == {"not_begun": 1}
         assert ours.run(batch) == {"accepted": 2}
+
+
+def test_a_wish_is_written_down_once_the_database_is_back(ours: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It came through the broker, and nobody sends it twice."""
+    monkeypatch.setattr("worker.app.deps.get", lambda: ours.deps)
+    monkeypatch.setattr("worker.app.ASK_AGAIN_SECONDS", 0.01)
+    task_id = ours.world.add()
+    ours.world.act("hold", task_id)
+    with losing(ours, 1, kept=False):
+        assert request([task_id], who="ann") == {"asked": 1, "due": 1}
+    assert ours.world.task(task_id).status is Status.FAILED
 
 
 def test_a_begin_in_doubt_leaves_alone_what_another_has_begun(

@@ -172,6 +172,8 @@ def _next_page(call: Call, before: _Pages, body: Mapping[str, Any], words: Said)
     if not isinstance(page, list):
         return Looked(each(call.tasks, Unknown(**words)))
     pages = before.plus([_record(fields(record)) for record in page])
+    if not pages.read and total:
+        return Looked(each(call.tasks, Unknown(**reworded(words, f"a count of {total} without a record"))))
     look = _reading(_wanted(call.tasks[0], pages.records), words)
     running = isinstance(look, Reading) and look.state is State.RUNNING
     whole = not page or (len(page) < PAGE if total is None else pages.read >= total)

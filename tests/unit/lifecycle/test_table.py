@@ -375,6 +375,8 @@ def test_belief_rule() -> None:
         ("failed/a", False, State.CANCELED, "a", True),
         ("failed/a", False, State.SUCCEEDED, "a", True),
         ("succeeded/a", False, State.SUCCEEDED, "a", False),
+        ("missing/", False, State.FAILED, "a", False),
+        ("missing/", False, State.SUCCEEDED, "a", True),
         ("", False, State.FAILED, "a", False),
         ("", False, State.CANCELED, "a", False),
         ("", False, State.SUCCEEDED, "a", True),

@@ -216,6 +216,12 @@ def test_a_list_nobody_can_read_is_unknown(body: object) -> None:
     assert isinstance(look(huawei(), EXECUTION, answered(body)), Unknown)
 
 
+def test_a_list_that_promises_records_and_has_none_is_unknown() -> None:
+    """Only one that counts none says that there are none."""
+    assert isinstance(look(huawei(), EXECUTION, page(count=1)), Unknown)
+    assert look(huawei(), EXECUTION, page(count=0)) == Reading(state=State.MISSING)
+
+
 def mark(*records: object) -> str:
     found = look(huawei(), EXECUTION, page(*records))
     assert isinstance(found, Reading)

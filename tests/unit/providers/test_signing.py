@@ -221,7 +221,9 @@ def test_docflow_names_the_enterprise(scheme: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "provider", [geelark(), docflow(), huawei(auth_token="READY"), huawei(access_key="AK")], ids=repr
+    "provider",
+    [geelark(), docflow(), huawei(auth_token="READY"), huawei(access_key="AK")],
+    ids=["geelark", "docflow", "huawei with a token", "huawei with a key"],
 )
 def test_only_iam_users_log_in(provider: Any) -> None:
     """All other credentials sign by themselves."""
