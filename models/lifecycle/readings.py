@@ -106,7 +106,8 @@ def _proves_a_run(task: Task, seen: Seen, context: Context) -> bool:
     """Whether a terminal state cannot be the one from before the retry.
 
     A mark that was not known before proves nothing, the first look may simply be the first to read one; and where
-    no look told whether it had failed or been canceled, neither of the two is news.
+    no look told whether it had failed or been canceled, neither of the two is news. Nor is a success where an earlier
+    retry may have brought it: a failure reported since then has made us forget what was seen.
     """
     if seen.ran:
         return True
@@ -114,6 +115,8 @@ def _proves_a_run(task: Task, seen: Seen, context: Context) -> bool:
     if kind is not None and kind.conflict:
         return False  # a run of the whole, or of a part, may have changed it since the look before the retry
     state, _, mark = seen.before.partition("/")
+    if not state and task.spent > 1:
+        return False
     if seen.state == State.SUCCEEDED != state:
         return True
     if state not in _ENDS:

@@ -362,7 +362,6 @@ def test_an_old_state_is_not_believed_before_it_has_settled(
         assert calls_after(phones, provider, 30) == [RESTART]
 
 
-@pytest.mark.xfail(strict=True, reason="a newly reported failure forgets that a success was seen before")
 def test_an_old_success_is_not_believed_either(phones: House, provider: Provider) -> None:
     """It had succeeded, its owner says that it failed since, and the success shows on after the new retry."""
     provider.state = "succeeded"

@@ -46,8 +46,8 @@ class Fault:
 
     @property
     def hides(self) -> bool:
-        """Whether its caller cannot know that the call was carried out."""
-        return self.applies and self.doubtful
+        """Whether its caller may never know that the call was carried out."""
+        return self.applies and (self.doubtful or self.how == "slow")
 
 
 def _drop(name: str, how: How, *, applies: bool) -> Fault:

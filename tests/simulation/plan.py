@@ -219,11 +219,8 @@ def _strikes(rng: Random, provider: str, *, calm: bool, hides: bool, lag: float)
     if calm:
         return Strikes(slowest_seconds=slowest)
     able: list[Fault] = [fault for fault in OF[provider] if hides or not fault.hides]
-    return Strikes(
-        rng.choice((0.1, 0.3, 0.5)),
-        (*[SLOW] * (1 if lag < SETTLE_SECONDS / 2 else 6), *rng.sample(able, k=rng.randint(2, 7))),
-        slowest,
-    )
+    slow = 0 if not hides else 1 if lag < SETTLE_SECONDS / 2 else 6
+    return Strikes(rng.choice((0.1, 0.3, 0.5)), (*[SLOW] * slow, *rng.sample(able, k=rng.randint(2, 7))), slowest)
 
 
 def _tasks(rng: Random, account: Account) -> list[NewTask]:
