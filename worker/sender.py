@@ -19,7 +19,7 @@ from models.db import Database
 from models.errors import Unreachable
 from models.ledger import permits
 from models.ledger.sending import SLICE_SECONDS
-from models.outcome import Blocked, Deferred, Look, Outcome, Throttled, Unknown, Unsent
+from models.outcome import Deferred, Look, Outcome, Throttled, Unknown, Unsent
 from models.rules import LATE_SECONDS, Rules
 from models.states import Operation
 
@@ -27,6 +27,7 @@ from .http import HttpClient
 from .providers.base import Call, Exchange, Plan, Provider, Split, TaskRef, Token
 from .scrub import scrub, scrubbed
 from .slots import Slots
+from .trouble import Trouble, says_stop
 
 log = structlog.get_logger("redrive.worker")
 
@@ -53,6 +54,8 @@ class Window:
         until: the moment ``not_after`` stands for, in the database's time.
         may_go_on: asked before any further permit. The first call is open, and is finished whatever comes.
         calls: API paths of the calls made beyond the first.
+        opened_at: the boottime at which its attempts stood open.
+        trouble: what may keep it here all the same.
     """
 
     leave_after: float
@@ -61,6 +64,11 @@ class Window:
     until: datetime
     may_go_on: Callable[[], bool]
     calls: list[str] = field(default_factory=list)
+    opened_at: float = field(default_factory=boottime)
+    trouble: Trouble | None = None
+
+
+Make = Callable[[Call, Window], Awaitable[Mapping[int, Outcome | Look]]]
 
 
 @dataclass(slots=True)
@@ -97,6 +105,7 @@ class Sender:
             verify=verify,
         )
         self.slots = Slots(concurrency, lambda: self._client.call_seconds)
+        self._trouble = {operation: Trouble(rules.breaker) for operation in Operation}
         self._cached: _Cached | None = None
         self._logging_in = asyncio.Lock()
 
@@ -120,17 +129,21 @@ class Sender:
         self, tasks: Sequence[TaskRef], window: Window, plan: Plan | None = None
     ) -> dict[int, Outcome | Look]:
         """Retry tasks: an outcome for each, whatever happens. Who has planned their calls already hands the plan in."""
-        return await self._all(plan or self.plan(Operation.RETRY, tasks), window, self._retry)
+        return await self._heard(Operation.RETRY, plan or self.plan(Operation.RETRY, tasks), window, self._retry)
 
     async def check(
         self, tasks: Sequence[TaskRef], window: Window, plan: Plan | None = None
     ) -> dict[int, Outcome | Look]:
         """Look at tasks: a look at each, whatever happens."""
-        return await self._all(plan or self.plan(Operation.CHECK, tasks), window, self._check)
+        return await self._heard(Operation.CHECK, plan or self.plan(Operation.CHECK, tasks), window, self._check)
 
-    async def _all(
-        self, plan: Plan, window: Window, make: Callable[[Call, Window], Awaitable[Mapping[int, Outcome | Look]]]
-    ) -> dict[int, Outcome | Look]:
+    async def _heard(self, operation: Operation, plan: Plan, window: Window, make: Make) -> dict[int, Outcome | Look]:
+        window.trouble = self._trouble[operation]
+        found = await self._all(plan, window, make)
+        window.trouble.hear(found.values())
+        return found
+
+    async def _all(self, plan: Plan, window: Window, make: Make) -> dict[int, Outcome | Look]:
         """The plan's calls one after the other: the first has the window's permit, each further one gets its own."""
         found: dict[int, Outcome | Look] = dict(plan.refused)
         for number, call in enumerate(plan.calls):
@@ -160,7 +173,7 @@ class Sender:
         middle = len(call.tasks) // 2
         found: dict[int, Outcome | Look] = {}
         for half in (call.tasks[:middle], call.tasks[middle:]):
-            if not any(map(_says_stop, found.values())) and await self._permit(call.limit_path, window):
+            if not any(map(says_stop, found.values())) and await self._permit(call.limit_path, window):
                 found |= await self._all(self.provider.retries(half), window, self._retry)
             else:
                 found |= {task.id: Unsent(message="refused as a whole, not asked again in time") for task in half}
@@ -216,7 +229,7 @@ class Sender:
             auth=auth,
             leave_in=max(0.0, window.leave_after - boottime()),
             not_after=not_after,
-            may_send=lambda: True,
+            may_send=lambda: window.trouble is None or not window.trouble.holds(window.opened_at),
             max_bytes=max_bytes,
         )
         if exchange.late and boottime() < window.not_after:
@@ -308,11 +321,6 @@ class Sender:
         words = scrub(f"{type(error).__name__}: {error}", self._secrets)
         log.error("provider.defect", account=self.rules.account, provider=self.rules.provider, at=where, error=words)
         return f"the provider's code failed: {type(error).__name__}"
-
-
-def _says_stop(answer: Outcome | Look) -> bool:
-    """Whether a further call on the same path would be one too many."""
-    return isinstance(answer, Blocked | Throttled) or (isinstance(answer, Unknown) and answer.wait_seconds is not None)
 
 
 def _complete(
