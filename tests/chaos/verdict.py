@@ -93,9 +93,11 @@ def judge(world: ChaosWorld, added: int) -> Verdict:
     verdict.calls = sum(stats["calls"].values())
     verdict.struck = sum(stats["faults"].values())
     with world.database.reading() as t:
-        cases = list(_cases(world, t))
+        rows = _rows(t)
         verdict.wrong += _unfinished_business(t)
         verdict.wrong += _miscounted(t)
+    # Asking the provider about each takes longer than a transaction may stand still.
+    cases = list(_cases(world, *rows))
     verdict.tasks, verdict.attempts = len(cases), sum(case.outcomes.total() for case in cases)
     if verdict.tasks != added:
         verdict.lost.append(f"{added} tasks were added, {verdict.tasks} are there")
@@ -170,15 +172,19 @@ def _disagreements(case: Case) -> Iterator[str]:
 # --- All of them -----------------------------------------------------------------------------------------------------
 
 
-def _cases(world: ChaosWorld, t: Transaction) -> Iterator[Case]:
+def _rows(t: Transaction) -> tuple[list[Task], Mapping[int, Counter[str]]]:
+    """All tasks, and how often each outcome was had of each."""
     outcomes: dict[int, Counter[str]] = defaultdict(Counter)
     name = func.coalesce(attempts.c.outcome, "open").label("name")
     counted = select(attempts.c.task_id, name, func.count().label("n")).group_by(attempts.c.task_id, name)
     for row in t.rows(counted):
         outcomes[row.task_id][row.name] = row.n
+    return [Task.of(row) for row in t.rows(select(tasks).order_by(tasks.c.id))], outcomes
+
+
+def _cases(world: ChaosWorld, found: list[Task], outcomes: Mapping[int, Counter[str]]) -> Iterator[Case]:
     with httpx.Client(base_url=world.sandbox_url, timeout=30) as provider:
-        for row in t.rows(select(tasks).order_by(tasks.c.id)):
-            task = Task.of(row)
+        for task in found:
             rules = world.rules[task.account]
             want = expectation(rules.provider, task.kind, parse(task.external_id), rules.policy.max_retries)
             yield Case(task, rules, want, outcomes[task.id], _told(provider, rules.provider, task))
