@@ -153,7 +153,9 @@ class Monkey:
         if code is None and boottime() < until:
             time.sleep(0.05)
             return self.later(0.2, lambda: self._await_end(member, until))
-        if code != 0:
+        # Python itself was still starting: nothing of ours was there to hear the signal.
+        unheard = code == -signal.SIGTERM and not member.words
+        if code != 0 and not unheard:
             ended = "did not end" if code is None else f"ended with {code}"
             self.wrong.append(f"{member.part} {member.number} was told to stop and {ended}: {_end_of(member)}")
         return self.world.replace(member)

@@ -154,7 +154,6 @@ def changed(old: Rows, new: Rows, rules: Mapping[str, Rules], now: datetime) -> 
         for name in ("next_at", "blocked_until"):
             if row[name] and (new.limits[path][name] is None or new.limits[path][name] < row[name]):
                 yield f"{name} of {path[1]} fell"
-    yield from _paused(old, new)
 
 
 def _attempt(old: Row, new: Row | None) -> Iterator[str]:
@@ -181,12 +180,13 @@ def _batch(number: int, old: Row | None, new: Row, rules: Rules, now: datetime) 
         yield f"batch {number} was rescued {(old['lease_until'] - now).total_seconds()} s before the end of its lease"
 
 
-def _paused(old: Rows, new: Rows) -> Iterator[str]:
+def paused(since: Rows, old: Rows, new: Rows) -> Iterator[str]:
+    """Nothing is opened after a pause. A begin may not have seen one that came after it had started, at ``since``."""
     for key, row in new.attempts.items():
-        if key not in old.attempts:
-            account = old.accounts[new.tasks[key[0]]["account"]]
-            if account["paused_at"] is not None and not new.batches[row["batch_id"].int]["probe"]:
-                yield f"attempt {key[1]} of task {key[0]} was opened although {account['name']} is paused"
+        batch = row["batch_id"].int
+        account = (since if old.batches[batch]["status"] == "queued" else old).accounts[new.batches[batch]["account"]]
+        if key not in old.attempts and account["paused_at"] is not None and not new.batches[batch]["probe"]:
+            yield f"attempt {key[1]} of task {key[0]} was opened although {account['name']} is paused"
 
 
 def fenced(old: Rows, new: Rows, batch: int) -> Iterator[str]:

@@ -116,6 +116,7 @@ class House(Stage):
         """The database is asked for the moment, and may take its time."""
         if (actor := current()) is not None:
             actor.pause(Stop(At.STATEMENT, "asks for the moment"))
+            self.play.since[actor] = self.play.rows
         return self.clock.now
 
     def close(self) -> None:

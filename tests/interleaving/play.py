@@ -50,11 +50,18 @@ def _script(words: Sequence[Any], numbers: Sequence[int]) -> Iterator[Any]:
 
 @dataclass
 class Play:
-    """The house with its rows as they were last committed, and the calls under way."""
+    """The house with its rows as they were last committed, and the calls under way.
+
+    Attributes:
+        since: the rows as they were when an actor's transaction asked for its moment.
+        after_answer: what happens as soon as somebody has heard an answer.
+        version: moves with every change and with the clock.
+    """
 
     house: House
     plan: Plan
     rows: audit.Rows = field(default_factory=audit.Rows)
+    since: dict[Actor, audit.Rows] = field(default_factory=dict)
     flights: list[Flight] = field(default_factory=list)
     permits: dict[str, list[float]] = field(default_factory=dict)
     batch_ids: Iterator[int] = field(default_factory=lambda: count(1))
@@ -258,6 +265,7 @@ class Play:
         self.version += 1
         old, self.rows = self.rows, self.house.rows()
         found = [*audit.standing(self.rows, self.rules), *audit.changed(old, self.rows, self.rules, self.clock.now)]
+        found += audit.paused(self.since.get(actor, old), old, self.rows)
         found += audit.fenced(old, self.rows, actor.batch) if actor in self.house.workers else []
         for words in found:
             self.conductor.problem(words)
