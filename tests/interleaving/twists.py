@@ -72,12 +72,21 @@ class Answered:
         play.after_answer = self.twist
 
 
-def thaw(play: Play) -> None:
-    """Who has been frozen goes on."""
-    if (actor := next((each for each in play.actors if each.frozen), None)) is not None:
-        play.conductor.say(f"{actor} is thawed")
-        actor.frozen = False
-        play.to_front(actor)
+@dataclass(frozen=True, slots=True)
+class Thaw:
+    """Who has been frozen goes on: a certain actor, or the first."""
+
+    name: str = ""
+
+    def __call__(self, play: Play) -> None:
+        frozen = [actor for actor in play.actors if actor.frozen and self.name in actor.name]
+        for actor in frozen[:1]:
+            play.conductor.say(f"{actor} is thawed")
+            actor.frozen = False
+            play.to_front(actor)
+
+
+thaw = Thaw()
 
 
 def crash(play: Play) -> None:
