@@ -87,7 +87,8 @@ def take(
     if not wanted:
         return {}
     _ensure(t, rules.group, wanted)
-    paths = paths_of(t, rules, lock=True)
+    _lock(t, rules, wanted)
+    paths = paths_of(t, rules)
     moments = {path: _moments(rules, n, free_at(paths, path, t.now), horizon) for path, n in wanted.items()}
     for path, mine in moments.items():
         if mine:
@@ -107,6 +108,12 @@ def _taken(
     here = and_(limits.c.group == rules.group, limits.c.path == path, limits.c.next_at.is_not_distinct_from(old))
     moved = t.execute(update(limits).where(here).values(next_at=moments[-1] + _interval(rules))).rowcount
     return {path: moments} if moved else None
+
+
+def _lock(t: Transaction, rules: Rules, paths: Iterable[str]) -> None:
+    """Lock these paths and no others: an update that came too late may have left us holding the one we want."""
+    mine = and_(in_group(rules), limits.c.path.in_(sorted(paths)))
+    t.rows(select(limits.c.path).where(mine).order_by(limits.c.path).with_for_update())
 
 
 def _interval(rules: Rules) -> timedelta:

@@ -133,12 +133,15 @@ def test_a_frozen_broker_costs_one_timeout(new_sqlite_database: Any, config: Pat
             frozen.accept()
 
 
-@pytest.mark.parametrize(
-    "broker_url", ["redis://127.0.0.1:1/0", "rediss://[", "amqp://localhost//", "redis+socket:///no"]
-)
+@pytest.mark.parametrize("broker_url", ["redis://127.0.0.1:1/0", "amqp://localhost//", "redis+socket:///no"])
 def test_a_broker_that_is_not_there_costs_nothing(new_sqlite_database: Any, config: Path, broker_url: str) -> None:
     with Client(new_sqlite_database(), broker_url, config) as client:
         assert client.add(**FAILED) == 1
+
+
+def test_a_broker_url_that_cannot_be_read_is_refused(new_sqlite_database: Any, config: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^broker_url: cannot be read"):
+        Client(new_sqlite_database(), "rediss://[", config)
 
 
 def test_a_report_moves_the_task(client: Client) -> None:

@@ -10,7 +10,7 @@ from . import hooks
 from .conductor import in_few_lines
 from .house import House
 from .play import Plan, Play, Twist
-from .provider import LOOKS, RETRIES, RUNS
+from .provider import LOOKS, RUNS
 from .twists import Act, Again, Fate, Give, Jump, Thaw, freeze, thaw
 
 ONE = Plan()
@@ -145,11 +145,12 @@ def test_a_begin_and_a_record_of_the_same_task_never_wait_in_a_circle(house: Hou
 
 
 def test_a_permit_that_somebody_else_was_faster_to_take_is_not_waited_for_in_a_circle(house: House) -> None:
-    """Two want the next moment of a path; who comes second asks again, while a third records a penalty."""
-    plan = replace(ONE, tasks=3, retries=(RETRIES.index("throttled"),), max_in_flight=2)
+    """Two want the next moment of a path, the slower one asks again; a third records a penalty of another path."""
+    plan = replace(ONE, tasks=3, looks=(LOOKS.index("throttled"),), max_in_flight=2)
     history = played(
-        house, plan, ("worker 3 takes", freeze), ("call 1 .* is answered", freeze), ("", Jump(5)),
+        house, plan, ("worker 2 takes", freeze), ("worker 3 takes", freeze), ("worker 1 is done", Act("retry", "b1")),
+        ("call 2 .*look.* is answered", freeze), ("", Jump(4)), ("", Thaw("worker 2")),
         ("worker 2: UPDATE redrive_limits", freeze), ("", Thaw("worker 3")), ("worker 3 waits", Thaw("worker 1")),
         ("worker 1 waits", Thaw("worker 2")), ("worker 3 is done", nothing),
     )  # fmt: skip
-    said(history, "leaves: throttled", "worker 3 is thawed", "worker 3", "worker 2 is thawed", "worker 3 is done")
+    said(history, "leaves: throttled", "worker 3 is thawed", "worker 1 is thawed", "worker 2 is thawed")
