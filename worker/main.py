@@ -39,6 +39,7 @@ def run(settings: Settings, *, database_url: str, broker_url: str, providers: Se
     # Root is discouraged because of pickle, which nothing of ours accepts.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     signals.worker_ready.connect(_say_ready, weak=False)
+    signals.setup_logging.connect(_logs_are_set_up, weak=False)
     app.worker_main(
         [
             "--quiet",  # no banner: the log has what an operator needs
@@ -50,7 +51,6 @@ def run(settings: Settings, *, database_url: str, broker_url: str, providers: Se
             "--without-gossip",
             "--without-mingle",
             "--task-events",
-            "--loglevel=WARNING",
         ]
     )
     return 0
@@ -65,3 +65,7 @@ def _queues(settings: Settings, providers: Sequence[str]) -> list[str]:
 
 def _say_ready(**_: object) -> None:
     structlog.get_logger("redrive.worker").info("worker.started")
+
+
+def _logs_are_set_up(**_: object) -> None:
+    """Celery sets up logs of its own unless somebody answers this signal."""
