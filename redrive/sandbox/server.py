@@ -23,6 +23,8 @@ LOOPBACK = "127.0.0.1"
 MAX_BODY_BYTES = 12 << 20  # what Huawei's gateway takes in a signed request (API Request Signing Guide)
 ANSWER_SECONDS = 10.0
 GRACE_SECONDS = 0.5
+BACKLOG = 1024
+"""Hundreds may connect at once; each beyond this number would wait for a second, until the system tries again."""
 
 T = TypeVar("T")
 
@@ -59,7 +61,7 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=GRACE_SECONDS)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
         yield f"http://{host}:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
