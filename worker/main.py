@@ -12,12 +12,12 @@ from models import jobs
 from models.errors import SettingsError
 from models.settings import Settings, check_secrets
 
-from . import deps
+from . import broker, deps
 from .app import app
 
 
 def run(settings: Settings, *, database_url: str, broker_url: str, providers: Sequence[str] = ()) -> int:
-    """Run a worker until SIGTERM or SIGINT; returns the exit code.
+    """Run a worker until SIGTERM or SIGINT; returns the exit code, 1 if Celery gave up by itself.
 
     Args:
         settings: of all accounts; the worker serves those of ``providers``, or all when none is named.
@@ -40,20 +40,20 @@ def run(settings: Settings, *, database_url: str, broker_url: str, providers: Se
     warnings.filterwarnings("ignore", category=SecurityWarning)
     signals.worker_ready.connect(_say_ready, weak=False)
     signals.setup_logging.connect(_logs_are_set_up, weak=False)
-    app.worker_main(
-        [
-            "--quiet",  # no banner: the log has what an operator needs
-            "worker",
-            "--pool=threads",
-            f"--concurrency={settings.worker.threads}",
-            f"--queues={','.join(queues)}",
-            # Neither is needed, and both hang on a frozen broker.
-            "--without-gossip",
-            "--without-mingle",
-            "--task-events",
-        ]
+    broker.install()
+    worker = app.Worker(
+        pool_cls="threads",
+        concurrency=settings.worker.threads,
+        queues=queues,
+        # Neither is needed, and both hang on a frozen broker.
+        without_gossip=True,
+        without_mingle=True,
+        task_events=True,
+        loglevel="WARNING",
+        quiet=True,  # no banner: the log has what an operator needs
     )
-    return 0
+    worker.start()
+    return int(worker.exitcode or 0)
 
 
 def _queues(settings: Settings, providers: Sequence[str]) -> list[str]:
