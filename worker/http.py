@@ -134,7 +134,7 @@ class HttpClient:
 
     async def _call(self, request: httpx.Request, auth: httpx.Auth | None, leave_in: float, max_bytes: int) -> Answer:
         await self._take_slot(leave_in)
-        began = boottime()
+        departure.get().began = began = boottime()
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 response = await self._transport.handle_async_request(await _signed(request, auth))

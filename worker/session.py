@@ -9,12 +9,14 @@ import ssl
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from math import inf
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, NoReturn
 
 import aiohttp
 
 from models.clock import boottime
+from models.rules import LATE_SECONDS
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
@@ -41,13 +43,15 @@ class Departure:
         may_send: asked at the last look; False once the worker has been told to stop.
         sent: whether bytes may have left.
         withheld: whether we ourselves decided against sending.
-        late: whether we did because connecting took too long.
+        began: the boottime at which connecting began.
+        late: whether we did because connecting took longer than any permit lasts, however early it began.
     """
 
     not_after: float
     may_send: Callable[[], bool]
     sent: bool = False
     withheld: bool = False
+    began: float = inf
     late: bool = False
 
     def last_look(self) -> None:
@@ -60,8 +64,9 @@ class Departure:
         """
         if self.sent:
             raise NotSentError("the server closed the connection")
-        self.late = boottime() > self.not_after
-        if self.late or not self.may_send():
+        now = boottime()
+        if now > self.not_after or not self.may_send():
+            self.late = now > self.not_after and now - self.began > LATE_SECONDS
             self.withhold()
         self.sent = True
 
