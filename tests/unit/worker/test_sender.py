@@ -1,7 +1,9 @@
 """The sender over real sockets: logins, permits of its own for every call, halves, pages, and providers that fail."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -324,6 +326,21 @@ def test_a_further_call_waits_out_a_penalty_that_comes_while_it_waits(at: Callab
         ours.retry("phones", refs("1", "2", kind=""))
         timer.join()
     assert server.asked[1].at - server.asked[0].at > 2
+
+
+def test_a_provider_too_slow_to_connect_to_fails(at: Callable[..., Any]) -> None:
+    """Otherwise its calls would be unsent, and tried again at once, for ever."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as stack:
+        address = server.getsockname()
+        # A full queue: the next one is let in when the system asks again, after a second and after two more.
+        filling = stack.enter_context(socket.create_connection(address))
+        room = threading.Timer(1.5, lambda: [server.accept()[0].close(), filling.close()])
+        room.start()
+        patient = {"timeout_seconds = 2\n": "timeout_seconds = 8\n"}
+        ours = stack.enter_context(at(f"http://{address[0]}:{address[1]}", change=patient))
+        found = ours.retry("phones", refs("1", kind=""), make_window())
+        room.join()
+    assert found[1] == Deferred(message="not sent: connecting took too long for its permit")
 
 
 def test_a_call_that_would_outlive_the_lease_is_not_sent(ours: Site, sandbox: SandboxThread) -> None:
