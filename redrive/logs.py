@@ -40,7 +40,7 @@ def configure() -> None:
             processors=[without_meta, last], foreign_pre_chain=[_without_outage, *first]
         )
     )
-    logging.basicConfig(level=logging.WARNING, handlers=[theirs], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[theirs])  # not over what somebody has set up
 
 
 def _without_outage(_logger: object, _level: str, line: EventDict) -> EventDict:

@@ -92,6 +92,7 @@ class Job:
     _first: Step = field(default_factory=Step)
     _slots: int = 0
     _rest: set[int] = field(default_factory=set)
+    _heard_at: float = field(default_factory=boottime)
 
     def open_first(self, t: Transaction) -> None:
         """Open the first calls in the transaction that began the batch; :meth:`run` makes them."""
@@ -195,8 +196,9 @@ class Job:
         self._asked.update({task.id: task.attempts for task in permit.tasks})
         until = self.work.lease_until - timedelta(seconds=self.work.rules.timeout_seconds + MARGIN_SECONDS)
         window = Window(
-            permit.leave_after, permit.leave_by, self._last_moment, until, lambda: not self.deps.draining.is_set()
-        )
+            permit.leave_after, permit.leave_by, self._last_moment, until,
+            lambda: not self.deps.draining.is_set(), heard_at=self._heard_at,
+        )  # fmt: skip
         # As planned, unless some of its tasks have left the batch since.
         call = self._calls.get(tuple(task.id for task in permit.tasks))
         plan = Plan((call,)) if call is not None else None
@@ -216,7 +218,9 @@ class Job:
     def _gather(self, patience: float | None) -> list[Answered]:
         """What came back within our patience, and within a moment after the first."""
         wait(self._in_air, timeout=patience, return_when=FIRST_COMPLETED)
-        done, _ = wait(self._in_air, timeout=GATHER_SECONDS, return_when=ALL_COMPLETED)
+        wait(self._in_air, timeout=GATHER_SECONDS, return_when=ALL_COMPLETED)
+        self._heard_at = boottime()
+        done = [future for future in self._in_air if future.done()]
         told = []
         for future in done:
             permit, window = self._in_air.pop(future)

@@ -54,7 +54,7 @@ class Window:
         until: the moment ``not_after`` stands for, in the database's time.
         may_go_on: asked before any further permit. The first call is open, and is finished whatever comes.
         calls: API paths of the calls made beyond the first.
-        opened_at: the boottime at which its attempts stood open.
+        heard_at: the boottime up to which answers were known to whoever opened its attempts.
         trouble: what may keep it here all the same.
     """
 
@@ -64,7 +64,7 @@ class Window:
     until: datetime
     may_go_on: Callable[[], bool]
     calls: list[str] = field(default_factory=list)
-    opened_at: float = field(default_factory=boottime)
+    heard_at: float = field(default_factory=boottime)
     trouble: Trouble | None = None
 
 
@@ -229,7 +229,7 @@ class Sender:
             auth=auth,
             leave_in=max(0.0, window.leave_after - boottime()),
             not_after=not_after,
-            may_send=lambda: window.trouble is None or not window.trouble.holds(window.opened_at),
+            may_send=lambda: window.trouble is None or not window.trouble.holds(window.heard_at),
             max_bytes=max_bytes,
         )
         if exchange.late and boottime() < window.not_after:

@@ -24,9 +24,9 @@ class Trouble:
     _forbidden: int = 0
     _refusals: int = 0
 
-    def holds(self, opened_at: float) -> bool:
-        """Whether a call that was opened at that boottime must not leave any more."""
-        return opened_at <= self._noticed_at
+    def holds(self, heard_at: float) -> bool:
+        """Whether a call must not leave any more, opened by somebody who knew the answers up to that boottime."""
+        return heard_at <= self._noticed_at
 
     def hear(self, answers: Iterable[Outcome | Look]) -> None:
         """What one call brought."""
