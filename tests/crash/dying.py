@@ -52,6 +52,8 @@ writing = threading.RLock()
 """Held by whoever is in a transaction: a thread that falls asleep in one, because another was struck, would stop
 everybody on SQLite."""
 
+woken = threading.Event()
+
 
 def strike(batch: object) -> None:
     """The end of this life, or its long sleep; what it was about is written first."""
@@ -60,6 +62,8 @@ def strike(batch: object) -> None:
         with writing:
             os.write(2, f"struck at {point} batch={batch} pid={os.getpid()}\n".encode())
             os.kill(os.getpid(), life.fatal)
+            # Another thread may be the one that takes the signal: this one must not go on meanwhile.
+            woken.wait()
 
 
 def after(owner: Any, name: str, concerns: Callable[..., object]) -> None:
@@ -246,6 +250,7 @@ def live(point: str) -> None:
         return
     name, _, number = point.partition(":")
     life.point, life.fatal = name, signal.Signals[number or "SIGKILL"]
+    signal.signal(signal.SIGCONT, lambda *_: woken.set())
     db.IDLE_SECONDS = 2.0  # a minute is too long for tests
     one_writer()
     one_thread()
