@@ -38,8 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for table in others.noted(measured if isinstance(measured, list) else [measured]):
                 print(table.markdown(), flush=True)
                 tables.append(table)
+            if given.write:  # each time: hours of figures must not hang on the last of them
+                _write("-".join([f"{began:%Y-%m-%d}", *(given.only or [])]), head, tables, given.results)
     if given.write:
-        _write("-".join([f"{began:%Y-%m-%d}", *(given.only or [])]), head, tables, given.results)
+        print(f"written to {given.results}")
 
 
 class Others:
@@ -83,9 +85,7 @@ def _write(name: str, head: str, tables: Sequence[Table], directory: Path) -> No
     for table in tables:
         picture = draw(table, directory / f"{name}-{table.name}.png")
         parts.append(f"{table.markdown()}\n![{table.title}]({picture.name})\n")
-    path = directory / f"{name}.md"
-    path.write_text("\n".join(parts))
-    print(f"written: {path}")
+    (directory / f"{name}.md").write_text("\n".join(parts))
 
 
 if __name__ == "__main__":
