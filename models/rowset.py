@@ -26,11 +26,14 @@ _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 """An escaped NUL; one behind an odd number of backslashes only looks like it."""
 
 
-def rowset(dialect: str, rows: Sequence[Mapping[str, Any]], table: Table, names: Sequence[str]) -> Columns:
+def rowset(
+    dialect: str, rows: Sequence[Mapping[str, Any]], table: Table, names: Sequence[str], *, keyed: bool = True
+) -> Columns:
     """Rows as columns, each with the type of the column of ``table`` by that name.
 
-    The first name is the key: it always comes from a FROM clause named ``r``, with a row for each of ``rows``. Any
-    other column whose value is the same in all of them is that value.
+    The first name is the key: it comes from a FROM clause named ``r``, with a row for each of ``rows``. Any other
+    column whose value is the same in all of them is that value. Who finds the rows by other means says
+    ``keyed=False``, and gets neither key nor FROM clause where nothing else varies.
 
     A name that ends in ``_was`` has the type of the column before it: what a guarded update compares with.
     """
@@ -38,6 +41,8 @@ def rowset(dialect: str, rows: Sequence[Mapping[str, Any]], table: Table, names:
     same = {name for name in names[1:] if _same([row[name] for row in rows])}
     found: dict[str, ColumnElement[Any]] = {name: literal(_bound(rows[0][name]), types[name]) for name in same}
     varying = {name: type_ for name, type_ in types.items() if name not in same}
+    if len(varying) == 1 and not keyed:
+        return found
     r = _FROM[dialect](_json(rows, varying, _PLAIN[dialect]), varying)
     return found | {name: r.c[name] for name in varying}
 

@@ -55,8 +55,11 @@ def write(t: Transaction, changes: Iterable[Change]) -> Steps:
         return Steps()
     moved = _moved(changed)
     rows = [_row(was, now, moved) for was, now in changed]
-    r = rowset(t.dialect, rows, tasks, ("id", *moved, *_GUARD_WAS))
-    unmoved = and_(tasks.c.id == r["id"], *(tasks.c[name] == r[f"{name}_was"] for name in _GUARD))
+    r = rowset(t.dialect, rows, tasks, ("id", *moved, *_GUARD_WAS), keyed=False)
+    # By their ids, said as plainly as can be: with old statistics PostgreSQL takes the guard for the better way in, and
+    # reads the whole table by it.
+    mine = and_(by_ids(was.id for was, _ in changed), *([tasks.c.id == r["id"]] if "id" in r else []))
+    unmoved = and_(mine, *(tasks.c[name] == r[f"{name}_was"] for name in _GUARD))
     values = {name: r[name] for name in moved} | {"updated_at": t.now}
     result = t.execute(update(tasks).where(unmoved).values(values))
     if result.rowcount != len(changed):

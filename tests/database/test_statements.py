@@ -127,3 +127,31 @@ def test_no_statement_reads_all_tasks(new_sqlite_database: Callable[[], str]) ->
 
 
 GROWING = "redrive_tasks|redrive_attempts|redrive_batches|redrive_actions|redrive_archives"
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_old_statistics_do_not_make_a_batch_read_all_tasks(world: World) -> None:
+    """After a large import PostgreSQL believes for a while that the table is small."""
+    with world.begin() as t:
+        ledger.add(t, new("phones", 10), world.rules)
+    world.claim("phones")
+    with world.begin() as t:
+        t.connection.exec_driver_sql("ANALYZE")
+    world.add_many([str(n) for n in range(1000, 5000)])
+    before = tasks_read(world)
+    work = world.begun("phones")
+    world.advance(work, [], world.groups(work))
+    told = [Answered(group.path, world.clock.now, dict.fromkeys(group.ids, Accepted())) for group in world.groups(work)]
+    world.advance(work, told)
+    world.finish(work)
+    assert len(work.tasks) == 100
+    assert tasks_read(world) - before < 1500
+
+
+def tasks_read(world: World) -> int:
+    """How many rows of the tasks' table were read so far, in whatever way."""
+    with world.begin() as t:
+        t.connection.exec_driver_sql("SELECT pg_stat_force_next_flush()")
+    read = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'redrive_tasks'"
+    with world.begin() as t:
+        return int(t.connection.exec_driver_sql(read).scalar_one())
