@@ -124,6 +124,9 @@ def _work(here: Installation, echo: Echo, search: Search, broker_url: str) -> No
         queue = jobs.queue("geelark")
         celery.send_task(jobs.RETRY, args=[f"{MARK} is no batch"], queue=queue, task_id="fails")
         celery.send_task(jobs.REQUEST, args=["x"], queue=jobs.REQUESTS_QUEUE)
+    with _asking_flower(here) as http:
+        failed = {"state": "FAILURE"}
+        wait_until(lambda: "is no batch" in http.get("/api/tasks", params=failed).text, 30, what="a job that failed")
     search.look("arguments of all processes", command_lines(), expects=here.expected_arguments())
 
 
@@ -229,12 +232,7 @@ def _objects(here: Installation, search: Search) -> None:
 
 
 def _flower(here: Installation, search: Search) -> None:
-    auth = ("operator", here.secrets["FLOWER_PASSWORD"])
-    if "FLOWER_BASIC_AUTH" not in here.env:
-        auth = ("redrive", here.secrets["FLOWER_PASSWORD"])
-    with httpx.Client(base_url=f"http://{here.flower}", auth=auth, trust_env=False, timeout=20) as http:
-        failed = {"state": "FAILURE"}
-        wait_until(lambda: "is no batch" in http.get("/api/tasks", params=failed).text, what="a job that failed")
+    with _asking_flower(here) as http:
         workers = wait_until(lambda: _workers(http), 30, what="what Flower knows of the worker")
         paths = ["/", "/workers", "/tasks", "/broker", "/metrics", "/api/tasks", "/api/queues/length", "/task/fails"]
         paths += [f"/worker/{quote(name)}" for name in workers.json()]
@@ -248,6 +246,12 @@ def _flower(here: Installation, search: Search) -> None:
         for path in paths:
             answer = http.get(path).raise_for_status()
             search.look(f"Flower {path}", answer.text, expects=expects.get(path, "Flower"))
+
+
+def _asking_flower(here: Installation) -> httpx.Client:
+    user = "operator" if "FLOWER_BASIC_AUTH" in here.env else "redrive"
+    auth = (user, here.secrets["FLOWER_PASSWORD"])
+    return httpx.Client(base_url=f"http://{here.flower}", auth=auth, trust_env=False, timeout=20)
 
 
 def _workers(http: httpx.Client) -> httpx.Response | None:
