@@ -4,6 +4,7 @@ Nothing is opened at import: a :class:`Database` is built per process, at its ed
 """
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -196,8 +197,9 @@ def _sqlite_engine(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(raw: sqlite3.Connection, _record: object) -> None:
         raw.isolation_level = None  # we say BEGIN ourselves
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-            raw.execute(f"PRAGMA {pragma}")
+        _use_wal(raw)
+        raw.execute("PRAGMA synchronous = FULL")
+        raw.execute("PRAGMA foreign_keys = ON")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -206,6 +208,24 @@ def _sqlite_engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _use_wal(raw: sqlite3.Connection) -> None:
+    """Switch the file to WAL, which SQLite remembers in it.
+
+    Of connections that make a new file's first switch together, SQLite refuses all but one at once: each holds what
+    the others wait for, so its own busy timeout does not apply.
+    """
+    give_up = boottime() + SQLITE_BUSY_SECONDS
+    while True:
+        try:
+            raw.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or boottime() > give_up:
+                raise
+        else:
+            return
+        time.sleep(0.01)
 
 
 def insert_for(transaction: Transaction) -> Callable[..., Any]:

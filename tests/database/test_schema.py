@@ -2,6 +2,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
+from threading import Barrier
 from typing import Any
 from uuid import uuid4
 
@@ -121,6 +123,23 @@ def test_two_programs_may_migrate_at_once(tmp_path: Any, request: pytest.Fixture
             database = Database(url)
             migrate.check(database)
             database.close()
+
+
+def test_a_new_sqlite_file_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
+    """SQLite refuses all but one that make a new file's first switch to WAL together; ours ask again."""
+    together = Barrier(4)
+
+    def open_it(path: Path) -> str:
+        database = Database(f"sqlite:///{path}")
+        together.wait()
+        with database.reading() as t:
+            mode = t.execute(text("PRAGMA journal_mode")).scalar_one()
+        database.close()
+        return str(mode)
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(50):
+            assert list(pool.map(open_it, [tmp_path / f"{number}.db"] * 4)) == ["wal"] * 4
 
 
 def test_another_schema_is_refused(database_url: str) -> None:
