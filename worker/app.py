@@ -9,13 +9,14 @@ from celery import Celery, signals
 from models import jobs, ledger
 from models.errors import BadInput, Unreachable
 
-from . import deps, job
+from . import broker, deps, job
 
 log = structlog.get_logger("redrive.worker")
 
 ASK_AGAIN_SECONDS = 2.0
 """Between tries to write down a wish while the database is away."""
 
+broker.install()
 app = Celery("redrive", set_as_current=False)
 app.conf.update(jobs.CELERY)
 # Celery reads it when it first connects; a broker named by `worker.main` wins.

@@ -219,6 +219,7 @@ class Job:
         """What came back within our patience, and within a moment after the first."""
         wait(self._in_air, timeout=patience, return_when=FIRST_COMPLETED)
         wait(self._in_air, timeout=GATHER_SECONDS, return_when=ALL_COMPLETED)
+        # Before looking who is done: what fails from here on may be missing in what is told.
         self._heard_at = boottime()
         done = [future for future in self._in_air if future.done()]
         told = []

@@ -12,7 +12,7 @@ from models import jobs
 from models.errors import SettingsError
 from models.settings import Settings, check_secrets
 
-from . import broker, deps
+from . import deps
 from .app import app
 
 
@@ -40,7 +40,6 @@ def run(settings: Settings, *, database_url: str, broker_url: str, providers: Se
     warnings.filterwarnings("ignore", category=SecurityWarning)
     signals.worker_ready.connect(_say_ready, weak=False)
     signals.setup_logging.connect(_logs_are_set_up, weak=False)
-    broker.install()
     worker = app.Worker(
         pool_cls="threads",
         concurrency=settings.worker.threads,

@@ -65,8 +65,9 @@ class Departure:
         if self.sent:
             raise NotSentError("the server closed the connection")
         now = boottime()
-        if now > self.not_after or not self.may_send():
-            self.late = now > self.not_after and now - self.began > LATE_SECONDS
+        too_late = now > self.not_after
+        if too_late or not self.may_send():
+            self.late = too_late and now - self.began > LATE_SECONDS
             self.withhold()
         self.sent = True
 

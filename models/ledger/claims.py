@@ -32,7 +32,7 @@ from ..lifecycle import Claimed, Context, LookFirst, consider
 from ..one_of import one_of
 from ..outcome import Cause
 from ..rules import Rules
-from ..states import Operation, Status
+from ..states import FAILED_STATES, Operation
 from ..tables import CHECK_DUE, RETRY_DUE, attempts, batches, tasks
 from ..task import Task
 from . import accounts, breaker, pace, permits
@@ -160,7 +160,7 @@ def _due_retries(t: Transaction, rules: Rules, room: _Room) -> list[Task]:
 
 def _retry_due(task: Task, now: datetime) -> bool:
     """What ``RETRY_DUE`` says in SQL, and that its moment has come."""
-    waits = task.next is Operation.RETRY and task.status in (Status.FAILED, Status.CANCELED)
+    waits = task.next is Operation.RETRY and task.status in FAILED_STATES
     return waits and task.due_at is not None and task.due_at <= now
 
 

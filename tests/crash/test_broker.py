@@ -2,7 +2,6 @@
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,14 +19,6 @@ FROZEN_SECONDS = 20 if LONG else 4
 MORE = 2 if LONG else 0
 LEASE_SECONDS = 4.0
 """Less than the five seconds after which a message that was lost is sent again."""
-
-
-@pytest.fixture
-def valkey(new_broker_server: Callable[[], Valkey]) -> Iterator[Valkey]:
-    """A broker of the test's own, to be mistreated."""
-    with closing(new_broker_server()) as server:
-        yield server
-        server.process.signal(signal.SIGCONT)
 
 
 @pytest.fixture

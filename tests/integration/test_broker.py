@@ -26,14 +26,6 @@ pytestmark = [pytest.mark.timeout(150), pytest.mark.services]
 
 
 @pytest.fixture
-def valkey(new_broker_server: Callable[[], Valkey]) -> Iterator[Valkey]:
-    """A broker of the test's own, to be mistreated."""
-    with closing(new_broker_server()) as server:
-        yield server
-        server.process.signal(signal.SIGCONT)
-
-
-@pytest.fixture
 def ours(
     spawn: Callable[..., Process], new_sqlite_database: Callable[[], str], valkey: Valkey, tmp_path: Path
 ) -> Iterator[World]:

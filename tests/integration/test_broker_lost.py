@@ -1,30 +1,21 @@
 """A worker outlives its broker, also when it dies at the worst of moments."""
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from celery import Celery
 from kombu import Consumer, Queue
-from kombu.transport import redis
 
+import worker.app
 from models import jobs
 from tests.servers import Valkey
-from worker import broker
 
 
 @pytest.fixture
-def valkey(new_broker_server: Callable[[], Valkey]) -> Iterator[Valkey]:
-    with closing(new_broker_server()) as server:
-        yield server
-
-
-@pytest.fixture
-def app(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
-    monkeypatch.setattr(redis.Transport, "Channel", redis.Transport.Channel)
-    broker.install()
-    app = Celery("test", broker=valkey.url, set_as_current=False)
+def app(valkey: Valkey) -> Iterator[Celery]:
+    """Configured as the worker's, whose module prepares the connections of its process."""
+    app = Celery(worker.app.app.main, broker=valkey.url, set_as_current=False)
     app.conf.update(jobs.CELERY)
     yield app
     app.close()
