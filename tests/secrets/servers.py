@@ -150,5 +150,6 @@ def _value(client: "redis.Redis", key: bytes, kind: str) -> object:
         "set": client.smembers,
         "hash": client.hgetall,
         "zset": lambda key: client.zrange(key, 0, -1),
+        "none": lambda _: None,  # a job was done since the keys were listed
     }
     return readers[kind](key)
