@@ -273,12 +273,14 @@ class Job:
         begun: bool = False,
         last: bool = False,
     ) -> Step:
+        rest = self._rest.difference(*(each.answers for each in told)) if last else set()
+        # Asked after the last look at who is done: a call that is opened here knows what was noticed before, or stays.
+        calm = self._sender.calm and not rest
         if self._retrying:
-            step = ledger.advance(t, self.work, told, groups, self.deps.rng, begun=begun)
+            step = ledger.advance(t, self.work, told, groups, self.deps.rng, begun=begun, calm=calm)
         else:
-            step = ledger.advance_checks(t, self.work, told, groups, self._asked, self.deps.rng, begun=begun)
+            step = ledger.advance_checks(t, self.work, told, groups, self._asked, self.deps.rng, begun=begun, calm=calm)
         if last:
-            rest = self._rest.difference(*(each.answers for each in told))
             ledger.finish(t, self.work, self.counts, rest=rest)
         return step
 

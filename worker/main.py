@@ -12,7 +12,7 @@ from models import jobs
 from models.errors import SettingsError
 from models.settings import Settings, check_secrets
 
-from . import deps
+from . import deps, heap
 from .app import app
 
 
@@ -36,6 +36,7 @@ def run(settings: Settings, *, database_url: str, broker_url: str, providers: Se
     app.conf.broker_url = broker_url
     deps.configure(settings, database_url=database_url, broker_url=broker_url)
     deps.get()  # what is wrong shows now and not at the first batch
+    heap.settle()
     # Root is discouraged because of pickle, which nothing of ours accepts.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     signals.worker_ready.connect(_say_ready, weak=False)

@@ -109,6 +109,11 @@ class Sender:
         self._cached: _Cached | None = None
         self._logging_in = asyncio.Lock()
 
+    @property
+    def calm(self) -> bool:
+        """Whether this process knows of no trouble that may not be recorded yet."""
+        return not any(trouble.pending for trouble in self._trouble.values())
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()

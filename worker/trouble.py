@@ -9,6 +9,9 @@ from models.ledger.accounts import FORBIDDEN_IN_A_ROW
 from models.outcome import Accepted, Already, Blocked, Deferred, Look, Outcome, Refused, Throttled, Unknown, Unsent
 from models.rules import BreakerRules
 
+RECORDED_SECONDS = 60.0
+"""After so long what was noticed is surely recorded: or its batch is lost, and so is what it knew."""
+
 
 @dataclass(slots=True)
 class Trouble:
@@ -27,6 +30,11 @@ class Trouble:
     def holds(self, heard_at: float) -> bool:
         """Whether a call must not leave any more, opened by somebody who knew the answers up to that boottime."""
         return heard_at <= self._noticed_at
+
+    @property
+    def pending(self) -> bool:
+        """Whether what was noticed may not be recorded yet."""
+        return boottime() <= self._noticed_at + RECORDED_SECONDS
 
     def hear(self, answers: Iterable[Outcome | Look]) -> None:
         """What one call brought."""

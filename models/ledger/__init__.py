@@ -12,7 +12,8 @@ from .claims import Batch, Claim, claim
 from .looking import advance_checks
 from .people import Told, act, report
 from .pruning import prunable, prune_batches, prune_tasks
-from .sending import LOCAL, Answered, Group, Permit, Step, advance, finish
+from .sending import Group, Permit, Step, advance, finish
+from .standing import LOCAL, Answered
 
 __all__ = [
     "LOCAL",

@@ -16,7 +16,8 @@ from . import attempts, permits
 from .attempts import Key
 from .batches import Work
 from .rows import Change, Steps, by_ids, count, locked, write
-from .sending import Answered, Group, Permit, Step, learned, permitted, standing, waiting
+from .sending import Group, Permit, Step, permitted, waiting
+from .standing import Answered, learned, standing
 
 _ENDS = (State.SUCCEEDED, State.FAILED, State.CANCELED)
 
@@ -30,6 +31,7 @@ def advance_checks(
     rng: Random,
     *,
     begun: bool = False,
+    calm: bool = False,
 ) -> Step:
     """Apply what looks said and take permits for the next.
 
@@ -42,12 +44,13 @@ def advance_checks(
             so is one whose task has left the states that looks are for.
         rng: dice for the waits.
         begun: this very transaction has begun the batch.
+        calm: as for :func:`.sending.advance`.
 
     Raises:
         StaleBatch: the batch was lost, and its looks are old.
     """
-    account = standing(t, work, begun=begun)
-    heard = learned(t, work, account, told)
+    before = standing(t, work, told, begun=begun, calm=calm)
+    heard = learned(t, work, before, told)
     grants = {} if heard.stop else permitted(t, work.rules, groups, heard.paths)
     steps = _apply(t, told, asked, Context(work.rules, t.now, rng))
     steps.update(heard.steps)

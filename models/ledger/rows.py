@@ -71,7 +71,8 @@ def _moved(changed: Sequence[Change]) -> list[str]:
     """The columns that differ in any of the tasks: what stays is not written, and its indexes are left alone."""
     places: set[int] = set()
     for was, now in changed:
-        places.update(i for i, (a, b) in enumerate(zip(values_of(was), values_of(now), strict=True)) if a != b)
+        pairs = enumerate(zip(values_of(was), values_of(now), strict=True))
+        places.update(i for i, (a, b) in pairs if a is not b and a != b)  # most are the very same object
     return [COLUMNS[place] for place in sorted(places)]
 
 

@@ -5,50 +5,32 @@ everybody keeps (account, batch, limits, tasks), so steps of different batches n
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
 from ..db import Transaction
 from ..lifecycle import Context, answered
-from ..outcome import Deferred, Look, Outcome, Reading, Throttled, Unknown, Unsent
-from ..rules import GROUP_WIDE, Rules
+from ..outcome import Outcome, Reading
+from ..rules import Rules
 from ..states import BatchStatus, Status
 from ..task import Task, replace
-from . import accounts, attempts, breaker, pace, permits
+from . import accounts, attempts, breaker, permits
 from .attempts import Key
 from .batches import Work, ended, give_back, still_mine
-from .rows import Change, Steps, by_ids, count, locked, open_attempts, write
+from .rows import Change, by_ids, count, locked, open_attempts, write
+from .standing import LOCAL, Answered, learned, standing
 
 SLICE_SECONDS = 1.0
 """How far ahead attempts are opened: an open attempt that a crash leaves behind is spent, so there should be few."""
 
 
-LOCAL = "#local"
-"""The path of what needs no call and so no permit: tasks the provider's own rules refuse."""
-
-
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One call to be made: the API path whose permit it needs (or :data:`LOCAL`), and the tasks it is about."""
+    """One call to be made: the API path whose permit it needs (or ``LOCAL``) and the tasks it is about."""
 
     path: str
     ids: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """One call that was made, or given up.
-
-    Attributes:
-        asked_at: the moment its attempts were opened, or the look was asked.
-        extra_calls: API paths of further calls made for it (logins, halves, pages): they count as calls, too.
-    """
-
-    path: str
-    asked_at: datetime
-    answers: Mapping[int, Outcome | Look]
-    extra_calls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +76,7 @@ def advance(
     rng: Random,
     *,
     begun: bool = False,
+    calm: bool = False,
 ) -> Step:
     """Record what came back and open the next attempts. Recording twice is harmless: what is closed tells nothing.
 
@@ -104,16 +87,17 @@ def advance(
         groups: the calls to be made next.
         rng: dice for the waits.
         begun: this very transaction has begun the batch: nothing was told, and the batch is locked.
+        calm: nobody here knows of trouble with the account, and nothing will be given back in this transaction.
 
     Raises:
         StaleBatch: the batch was lost; its attempts were closed by the rescue, and nothing here is written.
     """
-    account = standing(t, work, begun=begun)
+    before = standing(t, work, told, begun=begun, calm=calm)
     ids = {*_ids(told), *(task_id for group in groups for task_id in group.ids)}
     # Only this batch's own steps, and its rescue, close its attempts: under the batch's lock this does not change.
     open_ones = {} if begun else open_attempts(t, ids, batch_id=work.id)
     told = [each for each in told if not open_ones.keys().isdisjoint(each.answers)]
-    heard = learned(t, work, account, told)
+    heard = learned(t, work, before, told)
     grants = {} if heard.stop else permitted(t, work.rules, groups, heard.paths)
     found = _tasks_of(t, told, grants)
     changes, outcomes = _closing(found, open_ones, told, Context(work.rules, t.now, rng))
@@ -125,21 +109,6 @@ def advance(
         attempts.opened(t, work.id, [now for _, now in opening])
     count(t, steps)
     return Step(tuple(permits_), frozenset(grants), waiting(t, groups, grants, heard.paths), heard.stop)
-
-
-def standing(t: Transaction, work: Work, *, begun: bool) -> accounts.Account | None:
-    """The batch's account, both under lock.
-
-    Whoever began the batch in this transaction has nothing to say of the account yet, and only reads it.
-
-    Raises:
-        StaleBatch: the batch is not ours any more.
-    """
-    if begun:
-        return accounts.read(t, work.rules.account)
-    account = accounts.locked(t, work.rules.account)
-    still_mine(t, work)
-    return account
 
 
 def finish(t: Transaction, work: Work, counts: Mapping[str, int], *, rest: Collection[int] | None = None) -> None:
@@ -165,75 +134,6 @@ def finish(t: Transaction, work: Work, counts: Mapping[str, int], *, rest: Colle
             return
         breaker.probe_over(t, work.rules, work.operation, work.id)
     ended(t, work.id, BatchStatus.DONE, counts)
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What calls say of the account.
-
-    Attributes:
-        stop: make no more calls.
-        paths: the group's API paths as they are now.
-        steps: how totals move.
-    """
-
-    stop: bool
-    paths: Mapping[str, permits.Path] = field(default_factory=dict)
-    steps: Steps = field(default_factory=Steps)
-
-
-def learned(t: Transaction, work: Work, account: accounts.Account | None, told: Sequence[Answered]) -> Heard:
-    """What calls say of the account, its paths and its breaker."""
-    if account is None:
-        return Heard(stop=True)
-    state, paths = pace.read(t, work.rules, work.operation)
-    calls = [each for each in told if each.path != LOCAL]
-    answers = [(each.asked_at, tuple(each.answers.values())) for each in calls]
-    account = accounts.learned(t, account, work.rules, answers, probe=work.probe)
-    healthy = breaker.heard(t, work.rules, work.operation, state, _health(calls), batch_id=work.id)
-    stop = not (healthy and account.lets_act(probe=work.probe))
-    return Heard(stop, _paced(t, work.rules, calls, paths), calls_made(work, calls))
-
-
-def _paced(
-    t: Transaction, rules: Rules, calls: Sequence[Answered], paths: Mapping[str, permits.Path]
-) -> Mapping[str, permits.Path]:
-    """The paths once answers that ask for patience moved theirs; one that went through ends unnamed waits' growth."""
-    told = [(each.path, answer) for each in calls for answer in each.answers.values()]
-    throttled = [(path, asked) for path, answer in told if (asked := _patience(answer)) is not None]
-    permits.penalize(t, rules, throttled)
-    through = {path for path, answer in told if not isinstance(answer, Throttled | Deferred | Unknown | Unsent)}
-    if any(path in paths and paths[path].throttles for path in (*through, GROUP_WIDE)):
-        permits.relieve(t, rules, through)
-    return permits.paths_of(t, rules) if throttled else paths
-
-
-def _patience(answer: Outcome | Look) -> Throttled | None:
-    """What an answer asks for: its path waits, whatever the answer means for the task."""
-    if isinstance(answer, Unknown) and answer.wait_seconds is not None:
-        return Throttled(wait_seconds=answer.wait_seconds, code=answer.code, message=answer.message)
-    return answer if isinstance(answer, Throttled) else None
-
-
-def _health(calls: Sequence[Answered]) -> list[str]:
-    """A word per call without a usable answer, '' per call with one; calls that never left say nothing."""
-    words = []
-    for each in calls:
-        answers = [a for a in each.answers.values() if not isinstance(a, Unsent)]
-        if not answers:
-            continue
-        bad = [a for a in answers if isinstance(a, Deferred | Unknown)]
-        words.append((bad[0].message or bad[0].name) if len(bad) == len(answers) else "")
-    return words
-
-
-def calls_made(work: Work, calls: Sequence[Answered]) -> Steps:
-    """Every HTTP call counts, by operation."""
-    made = sum(
-        len(each.extra_calls) + any(not isinstance(a, Unsent | Deferred) for a in each.answers.values())
-        for each in calls
-    )
-    return Steps({(work.rules.account, f"calls:{work.operation}"): made})
 
 
 def permitted(

@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import text
 
 from models import ledger
-from models.errors import StaleBatch
-from models.ledger import Answered, Group, NewTask, breaker, permits
+from models.errors import StaleBatch, Unreachable
+from models.ledger import Answered, Group, NewTask, Step, accounts, breaker, permits
 from models.outcome import Accepted, Blocked, Cause, Deferred, Outcome, Refused, Throttled, Unknown
 from models.rules import BreakerRules
 from models.states import DeadReason, Operation, Status
@@ -211,7 +211,8 @@ def check_books(world: World, account: str) -> None:
         assert totals.get(f"dead:{reason}", 0) == sum(task.dead_reason == reason for task in mine)
 
 
-def test_a_pause_is_noticed_by_whoever_opens_next(world: World) -> None:
+@pytest.mark.parametrize("calm", [True, False])
+def test_a_pause_is_noticed_by_whoever_opens_next(world: World, *, calm: bool) -> None:
     """Answers that pause and steps that open do not overtake each other: after the pause no attempt is opened."""
     world.ruled("phones", batch_size=1, max_in_flight=100)
     ids = world.add_many([str(n) for n in range(8)])
@@ -220,11 +221,44 @@ def test_a_pause_is_noticed_by_whoever_opens_next(world: World) -> None:
     blocked = Answered(RESTART, world.clock.now, {works[0].tasks[0].id: Blocked(cause=Cause.CREDENTIALS)})
 
     def open_(n: int) -> bool:
-        return bool(world.advance(works[n], groups=[Group(RESTART, (works[n].tasks[0].id,))]).permits)
+        return bool(world.advance(works[n], groups=[Group(RESTART, (works[n].tasks[0].id,))], calm=calm).permits)
 
     together(lambda: world.advance(works[0], [blocked]), *[lambda n=n: open_(n) for n in range(1, 8)])
     assert world.account()["paused_by"] == ME.who or world.account()["paused_cause"] == "credentials"
     assert not open_(1)
+
+
+@pytest.mark.parametrize(
+    ("told", "calm", "before", "waits"),
+    [
+        pytest.param(Accepted(), True, Accepted(), False, id="good news"),
+        pytest.param(Accepted(), False, Accepted(), True, id="trouble that may not be recorded yet"),
+        pytest.param(Refused(reason=DeadReason.REFUSED), True, Accepted(), True, id="bad news"),
+        pytest.param(Accepted(), True, Refused(reason=DeadReason.REFUSED), True, id="a refusal before it"),
+        pytest.param(Accepted(), True, Deferred(), True, id="a failure before it"),
+    ],
+)
+def test_only_what_changes_the_account_waits_for_it(
+    new_postgres_database: Callable[[], str], told: Outcome, *, calm: bool, before: Outcome, waits: bool
+) -> None:
+    """Steps of an account's batches do not wait for each other, nor for claims, as long as all goes well."""
+    world = World(new_postgres_database())
+    world.ruled("phones", batch_size=1)
+    world.add_many(["1", "2"])
+    earlier, work = world.opened(), world.opened()
+    world.answer(earlier, before)
+
+    def record() -> Step:
+        with world.begin() as t:
+            t.execute(text("SET LOCAL lock_timeout = '300ms'"))
+            return ledger.advance(t, work, [world.told(work, told)], [], world.rng, calm=calm)
+
+    with world.begin() as t, ThreadPoolExecutor(1) as pool:
+        accounts.locked(t, "phones")
+        failed = pool.submit(record).exception()
+    assert isinstance(failed, Unreachable) == waits, failed
+    assert world.attempts(work.tasks[0].id)[0]["outcome"] == (None if waits else "accepted")
+    world.close()
 
 
 def test_a_breaker_keeps_nobody_from_a_path(new_postgres_database: Callable[[], str]) -> None:

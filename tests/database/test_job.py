@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from threading import Barrier
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -497,3 +498,29 @@ def test_a_task_that_the_provider_retries_by_itself_is_looked_at_twice(ours: Sit
     ours.run(settled)
     assert sandbox.stats()["calls"] == {QUERY: 2}
     assert ours.work() == {"accepted": 1}
+
+
+def test_while_trouble_may_not_be_recorded_yet_steps_wait_for_the_account(
+    new_postgres_database: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who records it holds the account: what is opened after it was noticed must learn of it first."""
+    answers = iter([{"code": 41001, "msg": "no balance"}] + [{"code": 0, "msg": "", "data": {}}] * 3)
+    locks: list[str] = []
+
+    def seen(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if "FROM redrive_accounts" in statement and "FOR UPDATE" in statement:
+            locks.append(statement)
+
+    def waits() -> bool:
+        ours.world.add(f"{uuid4()}")
+        batch = ours.world.claimed()
+        locks.clear()
+        assert ours.run(batch) == {"accepted": 1}
+        return bool(locks)
+
+    with tiny(lambda _: (200, next(answers))) as server, site(new_postgres_database(), tmp_path, server.url) as ours:
+        event.listen(ours.deps.database.engine, "before_cursor_execute", seen)
+        assert ours.retry("phones", [TaskRef(99, "", "x")])[99].name == "blocked"
+        assert waits()
+        monkeypatch.setattr("worker.trouble.RECORDED_SECONDS", 0.0)
+        assert not waits()

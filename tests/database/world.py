@@ -146,9 +146,11 @@ class World:
             for i in range(0, len(mine), per_call)
         ]
 
-    def advance(self, work: Work, told: Sequence[Answered] = (), groups: Sequence[Group] = ()) -> Step:
+    def advance(
+        self, work: Work, told: Sequence[Answered] = (), groups: Sequence[Group] = (), *, calm: bool = True
+    ) -> Step:
         with self.begin() as t:
-            return ledger.advance(t, work, told, groups, self.rng)
+            return ledger.advance(t, work, told, groups, self.rng, calm=calm)
 
     def open(self, work: Work, ids: Sequence[int] | None = None) -> Step:
         """Open the attempts of the batch, or of some of its tasks."""
@@ -200,7 +202,7 @@ class World:
         """Apply looks of a check batch."""
         numbers = {task.id: task.attempts for task in work.tasks} if asked is None else asked
         with self.begin() as t:
-            return ledger.advance_checks(t, work, [self.told(work, looks, **more)], [], numbers, self.rng)
+            return ledger.advance_checks(t, work, [self.told(work, looks, **more)], [], numbers, self.rng, calm=True)
 
     def looked(self, look: Look, account: str = "phones") -> Work:
         """A whole check batch about what is due now."""

@@ -1,0 +1,149 @@
+"""How a batch's account stands, and what the answers to calls change of that: pauses, breaker, penalties."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ..db import Transaction
+from ..outcome import Accepted, Deferred, Look, Outcome, Reading, Throttled, Unknown, Unsent
+from ..rules import GROUP_WIDE, Rules
+from . import accounts, breaker, pace, permits
+from .batches import Work, still_mine
+from .rows import Steps
+
+LOCAL = "#local"
+"""The path of what needs no call and so no permit: tasks the provider's own rules refuse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One call that was made, or given up.
+
+    Attributes:
+        asked_at: the moment its attempts were opened, or the look was asked.
+        extra_calls: API paths of further calls made for it (logins, halves, pages): they count as calls, too.
+    """
+
+    path: str
+    asked_at: datetime
+    answers: Mapping[int, Outcome | Look]
+    extra_calls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What holds a batch's calls back or lets them go.
+
+    Attributes:
+        account: its row; None when it is gone.
+        breaker: of the batch's operation.
+        paths: the group's API paths.
+    """
+
+    account: accounts.Account | None
+    breaker: breaker.Breaker
+    paths: Mapping[str, permits.Path]
+
+    @property
+    def untroubled(self) -> bool:
+        """Whether good news changes nothing of the account and its breaker."""
+        account = self.account
+        calm = account is not None and account.paused_at is None and not (account.refusals or account.forbidden)
+        return calm and self.breaker == breaker.Breaker(why=self.breaker.why)
+
+
+def standing(t: Transaction, work: Work, told: Sequence[Answered], *, begun: bool, calm: bool) -> Standing:
+    """How the batch's account stands, the batch under lock, and the account where this step may change it.
+
+    An account under lock makes all steps of its batches wait for each other. Good news of an untroubled account, and
+    beginning a batch, write nothing of it, and only read it.
+
+    Raises:
+        StaleBatch: the batch is not ours any more.
+    """
+    if begun:
+        return _standing(t, work, accounts.read(t, work.rules.account))
+    if calm and not work.probe and all(map(_is_good, told)):
+        found = _standing(t, work, accounts.read(t, work.rules.account))
+        if found.untroubled:
+            still_mine(t, work)
+            return found
+    account = accounts.locked(t, work.rules.account)
+    still_mine(t, work)
+    return _standing(t, work, account)
+
+
+def _standing(t: Transaction, work: Work, account: accounts.Account | None) -> Standing:
+    return Standing(account, *pace.read(t, work.rules, work.operation))
+
+
+def _is_good(each: Answered) -> bool:
+    return all(isinstance(answer, Accepted | Reading) for answer in each.answers.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What calls say of the account.
+
+    Attributes:
+        stop: make no more calls.
+        paths: the group's API paths as they are now.
+        steps: how totals move.
+    """
+
+    stop: bool
+    paths: Mapping[str, permits.Path] = field(default_factory=dict)
+    steps: Steps = field(default_factory=Steps)
+
+
+def learned(t: Transaction, work: Work, before: Standing, told: Sequence[Answered]) -> Heard:
+    """What calls say of the account, its paths and its breaker."""
+    if before.account is None:
+        return Heard(stop=True)
+    calls = [each for each in told if each.path != LOCAL]
+    answers = [(each.asked_at, tuple(each.answers.values())) for each in calls]
+    account = accounts.learned(t, before.account, work.rules, answers, probe=work.probe)
+    healthy = breaker.heard(t, work.rules, work.operation, before.breaker, _health(calls), batch_id=work.id)
+    stop = not (healthy and account.lets_act(probe=work.probe))
+    return Heard(stop, _paced(t, work.rules, calls, before.paths), _calls_made(work, calls))
+
+
+def _paced(
+    t: Transaction, rules: Rules, calls: Sequence[Answered], paths: Mapping[str, permits.Path]
+) -> Mapping[str, permits.Path]:
+    """The paths once answers that ask for patience moved theirs; one that went through ends unnamed waits' growth."""
+    told = [(each.path, answer) for each in calls for answer in each.answers.values()]
+    throttled = [(path, asked) for path, answer in told if (asked := _patience(answer)) is not None]
+    permits.penalize(t, rules, throttled)
+    through = {path for path, answer in told if not isinstance(answer, Throttled | Deferred | Unknown | Unsent)}
+    if any(path in paths and paths[path].throttles for path in (*through, GROUP_WIDE)):
+        permits.relieve(t, rules, through)
+    return permits.paths_of(t, rules) if throttled else paths
+
+
+def _patience(answer: Outcome | Look) -> Throttled | None:
+    """What an answer asks for: its path waits, whatever the answer means for the task."""
+    if isinstance(answer, Unknown) and answer.wait_seconds is not None:
+        return Throttled(wait_seconds=answer.wait_seconds, code=answer.code, message=answer.message)
+    return answer if isinstance(answer, Throttled) else None
+
+
+def _health(calls: Sequence[Answered]) -> list[str]:
+    """A word per call without a usable answer, '' per call with one; calls that never left say nothing."""
+    words = []
+    for each in calls:
+        answers = [a for a in each.answers.values() if not isinstance(a, Unsent)]
+        if not answers:
+            continue
+        bad = [a for a in answers if isinstance(a, Deferred | Unknown)]
+        words.append((bad[0].message or bad[0].name) if len(bad) == len(answers) else "")
+    return words
+
+
+def _calls_made(work: Work, calls: Sequence[Answered]) -> Steps:
+    """Every HTTP call counts, by operation."""
+    made = sum(
+        len(each.extra_calls) + any(not isinstance(a, Unsent | Deferred) for a in each.answers.values())
+        for each in calls
+    )
+    return Steps({(work.rules.account, f"calls:{work.operation}"): made})
