@@ -4,13 +4,12 @@ Nothing is opened at import: a :class:`Database` is built per process, at its ed
 """
 
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, create_engine, event, func, make_url, select
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -21,6 +20,9 @@ from .clock import boottime, utc_now
 from .errors import Unreachable
 from .settings.urls import hide_password
 from .types import Moment
+
+if TYPE_CHECKING:
+    import sqlite3
 
 Clock = Callable[[], datetime]
 
@@ -204,7 +206,7 @@ def _sqlite_engine(url: str) -> Engine:
     )
 
     @event.listens_for(engine, "connect")
-    def prepare(raw: sqlite3.Connection, _record: object) -> None:
+    def prepare(raw: "sqlite3.Connection", _record: object) -> None:
         raw.isolation_level = None  # we say BEGIN ourselves
         _use_wal(raw)
         raw.execute("PRAGMA synchronous = FULL")
@@ -219,12 +221,14 @@ def _sqlite_engine(url: str) -> Engine:
     return engine
 
 
-def _use_wal(raw: sqlite3.Connection) -> None:
+def _use_wal(raw: "sqlite3.Connection") -> None:
     """Switch the file to WAL, which SQLite remembers in it.
 
     Of connections that make a new file's first switch together, SQLite refuses all but one at once: each holds what
     the others wait for, so its own busy timeout does not apply.
     """
+    import sqlite3  # noqa: PLC0415 - a megabyte that services on PostgreSQL need not hold
+
     give_up = boottime() + SQLITE_BUSY_SECONDS
     while True:
         try:
