@@ -57,13 +57,13 @@ class Transaction:
         """``postgresql`` or ``sqlite``."""
         return self.connection.dialect.name
 
-    def execute(self, statement: Executable) -> CursorResult[Any]:
-        """Run a statement."""
-        return self.connection.execute(statement)
+    def execute(self, statement: Executable, /, **values: Any) -> CursorResult[Any]:
+        """Run a statement; ``values`` are those of its named parameters."""
+        return self.connection.execute(statement, values or None)
 
-    def rows(self, statement: Executable) -> Sequence[Row[Any]]:
+    def rows(self, statement: Executable, /, **values: Any) -> Sequence[Row[Any]]:
         """All rows of a query."""
-        return self.connection.execute(statement).all()
+        return self.execute(statement, **values).all()
 
     def mappings(self, statement: Executable) -> list[dict[str, Any]]:
         """All rows of a query, each by column name."""

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Exists, and_, exists, literal_column, or_, select, text
+from sqlalchemy import ColumnElement, Exists, and_, bindparam, exists, literal_column, or_, select, text
 
 from .db import Transaction
-from .one_of import one_of
+from .one_of import listed, one_of_named
 from .outcome import Cause
 from .states import Operation
 from .tables import CHECK_DUE, RETRY_DUE, accounts, tasks
@@ -22,28 +22,24 @@ class Due:
 
 def due(t: Transaction, names: Sequence[str]) -> list[Due]:
     """Accounts among ``names`` that may act and have something due, by name; retries before checks."""
-    may_act = or_(
-        accounts.c.paused_at.is_(None), and_(accounts.c.paused_cause == Cause.BALANCE, accounts.c.probe_at <= t.now)
-    )
-    statement = (
-        select(accounts.c.name, _retries(t).label("retry"), _checks(t).label("check"))
-        .where(one_of(accounts.c.name, names), may_act)
-        .order_by(accounts.c.name)
-    )
     found: list[Due] = []
-    for row in t.rows(statement):
+    for row in t.rows(_DUE, names=listed(names), now=t.now):
         found += [Due(row.name, operation) for operation in Operation if getattr(row, operation.value)]
     return found
 
 
-def _retries(t: Transaction) -> ColumnElement[bool]:
-    # One probe per priority: a single range over the index would read every task that is not due yet.
-    return or_(*(_any(t, RETRY_DUE, tasks.c.priority == literal_column(str(p))) for p in (1, 0, -1)))
+def _any(predicate: str, *more: ColumnElement[bool]) -> Exists:
+    return exists().where(tasks.c.account == accounts.c.name, text(predicate), *more, tasks.c.due_at <= _NOW)
 
 
-def _checks(t: Transaction) -> ColumnElement[bool]:
-    return _any(t, CHECK_DUE)
-
-
-def _any(t: Transaction, predicate: str, *more: ColumnElement[bool]) -> Exists:
-    return exists().where(tasks.c.account == accounts.c.name, text(predicate), *more, tasks.c.due_at <= t.now)
+_NOW = bindparam("now", type_=tasks.c.due_at.type)
+# One probe per priority: a single range over the index would read every task that is not due yet.
+_RETRIES = or_(*(_any(RETRY_DUE, tasks.c.priority == literal_column(str(p))) for p in (1, 0, -1)))
+_MAY_ACT = or_(
+    accounts.c.paused_at.is_(None), and_(accounts.c.paused_cause == Cause.BALANCE.value, accounts.c.probe_at <= _NOW)
+)
+_DUE = (
+    select(accounts.c.name, _RETRIES.label("retry"), _any(CHECK_DUE).label("check"))
+    .where(one_of_named(accounts.c.name, "names"), _MAY_ACT)
+    .order_by(accounts.c.name)
+)

@@ -53,5 +53,14 @@ def _in_json(element: _OneOf, compiler: SQLCompiler, **options: Any) -> str:
 
 def one_of(column: ColumnElement[Any], values: Iterable[int | str]) -> ColumnElement[bool]:
     """Whether the column is one of these."""
-    wanted = sorted(set(values), key=str)
-    return _OneOf(column, bindparam(None, wanted, type_=_List(_ITEMS[type(column.type)]), unique=True))
+    return _OneOf(column, bindparam(None, listed(values), type_=_List(_ITEMS[type(column.type)]), unique=True))
+
+
+def one_of_named(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """The same of a parameter, for a statement that is built once; :func:`listed` makes its value."""
+    return _OneOf(column, bindparam(name, type_=_List(_ITEMS[type(column.type)])))
+
+
+def listed(values: Iterable[int | str]) -> list[int | str]:
+    """Each value once."""
+    return sorted(set(values), key=str)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, bindparam, select, update
 
 from ..db import Transaction, insert_for
 from ..errors import BadInput, SettingsError
@@ -27,6 +27,10 @@ _RESUMED: Mapping[str, Any] = {
     "paused_at": None, "paused_cause": None, "paused_reason": "", "paused_by": "", "probe_at": None,
     "refusals": 0, "forbidden": 0,
 }  # fmt: skip
+
+
+_BY_NAME = select(accounts).where(accounts.c.name == bindparam("name"))
+_LOCKED = _BY_NAME.with_for_update()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +76,18 @@ def ensure(t: Transaction, providers: Mapping[str, str]) -> None:
 
 
 def locked(t: Transaction, name: str) -> Account | None:
-    """The account's row under lock: taken before any of its tasks, by everybody."""
-    return _account(t, select(accounts).where(accounts.c.name == name).with_for_update())
+    """The account's row under lock: taken before any of its tasks, by everybody who may change it."""
+    return _account(t, _LOCKED, name)
 
 
-def _account(t: Transaction, statement: Select[Any]) -> Account | None:
-    row = t.execute(statement).one_or_none()
+def _account(t: Transaction, statement: Select[Any], name: str) -> Account | None:
+    row = t.execute(statement, name=name).one_or_none()
     return Account(**row._mapping) if row is not None else None  # noqa: SLF001 - public in all but its name
 
 
 def read(t: Transaction, name: str) -> Account | None:
     """The account's row as it is, for who writes nothing of it."""
-    return _account(t, select(accounts).where(accounts.c.name == name))
+    return _account(t, _BY_NAME, name)
 
 
 def pause(t: Transaction, name: str, who: Who) -> None:

@@ -15,7 +15,7 @@ from ..rules import Rules
 from ..states import AT_WORK_STATES, Operation, Status
 from ..tables import tasks
 from ..task import Task, replace
-from .rows import Change, by_ids, locked, store
+from .rows import Change, locked_by_ids, store
 
 _IDENTITY = ("account", "kind", "external_id", "sub_id")
 _INSERTED = (
@@ -82,7 +82,7 @@ def _again(t: Transaction, known: Mapping[int, NewTask], rules_of: Mapping[str, 
     if not known:
         return
     changes: list[Change] = []
-    for task in locked(t, by_ids(known)):
+    for task in locked_by_ids(t, known):
         if (rules := rules_of.get(task.account)) is not None:
             context = Context(rules, t.now, Random())  # noqa: S311 - no dice are thrown here
             changes.append((task, add_again(task, _as_task(task, known[task.id]), context)))

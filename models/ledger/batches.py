@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from random import Random
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, select, text, update
+from sqlalchemy import ColumnElement, and_, bindparam, select, text, update
 
 from ..db import Transaction
 from ..errors import StaleBatch
 from ..lifecycle import Context, gave_back, lost
+from ..one_of import listed, one_of_named
 from ..outcome import Unknown
 from ..rules import Rules
 from ..states import BatchStatus, Operation
@@ -65,6 +66,21 @@ def to_publish(t: Transaction) -> list[Batch]:
     return [Batch(row.id, row.account, row.provider, Operation(row.operation), row.size) for row in rows]
 
 
+_BATCH = select(batches).where(batches.c.id == bindparam("batch"))
+_BEGIN = (
+    update(batches)
+    .where(batches.c.id == bindparam("batch"), batches.c.status == BatchStatus.QUEUED.value)
+    .values(
+        status=BatchStatus.SENDING.value,
+        begun_at=bindparam("now"),
+        lease_until=bindparam("until"),
+        worker=bindparam("who"),
+    )
+)
+_TASKS = select(tasks).where(one_of_named(tasks.c.id, "ids")).order_by(tasks.c.id)
+_MINE = _TASKS.where(tasks.c.batch_id == bindparam("batch"))
+
+
 def begin(t: Transaction, batch_id: UUID, rules_of: Mapping[str, Rules], worker: str) -> Work | None:
     """Begin a queued batch, once and never again; the lease starts here. None when it is not to be had.
 
@@ -72,22 +88,22 @@ def begin(t: Transaction, batch_id: UUID, rules_of: Mapping[str, Rules], worker:
 
     A batch of an account this worker does not know stays queued: another worker may know it.
     """
-    batch = t.execute(select(batches).where(batches.c.id == batch_id)).one_or_none()
+    batch = t.execute(_BATCH, batch=batch_id).one_or_none()
     rules = rules_of.get(batch.account) if batch is not None else None
     if batch is None or rules is None or batch.provider != rules.provider:
         return None
     lease_until = t.now + timedelta(seconds=rules.lease_seconds)
-    queued = and_(batches.c.id == batch_id, batches.c.status == BatchStatus.QUEUED.value)
-    begun = {"status": BatchStatus.SENDING.value, "begun_at": t.now, "lease_until": lease_until, "worker": worker}
-    if t.execute(update(batches).where(queued).values(begun)).rowcount != 1:
+    if t.execute(_BEGIN, batch=batch_id, now=t.now, until=lease_until, who=worker).rowcount != 1:
         return None
     operation = Operation(batch.operation)
-    mine = by_ids(batch.task_ids)
-    if operation is Operation.RETRY:
-        mine = and_(mine, tasks.c.batch_id == batch_id)
+    ids = listed(batch.task_ids)
     # Not locked here: whoever opens calls takes their permits first, and would wait in a circle for who records.
-    found = tuple(Task.of(row) for row in t.rows(select(tasks).where(mine).order_by(tasks.c.id)))
+    rows = t.rows(_MINE, ids=ids, batch=batch_id) if operation is Operation.RETRY else t.rows(_TASKS, ids=ids)
+    found = tuple(map(Task.of, rows))
     return Work(batch_id, worker, rules, operation, batch.probe, lease_until, t.not_after(lease_until), found)
+
+
+_HOLDER = select(batches.c.status, batches.c.worker).where(batches.c.id == bindparam("batch")).with_for_update()
 
 
 def still_mine(t: Transaction, work: Work) -> None:
@@ -96,8 +112,7 @@ def still_mine(t: Transaction, work: Work) -> None:
     Raises:
         StaleBatch: when it was rescued or ended, or begun by somebody else.
     """
-    columns = (batches.c.status, batches.c.worker)
-    row = t.execute(select(*columns).where(batches.c.id == work.id).with_for_update()).one_or_none()
+    row = t.execute(_HOLDER, batch=work.id).one_or_none()
     if row is None or row.status != BatchStatus.SENDING:
         raise StaleBatch(f"batch {work.id} is {row.status if row else 'gone'}")
     if row.worker != work.worker:
@@ -110,15 +125,20 @@ def is_done(t: Transaction, work: Work) -> bool:
     return status == BatchStatus.DONE
 
 
+_END = (
+    update(batches)
+    .where(batches.c.id == bindparam("batch"), batches.c.status == BatchStatus.SENDING.value)
+    .values(status=bindparam("how"), ended_at=bindparam("now"), counts=bindparam("what"))
+)
+
+
 def ended(t: Transaction, batch_id: UUID, status: BatchStatus, counts: Mapping[str, int]) -> None:
     """The batch is over.
 
     Raises:
         StaleBatch: when it was already.
     """
-    values = {"status": status.value, "ended_at": t.now, "counts": dict(counts)}
-    sending = and_(batches.c.id == batch_id, batches.c.status == BatchStatus.SENDING.value)
-    if t.execute(update(batches).where(sending).values(values)).rowcount != 1:
+    if t.execute(_END, batch=batch_id, how=status.value, now=t.now, what=dict(counts)).rowcount != 1:
         raise StaleBatch(f"batch {batch_id} has ended already")
 
 

@@ -13,8 +13,10 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import (
     ColumnElement,
+    Integer,
     Select,
     and_,
+    bindparam,
     exists,
     func,
     insert,
@@ -29,14 +31,13 @@ from sqlalchemy import (
 from ..capabilities import Capabilities
 from ..db import Transaction
 from ..lifecycle import Claimed, Context, LookFirst, consider
-from ..one_of import one_of
 from ..outcome import Cause
 from ..rules import Rules
 from ..states import FAILED_STATES, Operation
 from ..tables import CHECK_DUE, RETRY_DUE, attempts, batches, tasks
 from ..task import Task
 from . import accounts, breaker, pace, permits
-from .rows import Change, by_ids, store
+from .rows import Change, by_ids, open_attempts, store
 
 PROBE_CHOICE = 100
 """A probe is the least spent of so many due tasks, so that one poisoned task does not keep a breaker open."""
@@ -106,14 +107,18 @@ def _room(t: Transaction, rules: Rules, operation: Operation, account: accounts.
     return replace(room, tasks=1, probe=True) if probe or state.half_open else room
 
 
+_ON_ITS_WAY = select(func.count().label("batches"), func.coalesce(func.sum(batches.c.size), 0).label("tasks")).where(
+    batches.c.account == bindparam("account"),
+    batches.c.operation == bindparam("operation"),
+    text("status IN ('queued', 'sending')"),
+)
+
+
 def _at_this_pace(
     t: Transaction, rules: Rules, operation: Operation, paths: Mapping[str, permits.Path]
 ) -> _Room | None:
     """What can be sent in half a lease, less what is claimed already and not sent."""
-    open_ones = and_(batches.c.account == rules.account, batches.c.operation == operation.value)
-    open_ones = and_(open_ones, text("status IN ('queued', 'sending')"))
-    sums = select(func.count().label("batches"), func.coalesce(func.sum(batches.c.size), 0).label("tasks"))
-    counted = t.rows(sums.where(open_ones))[0]
+    counted = t.rows(_ON_ITS_WAY, account=rules.account, operation=operation.value)[0]
     if counted.batches >= rules.max_in_flight:
         return None
     horizon = t.now + timedelta(seconds=rules.lease_seconds / 2)
@@ -144,14 +149,36 @@ def _claim_retries(t: Transaction, rules: Rules, room: _Room, rng: Random) -> Cl
     return Claim(_batch(t, rules, Operation.RETRY, taken, batch_id, probe=room.probe), len(due), dead)
 
 
+def _due_retries_of(*more: ColumnElement[bool]) -> Select[Any]:
+    first = union_all(*(_of_priority(priority, more).subquery().select() for priority in (1, 0, -1))).subquery()
+    ids = select(first.c.id).order_by(first.c.priority.desc(), first.c.due_at, first.c.id).limit(_WANTED)
+    chosen = select(tasks).where(tasks.c.id.in_(ids)).order_by(tasks.c.id)
+    return chosen.with_for_update(skip_locked=True, of=tasks)
+
+
+def _of_priority(priority: int, more: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    where: ColumnElement[bool] = and_(
+        tasks.c.account == bindparam("account"),
+        text(RETRY_DUE),
+        tasks.c.priority == literal_column(str(priority)),
+        tasks.c.due_at <= bindparam("now"),
+        *more,
+    )
+    # By nothing that the index does not end with: all that became due in one moment would be read and sorted.
+    return select(tasks.c.id, tasks.c.priority, tasks.c.due_at).where(where).order_by(tasks.c.due_at).limit(_WANTED)
+
+
+_WANTED = bindparam("wanted", type_=Integer())
+_OF_KINDS = tasks.c.kind.in_(bindparam("kinds", expanding=True))
+_DUE_RETRIES, _DUE_RETRIES_OF = _due_retries_of(), _due_retries_of(_OF_KINDS)
+
+
 def _due_retries(t: Transaction, rules: Rules, room: _Room) -> list[Task]:
     """Due tasks, the urgent first. One index range per priority: a single range would read all that is not due."""
-    wanted = PROBE_CHOICE if room.probe else room.tasks
-    branches = [_of_priority(rules, room.kinds, priority, wanted, t) for priority in (1, 0, -1)]
-    first = union_all(*(branch.subquery().select() for branch in branches)).subquery()
-    ids = select(first.c.id).order_by(first.c.priority.desc(), first.c.due_at, first.c.id).limit(wanted)
-    chosen = select(tasks).where(tasks.c.id.in_(ids)).order_by(tasks.c.id)
-    rows = t.rows(chosen.with_for_update(skip_locked=True, of=tasks))
+    every_kind = len(room.kinds) == len(rules.capabilities.kinds)
+    values: dict[str, Any] = {"account": rules.account, "now": t.now}
+    values["wanted"] = PROBE_CHOICE if room.probe else room.tasks
+    rows = t.rows(_DUE_RETRIES, **values) if every_kind else t.rows(_DUE_RETRIES_OF, **values, kinds=room.kinds)
     # Asked again of the locked row, which somebody may have moved since. Not in SQL: with statistics from when the
     # table was small, PostgreSQL would read all that is due to find these few.
     due = [task for row in rows if _retry_due(task := Task.of(row), t.now)]
@@ -164,23 +191,9 @@ def _retry_due(task: Task, now: datetime) -> bool:
     return waits and task.due_at is not None and task.due_at <= now
 
 
-def _of_priority(rules: Rules, kinds: Sequence[str], priority: int, limit: int, t: Transaction) -> Select[Any]:
-    where: ColumnElement[bool] = and_(
-        tasks.c.account == rules.account,
-        text(RETRY_DUE),
-        tasks.c.priority == literal_column(str(priority)),
-        tasks.c.due_at <= t.now,
-    )
-    if len(kinds) < len(rules.capabilities.kinds):
-        where = and_(where, tasks.c.kind.in_(kinds))
-    # By nothing that the index does not end with: all that became due in one moment would be read and sorted.
-    return select(tasks.c.id, tasks.c.priority, tasks.c.due_at).where(where).order_by(tasks.c.due_at).limit(limit)
-
-
 def busy_ones(t: Transaction, capabilities: Capabilities, due: Sequence[Task]) -> set[int]:
     """Due tasks that must wait: an attempt of theirs is open, or what excludes them is under way or claimed here."""
-    open_ones = and_(one_of(attempts.c.task_id, (task.id for task in due)), attempts.c.closed_at.is_(None))
-    busy = {row.task_id for row in t.rows(select(attempts.c.task_id).where(open_ones))}
+    busy = {*open_attempts(t, (task.id for task in due))}
     conflicts = {kind.name: kind.conflict for kind in capabilities.kinds if kind.conflict}
     if not conflicts:
         return busy
@@ -225,16 +238,17 @@ def _claim_checks(t: Transaction, rules: Rules, room: _Room) -> Claim:
     return Claim(_batch(t, rules, Operation.CHECK, due, uuid4(), probe=room.probe), len(due))
 
 
+_NEW = insert(batches)
+
+
 def _batch(
     t: Transaction, rules: Rules, operation: Operation, taken: list[Task], batch_id: UUID, *, probe: bool
 ) -> Batch:
     t.execute(
-        insert(batches).values(
-            id=batch_id, account=rules.account, provider=rules.provider, operation=operation.value,
-            task_ids=[task.id for task in taken], size=len(taken), probe=probe, created_at=t.now,
-            # Published right after this commit; the row says when it is published again should that be lost.
-            publishes=1, publish_at=t.now + timedelta(seconds=FIRST_REPUBLISH_SECONDS),
-        )
+        _NEW, id=batch_id, account=rules.account, provider=rules.provider, operation=operation.value,
+        task_ids=[task.id for task in taken], size=len(taken), probe=probe, created_at=t.now,
+        # Published right after this commit; the row says when it is published again should that be lost.
+        publishes=1, publish_at=t.now + timedelta(seconds=FIRST_REPUBLISH_SECONDS),
     )  # fmt: skip
     if probe:
         _probing(t, rules, operation, batch_id)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, select, update
+from sqlalchemy import Row, and_, bindparam, select, update
 
 from ..db import Transaction, insert_for
 from ..outcome import Throttled
@@ -20,6 +20,19 @@ from ..tables import limits
 FIRST_WAIT_SECONDS = 5.0
 LONGEST_WAIT_SECONDS = 600.0
 """The growing wait after a throttling answer that names none."""
+
+
+IN_GROUP = and_(limits.c.group == bindparam("group"), ~limits.c.path.startswith("#"))
+"""The rows of the API paths of ``group``."""
+
+_PATHS = select(limits).where(IN_GROUP).order_by(limits.c.path)
+
+_TAKE = (
+    update(limits)
+    .where(limits.c.group == bindparam("its_group"), limits.c.path == bindparam("its_path"))
+    .where(limits.c.next_at.is_not_distinct_from(bindparam("was", type_=limits.c.next_at.type)))
+    .values(next_at=bindparam("next"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +53,7 @@ def paths_of(t: Transaction, rules: Rules, *, lock: bool = False) -> dict[str, P
     """API path → its state, for the whole group; the group-wide penalty is already in each."""
     # Not the breakers, which may stand under the same name: whoever holds one of those takes a path afterwards, and
     # would wait here for somebody who waits for him.
-    statement = select(limits).where(in_group(rules)).order_by(limits.c.path)
-    return paths_from(t.rows(statement.with_for_update() if lock else statement))
-
-
-def in_group(rules: Rules) -> ColumnElement[bool]:
-    """The rows of the group's API paths."""
-    return and_(limits.c.group == rules.group, ~limits.c.path.startswith("#"))
+    return paths_from(t.rows(_PATHS.with_for_update() if lock else _PATHS, group=rules.group))
 
 
 def paths_from(rows: Iterable[Row[Any]]) -> dict[str, Path]:
@@ -105,15 +112,15 @@ def _taken(
     if not moments:
         return {path: []}
     old = paths.get(path, Path()).next_at
-    here = and_(limits.c.group == rules.group, limits.c.path == path, limits.c.next_at.is_not_distinct_from(old))
-    moved = t.execute(update(limits).where(here).values(next_at=moments[-1] + _interval(rules))).rowcount
+    next_at = moments[-1] + _interval(rules)
+    moved = t.execute(_TAKE, its_group=rules.group, its_path=path, was=old, next=next_at).rowcount
     return {path: moments} if moved else None
 
 
 def _lock(t: Transaction, rules: Rules, paths: Iterable[str]) -> None:
     """Lock these paths and no others: an update that came too late may have left us holding the one we want."""
-    mine = and_(in_group(rules), limits.c.path.in_(sorted(paths)))
-    t.rows(select(limits.c.path).where(mine).order_by(limits.c.path).with_for_update())
+    mine = and_(IN_GROUP, limits.c.path.in_(sorted(paths)))
+    t.rows(select(limits.c.path).where(mine).order_by(limits.c.path).with_for_update(), group=rules.group)
 
 
 def _interval(rules: Rules) -> timedelta:

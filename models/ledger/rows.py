@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, select, update
 
 from ..db import Transaction, insert_for
-from ..one_of import one_of
+from ..one_of import listed, one_of, one_of_named
 from ..rowset import rowset
 from ..tables import attempts, tasks, totals
 from ..task import COLUMNS, Task, values_of
@@ -31,6 +31,14 @@ class StaleWriteError(RuntimeError):
 def by_ids(ids: Iterable[int]) -> ColumnElement[bool]:
     """The tasks with these ids."""
     return one_of(tasks.c.id, ids)
+
+
+_BY_IDS = select(tasks).where(one_of_named(tasks.c.id, "ids")).order_by(tasks.c.id).with_for_update()
+
+
+def locked_by_ids(t: Transaction, ids: Iterable[int]) -> list[Task]:
+    """The tasks with these ids, locked as :func:`locked` does."""
+    return [Task.of(row) for row in t.rows(_BY_IDS, ids=listed(ids))]
 
 
 def locked(t: Transaction, where: ColumnElement[bool]) -> list[Task]:
@@ -110,10 +118,14 @@ def count(t: Transaction, steps: Mapping[tuple[str, str], int]) -> None:
     t.execute(statement.on_conflict_do_update(index_elements=["account", "name"], set_=moved))
 
 
+_OPEN = select(attempts.c.task_id, attempts.c.number).where(
+    one_of_named(attempts.c.task_id, "ids"), attempts.c.closed_at.is_(None)
+)
+_OPEN_HERE = _OPEN.where(attempts.c.batch_id == bindparam("batch"))
+
+
 def open_attempts(t: Transaction, ids: Iterable[int], *, batch_id: UUID | None = None) -> dict[int, int]:
     """Task id → number of its open attempt, for those that have one (in this batch, where one is named)."""
-    where = and_(one_of(attempts.c.task_id, ids), attempts.c.closed_at.is_(None))
-    if batch_id is not None:
-        where = and_(where, attempts.c.batch_id == batch_id)
-    rows = t.rows(select(attempts.c.task_id, attempts.c.number).where(where))
+    wanted = listed(ids)
+    rows = t.rows(_OPEN, ids=wanted) if batch_id is None else t.rows(_OPEN_HERE, ids=wanted, batch=batch_id)
     return {row.task_id: row.number for row in rows}

@@ -18,7 +18,7 @@ from ..task import Task, replace
 from . import accounts, attempts, breaker, permits
 from .attempts import Key
 from .batches import Work, ended, give_back, still_mine
-from .rows import Change, by_ids, count, locked, open_attempts, write
+from .rows import Change, count, locked_by_ids, open_attempts, write
 from .standing import LOCAL, Answered, learned, standing
 
 SLICE_SECONDS = 1.0
@@ -165,7 +165,7 @@ def _ids(told: Iterable[Answered]) -> list[int]:
 
 def _tasks_of(t: Transaction, told: Sequence[Answered], granted: Iterable[Group]) -> dict[int, Task]:
     ids = {*_ids(told), *(task_id for group in granted for task_id in group.ids)}
-    return {task.id: task for task in locked(t, by_ids(ids))} if ids else {}
+    return {task.id: task for task in locked_by_ids(t, ids)} if ids else {}
 
 
 def _closing(
