@@ -77,11 +77,8 @@ def write(t: Transaction, changes: Iterable[Change]) -> Steps:
 
 def _moved(changed: Sequence[Change]) -> list[str]:
     """The columns that differ in any of the tasks: what stays is not written, and its indexes are left alone."""
-    places: set[int] = set()
-    for was, now in changed:
-        pairs = enumerate(zip(values_of(was), values_of(now), strict=True))
-        places.update(i for i, (a, b) in pairs if a is not b and a != b)  # most are the very same object
-    return [COLUMNS[place] for place in sorted(places)]
+    before, after = (zip(*(values_of(change[i]) for change in changed), strict=True) for i in (0, 1))
+    return [name for name, was, now in zip(COLUMNS, before, after, strict=True) if was != now]
 
 
 def _row(was: Task, now: Task, moved: Sequence[str]) -> dict[str, Any]:
