@@ -21,7 +21,7 @@ KINDS = {"geelark": "", "docflow": "review_task"}
 RATES = {"calls_per_minute": 1_000_000_000, "calls_per_hour": 1_000_000_000}
 LIMITS: Mapping[str, Mapping[str, Any]] = {
     "geelark": {**RATES, "batch_size": 100, "max_in_flight": 16, "concurrency": 16},
-    "docflow": {**RATES, "batch_size": 1000, "max_in_flight": 8, "concurrency": 100},
+    "docflow": {**RATES, "batch_size": 1000, "max_in_flight": 4, "concurrency": 100},
 }
 POLICY: Mapping[str, Any] = {"track_results": False}
 """An accepted retry is done, as it is for the others; following results is measured by itself."""

@@ -1,13 +1,16 @@
 """Cost follows what is due: claims and idle passes beside millions of stored tasks."""
 
+import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
 from statistics import median
+from typing import NamedTuple
 
 import structlog
-from sqlalchemy import event
+from sqlalchemy import event, func, select
 
 from models import ledger
 from models.capabilities import DOCFLOW
@@ -16,6 +19,7 @@ from models.rules import Rules, rules_of
 from models.settings import load
 from models.settings.policy import Policy
 from models.states import Operation
+from scheduler.prune import PAGE_SECONDS
 from scheduler.publish import Publisher
 from scheduler.service import Scheduler
 
@@ -28,14 +32,16 @@ from ..tables import Table, Target
 
 SMALL_ROWS = 10_000
 CLAIM = 100
-CLAIMS, WARM_UP = 400, 40
+CLAIMS = 1000
 CLAIM_RATIO = 1.3
 IDLE_MS = 20.0
 
 GIVE_BACK = """
-WITH back AS (DELETE FROM redrive_batches WHERE id = %s RETURNING id)
+WITH back AS (DELETE FROM redrive_batches WHERE id = %s RETURNING task_ids)
 UPDATE redrive_tasks SET status = held_from, held_from = NULL, batch_id = NULL,
-    due_at = clock_timestamp() - interval '1 hour' FROM back WHERE batch_id = back.id
+    due_at = clock_timestamp() - interval '1 hour' WHERE id IN (
+    SELECT jsonb_array_elements_text(task_ids)::bigint FROM back
+)
 """
 
 
@@ -66,14 +72,30 @@ class Claimer:
         )
         self._rng = Random(1)
 
-    def claim(self) -> None:
+    def claim(self) -> float:
+        """Claim and give back; returns the milliseconds of the claim."""
         began = time.perf_counter()
         with self._database.transaction() as t:
             claimed = ledger.claim(t, self._rules, Operation.RETRY, self._rng)
-        self.times.append((time.perf_counter() - began) * 1000)
+        took = (time.perf_counter() - began) * 1000
         if claimed.batch is None or claimed.batch.size != CLAIM:
             raise RuntimeError(f"not a whole batch: {claimed}")
         self.stored.connection.execute(GIVE_BACK, [claimed.batch.id])
+        return took
+
+    def warm_up(self) -> None:
+        """Claim everything due once, so that each of its pages was written before, and clean up after that."""
+        self._pin()
+        for _ in range(self.due // CLAIM):
+            self.claim()
+        self.stored.connection.execute("VACUUM ANALYZE redrive_tasks")
+
+    def _pin(self) -> None:
+        """Keep its server process on one core: on the client's own it answers in half the time of another."""
+        with self._database.reading() as t:
+            pid = t.execute(select(func.pg_backend_pid())).scalar_one()
+        if sys.platform == "linux":
+            os.sched_setaffinity(pid, {max(os.sched_getaffinity(0))})
 
     def close(self) -> None:
         self._database.close()
@@ -83,11 +105,11 @@ def claims(ground: Ground, big: Stored, options: Options) -> Table:
     """The two databases in turns, so that what disturbs one disturbs the other."""
     small = Stored(ground, SMALL_ROWS, 1)
     claimers = [Claimer(small), Claimer(big)]
-    for number in range(WARM_UP + (100 if options.quick else CLAIMS)):
-        for claimer in claimers:
-            claimer.claim()
-            if number == WARM_UP - 1:
-                claimer.times.clear()
+    for claimer in claimers:
+        claimer.warm_up()
+    for number in range(100 if options.quick else CLAIMS):
+        for claimer in claimers if number % 2 else reversed(claimers):
+            claimer.times.append(claimer.claim())
     for claimer in claimers:
         claimer.close()
     small.close()
@@ -101,7 +123,8 @@ def claims(ground: Ground, big: Stored, options: Options) -> Table:
             Target("median, big ÷ small", rows[1][1] / rows[0][1], CLAIM_RATIO, at_most=True, unit="x"),
             Target("p99, big ÷ small", rows[1][2] / rows[0][2], CLAIM_RATIO, at_most=True, unit="x"),
         ],
-        [f"Warm, in turns, each given back before the next. Of the {big.rows:,} rows the account holds half."],
+        [f"In turns, each given back before the next. Of the {big.rows:,} rows the account holds half.",
+         "Warm: all that is due was claimed once before. Both server processes are kept on the same core."],
     )  # fmt: skip
 
 
@@ -114,20 +137,20 @@ def idle(ground: Ground, stored: Stored, options: Options) -> Table:
     for accounts in (10, options.accounts):
         database = Database(stored.url)
         scheduler = made(ground, database, accounts)
-        first = timed(scheduler, database)
-        passes = [timed(scheduler, database) for _ in range(60)][10:]
-        statements = {each[1] for each in passes}
-        rows.append((f"Redrive, {accounts:,} accounts", median(each[0] for each in passes), p99([e[0] for e in passes]),
-                     "/".join(map(str, sorted(statements))), first[0], first[1]))  # fmt: skip
+        sweep = list(through_sweep(scheduler, database))
+        passes = [timed(scheduler, database) for _ in range(50)]
+        rows.append((f"Redrive, {accounts:,} accounts", median(each.ms for each in passes),
+                     p99([each.ms for each in passes]), max(each.statements for each in passes),
+                     max(each.ms for each in sweep), max(each.statements for each in sweep)))  # fmt: skip
         scheduler.publisher.close()
         database.close()
     few, many = rows
-    columns = ("", "median ms", "p99 ms", "statements", "the pass that also prunes, ms", "its statements")
+    columns = ("", "median ms", "p99 ms", "statements", "longest that also prunes, ms", "most statements")
     return Table(
         "idle", f"An idle pass beside {stored.rows:,} stored tasks", columns, rows,
         [
             Target(f"median with {options.accounts:,} accounts", many[1], IDLE_MS, at_most=True, unit=" ms"),
-            Target("statements, many accounts ÷ few", int(many[3].split("/")[-1]) / int(few[3].split("/")[-1]), 1.0,
+            Target("statements, many accounts ÷ few", max(many[3] / few[3], many[5] / few[5]), 1.0,
                    at_most=True, unit="x"),
         ],
         ["Nine of ten rows have succeeded, the others are due tomorrow; half of them belong to one account.",
@@ -151,15 +174,29 @@ def made(ground: Ground, database: Database, accounts: int) -> Scheduler:
     return scheduler
 
 
-def timed(scheduler: Scheduler, database: Database) -> tuple[float, int]:
-    """Milliseconds and statements of one pass."""
+class Idle(NamedTuple):
+    """What one pass took."""
+
+    ms: float
+    statements: int
+
+
+def through_sweep(scheduler: Scheduler, database: Database) -> Iterator[Idle]:
+    """Passes while the first sweep of the pruner goes on, a page at a time: the next comes minutes later."""
+    until = time.monotonic() + 6 * PAGE_SECONDS
+    while time.monotonic() < until:
+        yield timed(scheduler, database)
+
+
+def timed(scheduler: Scheduler, database: Database) -> Idle:
+    """One pass."""
     with counting(database) as statements:
         began = time.perf_counter()
         done = scheduler.run_once()
         took = (time.perf_counter() - began) * 1000
     if done.looked_at:
         raise RuntimeError(f"not idle: {done}")
-    return took, len(statements)
+    return Idle(took, len(statements))
 
 
 @contextmanager
