@@ -9,10 +9,10 @@ PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 # What the sources and pages themselves must be like.
 STATIC_TESTS := tests/test_architecture.py $(wildcard tests/test_docs.py)
 
-.PHONY: help demo test chaos simulation check bench bench-quick format clean
+.PHONY: help demo test chaos simulation check check-optional bench bench-quick format clean
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed-demo ## See the whole system retry simulated failures on this machine
 	$(BIN)/redrive demo $(ARGS)
@@ -32,7 +32,9 @@ check: $(VENV)/.installed-dev ## Lint, formatting, types, architecture, docs: th
 	$(BIN)/mypy
 	$(BIN)/pytest $(STATIC_TESTS)
 
-bench: $(VENV)/.installed-bench ## Measure Redrive beside others (hours; one: make bench ARGS="--only NAME")
+check-optional: bench-quick simulation ## What takes too long for every check: do all measurements run, the whole simulation
+
+bench: $(VENV)/.installed-bench ## Measure Redrive beside others (1.5 hours; one: make bench ARGS="--only NAME")
 	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-quick: $(VENV)/.installed-bench ## See that every measurement runs, in two minutes
