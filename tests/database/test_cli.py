@@ -500,6 +500,15 @@ def test_a_reader_that_has_enough_ends_it_quietly(home: Path, new_sqlite_databas
     assert (done.stdout, done.stderr) == ("[", "")
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C ends programs that the test starts: children of a shell's background job would ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_a_watch_quietly(home: Path, new_sqlite_database: Callable[[], str]) -> None:
     environment = {**os.environ, "REDRIVE_DATABASE_URL": new_sqlite_database(), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "redrive", "status", "--watch", "--json", "--interval", "0.2"]

@@ -181,10 +181,10 @@ def _batch(number: int, old: Row | None, new: Row, rules: Rules, now: datetime) 
 
 
 def paused(since: Rows, old: Rows, new: Rows) -> Iterator[str]:
-    """Nothing is opened after a pause. A begin may not have seen one that came after it had started, at ``since``."""
+    """Nothing is opened after a pause. A step may not have seen one that came after it had started, at ``since``."""
     for key, row in new.attempts.items():
         batch = row["batch_id"].int
-        account = (since if old.batches[batch]["status"] == "queued" else old).accounts[new.batches[batch]["account"]]
+        account = since.accounts[new.batches[batch]["account"]]
         if key not in old.attempts and account["paused_at"] is not None and not new.batches[batch]["probe"]:
             yield f"attempt {key[1]} of task {key[0]} was opened although {account['name']} is paused"
 
