@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rows", type=int, help="stored tasks where many are asked about")
     parser.add_argument("--accounts", type=int, help="accounts where many are asked about")
     parser.add_argument("--minutes", type=float, help="of steady state")
+    parser.add_argument("--arrive", type=int, help="tasks per second of steady state")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where files are written")
     parser.add_argument("--no-write", dest="write", action="store_false", help="print only")
     return parser
@@ -80,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _options(given: argparse.Namespace) -> Options:
     options = QUICK if given.quick else Options()
-    names = ("runs", "tasks", "rows", "accounts", "minutes")
+    names = ("runs", "tasks", "rows", "accounts", "minutes", "arrive")
     return replace(options, **{name: getattr(given, name) for name in names if getattr(given, name) is not None})
 
 

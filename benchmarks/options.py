@@ -13,6 +13,7 @@ class Options:
         rows: stored tasks where the cost of many is asked about.
         accounts: configured accounts where the cost of many is asked about.
         minutes: of steady state.
+        arrive: tasks per second of steady state.
         quick: a smoke test: shares shrink and long parts are left out.
     """
 
@@ -21,6 +22,7 @@ class Options:
     rows: int = 10_000_000
     accounts: int = 1000
     minutes: float = 60.0
+    arrive: int = 500
     quick: bool = False
 
 

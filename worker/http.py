@@ -194,7 +194,7 @@ async def _read(response: httpx.Response, max_bytes: int) -> Answer:
         await response.aclose()
     if response.status_code < httpx.codes.CONTINUE:  # the parser lets 000 to 099 pass
         raise ValueError(f"no HTTP status: {response.status_code:03d}")
-    return Answer(response.status_code, dict(response.headers), bytes(body))
+    return Answer(response.status_code, dict(response.headers.items()), bytes(body))
 
 
 def _canceled_from_outside() -> bool:

@@ -1,4 +1,4 @@
-"""Steady state: five hundred tasks a second, followed to their end and pruned, for as long as is asked."""
+"""Steady state: so many tasks a second, followed to their end and pruned, for as long as is asked."""
 
 import time
 from collections.abc import Sequence
@@ -12,7 +12,6 @@ from ..race import pause, say
 from ..redrive_system import Redrive
 from ..tables import Table, Target
 
-ARRIVE = 500
 KEEP_SECONDS = 300.0
 POLICY = {"check_after_seconds": 5, "check_max_seconds": 30, "settle_seconds": 2}
 SCHEDULER_MB, WORKER_MB = 90.0, 150.0
@@ -49,12 +48,13 @@ class Moment:
 class Steady:
     """Feeds and watches."""
 
-    def __init__(self, ground: Ground, minutes: float) -> None:
+    def __init__(self, ground: Ground, minutes: float, arrive: int) -> None:
         days = min(KEEP_SECONDS, minutes * 60 / 5) / 86_400
         retention = f"[retention]\nsucceeded_days = {days:.9f}\nbatches_days = {days:.9f}"
         self.redrive = Redrive(policy=POLICY, more=retention)
         self.ground = ground
         self.minutes = minutes
+        self.arrive = arrive
         self.moments: list[Moment] = []
         self._fed = 0
 
@@ -71,7 +71,7 @@ class Steady:
         every = max(1.0, min(60.0, self.minutes * 60 / 10))
         self._note(0.0)
         while (elapsed := time.monotonic() - began) < self.minutes * 60:
-            if (due := int(elapsed * ARRIVE) - self._fed) > 0:
+            if (due := int(elapsed * self.arrive) - self._fed) > 0:
                 self.redrive.add(self._fed + 1, due)
                 self._fed += due
             if time.monotonic() - last >= every:
@@ -98,7 +98,7 @@ COLUMNS = ("minute", "retried/s", "checked/s", "waiting", "stored tasks", "prune
 
 def steady(ground: Ground, options: Options) -> Table:
     """Every minute, or ten times."""
-    run = Steady(ground, options.minutes)
+    run = Steady(ground, options.minutes, options.arrive)
     run.run()
     moments, settings = run.moments, run.redrive.settings
     rows = [row(before, after) for before, after in pairwise(moments) if after.minute > before.minute]
@@ -109,7 +109,8 @@ def steady(ground: Ground, options: Options) -> Table:
     most_early = max(m.dead for m in moments[: len(moments) // 2 + 1])
     most_late = max(m.dead for m in moments[len(moments) // 2 :])
     return Table(
-        "steady", f"Steady state: {ARRIVE} tasks/s for {options.minutes:g} minutes, followed and pruned", COLUMNS, rows,
+        "steady", f"Steady state: {options.arrive} tasks/s for {options.minutes:g} minutes, followed and pruned",
+        COLUMNS, rows,
         [
             Target("throughput, last fifth ÷ second fifth", late / early, THROUGHPUT, unit="x"),
             Target("dead tuples, most in the second half ÷ in the first", most_late / max(1, most_early), DEAD_SHARE,
