@@ -3,10 +3,10 @@
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import count
 from random import Random
+from secrets import token_hex
 
 from models import migrate
 from models.db import Database
@@ -37,11 +37,14 @@ class Deps:
     name: str
     rng: Random = field(default_factory=Random)
     draining: threading.Event = field(default_factory=threading.Event)
-    _begins: Iterator[int] = field(default_factory=lambda: count(1))
 
     def next_name(self) -> str:
-        """The name under which the next batch is begun, unlike any other's."""
-        return f"{self.name[:200]}/{next(self._begins)}"
+        """The name under which the next batch is begun, unlike any other's.
+
+        Whoever cannot know whether his begin was committed finds out by it. Host, process and a count would not do: in
+        containers they come again.
+        """
+        return f"{self.name[:200]}/{token_hex(6)}"
 
     def close(self) -> None:
         """Close connections; jobs must have ended."""

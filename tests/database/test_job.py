@@ -24,6 +24,7 @@ from redrive.sandbox.server import SandboxThread
 from tests.processes import wait_until
 from tests.unit.worker.site import Answer, Asked, Site, site, tiny
 from worker.app import request
+from worker.deps import Deps
 from worker.providers.base import Plan, TaskRef
 from worker.providers.geelark import GeeLark
 
@@ -282,14 +283,19 @@ def test_a_wish_is_written_down_once_the_database_is_back(ours: Site, monkeypatc
 def test_a_begin_in_doubt_leaves_alone_what_another_has_begun(
     ours: Site, sandbox: SandboxThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The message came twice: while one asks what became of its begin, the other works on the batch."""
+    """The message came twice: while one asks what became of its begin, the other works on the batch.
+
+    The other has the same process number on a host of the same name, as containers may.
+    """
     task_id = ours.world.add()
     batch = ours.world.claimed()
     begun: list[str] = []
+    mine = ours.deps
+    other = Deps(mine.database, mine.rules, mine.senders, mine.loop, mine.waker, mine.name)
 
     def meanwhile(_: float) -> None:
         with ours.world.begin() as t:
-            work = ledger.begin(t, batch.id, ours.deps.rules, ours.deps.next_name())
+            work = ledger.begin(t, batch.id, mine.rules, other.next_name())
             assert work is not None
             begun.append(work.worker)
             ledger.advance(t, work, [], ours.world.groups(work), ours.deps.rng, begun=True)
