@@ -1,6 +1,7 @@
 """What a seed decides before anything happens: accounts and their settings, tasks, and which troubles there are."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
@@ -74,6 +75,21 @@ class Plan:
     broker_outages: bool
     stalls: float
     people: bool
+
+    @property
+    def calm_seconds(self) -> float:
+        """In which the tasks of calm accounts end with ease when nothing else holds them up.
+
+        A review and its rules run one after the other, each as often as it may.
+        """
+        calm = {account.name for account in self.accounts if account.calm}
+        retries = Counter[str]()
+        for task in self.tasks:
+            if task.account in calm:
+                retries[task.external_id] += task.max_retries or self.policy["max_retries"]
+        rounds = max(retries.values(), default=0)
+        one: float = self.config.run_seconds + self.policy["max_seconds"] + self.policy["check_max_seconds"]
+        return max(900.0, rounds * one)
 
     @property
     def environ(self) -> Mapping[str, str]:

@@ -36,8 +36,6 @@ from .waits import Condition, Future
 
 PEACE_SECONDS = 6 * 3600.0
 """How long all may take to end once nothing fails any more: a lock of two hours, looks, retries and waits."""
-CALM_SECONDS = 900.0
-"""The same for an account that nothing befell."""
 LOOK_SECONDS = 20.0
 """How often it is looked whether all has ended."""
 
@@ -193,7 +191,7 @@ class Simulation:
             await asyncio.sleep(LOOK_SECONDS)
             waited += LOOK_SECONDS
             self.troubles.release()
-            if CALM_SECONDS <= waited < CALM_SECONDS + LOOK_SECONDS:
+            if self.plan.calm_seconds <= waited < self.plan.calm_seconds + LOOK_SECONDS:
                 for words in self.ending.unfinished(calm):
                     self.history.violation(f"held up by the troubles of others: {words}")
 
