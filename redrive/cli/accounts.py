@@ -28,13 +28,13 @@ def accounts(*, as_json: Json = False) -> None:
     from .account_table import account_rows, account_table  # noqa: PLC0415 - heavy
 
     with opened(required=False) as (settings, database), database.reading() as t:
-        rows = account_rows(settings, queries.overview(t, rules_of(settings)))
-        if as_json:
-            print_json(queries.plain(rows))
-        elif rows:
-            console.print(account_table(rows, t.now))
-        else:
-            console.print("No account is configured. Start with: redrive init")
+        rows, now = account_rows(settings, queries.overview(t, rules_of(settings))), t.now
+    if as_json:
+        print_json(queries.plain(rows))
+    elif rows:
+        console.print(account_table(rows, now))
+    else:
+        console.print("No account is configured. Start with: redrive init")
 
 
 def pause(account: Name, *, reason: Reason = "") -> None:

@@ -62,15 +62,15 @@ def list_tasks(
     from .tasks import task_table  # noqa: PLC0415 - heavy
 
     with opened(required=False) as (settings, database), database.reading() as t:
-        found = queries.find(t, wanted, after=after, limit=limit)
-        if as_json:
-            print_json(queries.plain(found))
-        elif found:
-            console.print(task_table(found, rules_of(settings), t.now))
-            if len(found) == limit:
-                console.print(f"There may be more: --after {found[-1].id}", style="dim")
-        else:
-            console.print("No task matches.")
+        found, now = queries.find(t, wanted, after=after, limit=limit), t.now
+    if as_json:
+        print_json(queries.plain(found))
+    elif found:
+        console.print(task_table(found, rules_of(settings), now))
+        if len(found) == limit:
+            console.print(f"There may be more: --after {found[-1].id}", style="dim")
+    else:
+        console.print("No task matches.")
 
 
 def show(task_id: OneId, *, as_json: Json = False) -> None:
@@ -81,13 +81,13 @@ def show(task_id: OneId, *, as_json: Json = False) -> None:
     from .tasks import history  # noqa: PLC0415 - heavy
 
     with opened(required=False) as (settings, database), database.reading() as t:
-        found = queries.history(t, task_id)
-        if found is None:
-            raise _no_such([task_id])
-        if as_json:
-            print_json(queries.plain(found))
-        else:
-            history(found, rules_of(settings), t.now)
+        found, now = queries.history(t, task_id), t.now
+    if found is None:
+        raise _no_such([task_id])
+    if as_json:
+        print_json(queries.plain(found))
+    else:
+        history(found, rules_of(settings), now)
 
 
 def explain(ids: Ids, *, as_json: Json = False) -> None:

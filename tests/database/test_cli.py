@@ -114,6 +114,20 @@ def test_list_shows_pages_of_what_matches(run: Run, shop: World) -> None:
     assert says(run("list", "-a", "nobody", "--json")) == []
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_list_that_waits_for_its_reader_holds_no_transaction(shop: World, home: Path) -> None:
+    shop.add_many([str(n) for n in range(200)])
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "redrive", "list", "--limit", "200", "--json"]
+    with subprocess.Popen(command, cwd=home, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(1) == "["  # and there it stands: more than a pipe takes is still to come
+        with shop.begin() as t:
+            held = "state = 'idle in transaction' AND datname = current_database() AND pid <> pg_backend_pid()"
+            assert not t.connection.exec_driver_sql(f"SELECT pid FROM pg_stat_activity WHERE {held}").all()
+        assert len(json.loads("[" + process.stdout.read())) == 200
+
+
 def test_text_from_outside_cannot_steer_a_terminal(run: Run, shop: World) -> None:
     task_id = shop.add("1", reason="red \x1b[31malert\x07\nnext")
     for command in ("list",), ("show", task_id), ("explain", task_id):
