@@ -64,20 +64,18 @@ def build(settings: Settings, *, database_url: str, broker_url: str | None, envi
         Unreachable: the database does not answer.
     """
     rules = rules_of(settings)
-    senders = {name: _sender(settings, rules[name], environ) for name in settings.accounts}
     database = Database(database_url)
     try:
+        senders = {name: _sender(settings, rules[name], environ, database) for name in settings.accounts}
         migrate.check(database)
     except BaseException:
         database.close()
         raise
-    for sender in senders.values():
-        sender.database = database
     name = f"{socket.gethostname()}:{os.getpid()}"
     return Deps(database, rules, senders, EventLoop(), Waker(broker_url), name)
 
 
-def _sender(settings: Settings, rules: Rules, environ: Mapping[str, str]) -> Sender:
+def _sender(settings: Settings, rules: Rules, environ: Mapping[str, str], database: Database) -> Sender:
     configured = settings.accounts[rules.account]
     options = configured.resolve(environ)
     known = configured.capabilities.options
@@ -90,6 +88,7 @@ def _sender(settings: Settings, rules: Rules, environ: Mapping[str, str]) -> Sen
         concurrency=configured.limits.concurrency,
         secrets=secrets,
         allow_http=configured.allow_http,
+        database=database,
     )
 
 

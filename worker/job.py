@@ -22,7 +22,8 @@ from models.task import Task
 
 from .deps import Deps
 from .providers.base import Call, Plan, TaskRef
-from .sender import MARGIN_SECONDS, Sender, Window
+from .sender import Sender
+from .window import MARGIN_SECONDS, Window
 
 log = structlog.get_logger("redrive.worker")
 

@@ -131,9 +131,7 @@ def house(
     environ = {**SECRETS, "REDRIVE_CONFIG": str(path)}
     settings = load(environ=environ)
     rules = rules_of(settings)
-    senders = {name: deps._sender(settings, rules[name], environ) for name in rules}
-    for sender in senders.values():
-        sender.database = database
+    senders = {name: deps._sender(settings, rules[name], environ, database) for name in rules}
     database.clock = clock = Clock()
     world = Shared(database, clock, rules)
     worker = deps.Deps(database, rules, senders, loop, Waker(None), "tests", Random(1))

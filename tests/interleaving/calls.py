@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations, pairwise
 
 from models.rules import LATE_SECONDS, Rules
-from worker.sender import MARGIN_SECONDS
+from worker.window import MARGIN_SECONDS
 
 from .audit import Row, Rows, limit_of
 from .clock import seconds_of

@@ -19,7 +19,8 @@ from models.settings.policy import Policy
 from models.tables import metadata
 from worker.providers.base import Account, Plan, TaskRef
 from worker.providers.geelark import GeeLark
-from worker.sender import Sender, Window
+from worker.sender import Sender
+from worker.window import Window
 
 from . import audit
 from .actors import Broker, People, Stage, Worker, make_scheduler
@@ -193,7 +194,7 @@ def lived_in(house: House) -> Iterator[House]:
     """Meanwhile the clock, the waits and the sockets are the house's."""
     words = Words(house)
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("models.db", "worker.job", "worker.sender", "scheduler.prune"):
+        for module in ("models.db", "worker.job", "worker.login", "worker.sender", "worker.window", "scheduler.prune"):
             patch.setattr(f"{module}.boottime", house.boottime)
         for module in ("worker.job", "worker.sender", "scheduler.service"):
             patch.setattr(f"{module}.log", words)

@@ -21,7 +21,8 @@ from redrive.sandbox.page import environment
 from tests.database.world import Clock, World
 from worker import deps, job
 from worker.providers.base import TaskRef
-from worker.sender import Sender, Window
+from worker.sender import Sender
+from worker.window import Window
 
 CONFIG = SandboxConfig()
 PASSWORD = CONFIG.huawei.iam_password

@@ -375,7 +375,7 @@ def with_provider(ours: Site, account: str, base: type[Any], **methods: Callable
     sender = ours.sender(account)
     provider = object.__new__(type("Broken", (base,), {name: staticmethod(f) for name, f in methods.items()}))
     provider.__dict__.update(vars(sender.provider))
-    sender.provider = provider
+    sender.provider = sender._login._provider = provider
 
 
 @pytest.mark.parametrize(
