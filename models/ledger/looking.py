@@ -61,7 +61,7 @@ def advance_checks(
         wanted = tuple(fresh[task_id] for task_id in group.ids if task_id in fresh)
         if wanted:
             granted.append(Permit(group.path, *permits.leaving(t, moment), t.now, wanted))
-    return Step(tuple(granted), frozenset(grants), waiting(t, groups, grants, heard.paths), heard.stop)
+    return Step(tuple(granted), frozenset(grants), waiting(t, work.rules, groups, grants, heard.paths), heard.stop)
 
 
 def wants_look(task: Task) -> bool:

@@ -21,8 +21,11 @@ from .batches import Work, ended, give_back, still_mine
 from .rows import Change, count, locked_by_ids, open_attempts, write
 from .standing import LOCAL, Answered, learned, standing
 
-SLICE_SECONDS = 1.0
-"""How far ahead attempts are opened: an open attempt that a crash leaves behind is spent, so there should be few."""
+SLICE_SECONDS = 1.25
+"""How far ahead attempts are opened: an open attempt that a crash leaves behind is spent, so there should be few. At a
+call a second, a usual pace, the next one is opened as the answer to the one before it is recorded."""
+LEAD_SECONDS = 0.25
+"""So long before its moment the next call is opened at the latest: a step takes time, and no pace shall be lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Step:
     Attributes:
         permits: calls to make now.
         granted: the groups these permits are for, and those of which no task was left to send.
-        wait_until: the boottime at which the next permit may be had, when there was none.
+        wait_until: the boottime at which to ask for the next permit, when there was not one for each group.
         stop: the account is paused or its breaker open: make no more calls.
     """
 
@@ -109,7 +112,7 @@ def advance(
         write(t, opening)  # by itself: of tasks that all move alike only the ids are sent
         attempts.opened(t, work.id, [now for _, now in opening])
     count(t, steps)
-    return Step(tuple(permits_), frozenset(grants), waiting(t, groups, grants, heard.paths), heard.stop)
+    return Step(tuple(permits_), frozenset(grants), waiting(t, work.rules, groups, grants, heard.paths), heard.stop)
 
 
 def finish(t: Transaction, work: Work, counts: Mapping[str, int], *, rest: Collection[int] | None = None) -> None:
@@ -152,12 +155,20 @@ def permitted(
 
 
 def waiting(
-    t: Transaction, groups: Sequence[Group], grants: Mapping[Group, datetime], paths: Mapping[str, permits.Path]
+    t: Transaction,
+    rules: Rules,
+    groups: Sequence[Group],
+    grants: Mapping[Group, datetime],
+    paths: Mapping[str, permits.Path],
 ) -> float | None:
-    """When the first of the groups may be tried again, if none got a permit."""
-    if grants or not groups:
-        return None
-    return t.not_before(min(permits.free_at(paths, group.path, t.now) for group in groups))
+    """When to ask again for those of the groups that got no permit."""
+    interval = timedelta(seconds=rules.interval_seconds)
+    behind = {group.path: moment + interval for group, moment in grants.items()}  # the last one's of each path stays
+    free = [
+        max(permits.free_at(paths, path, t.now), behind.get(path, t.now))
+        for path in {group.path for group in groups if group not in grants}
+    ]
+    return t.not_before(min(free) - timedelta(seconds=LEAD_SECONDS)) if free else None
 
 
 def _ids(told: Iterable[Answered]) -> list[int]:

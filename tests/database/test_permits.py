@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete
 
 from models.ledger import permits
+from models.ledger.sending import LEAD_SECONDS
 from models.outcome import Accepted, Throttled, Unknown
 from models.rules import GROUP_WIDE, Rules
 from models.tables import limits
@@ -176,18 +177,35 @@ def test_the_whole_account_waits_where_the_answer_says_so(world: World) -> None:
         assert permits.free_at(found, "/never/called", t.now) == world.clock.now + timedelta(seconds=100)
 
 
-def test_a_slice_opens_what_may_leave_within_a_second(world: World) -> None:
+def test_a_slice_opens_what_may_leave_soon(world: World) -> None:
     """And no more: what a crash finds open is spent."""
-    world.ruled("desktops", interval_seconds=0.4)
+    world.ruled("desktops", interval_seconds=0.5)
     world.add_many([str(n) for n in range(10)], "desktops")
     work = world.begun("desktops")
     step = world.open(work)
     assert len(step.permits) == 3
     assert len(step.granted) == 3
     leaves = [permit.leave_after for permit in step.permits]
-    assert [round(b - a, 6) for a, b in pairwise(leaves)] == [0.4, 0.4]
+    assert [round(b - a, 6) for a, b in pairwise(leaves)] == [0.5, 0.5]
     assert world.open(work).permits == ()
     assert sum(len(world.attempts(task.id)) for task in work.tasks) == 3
+
+
+def test_a_call_a_second_is_one_step_each(world: World) -> None:
+    """Whoever records an answer opens the next call, and learns when it is worth asking for the one after it."""
+    world.ruled("desktops", interval_seconds=1.033)
+    ids = world.add_many("abcd", "desktops")
+    work = world.begun("desktops")
+    step = world.open(work, ids)
+    assert [permit.tasks[0].id for permit in step.permits] == ids[:2]
+    for number in 2, 3:
+        assert step.wait_until is not None
+        assert round(step.wait_until - step.permits[-1].leave_after, 3) == round(1.033 - LEAD_SECONDS, 3)
+        world.clock.forward(1.05)
+        told = world.told(work, {permit.tasks[0].id: Accepted() for permit in step.permits})
+        step = world.advance(work, [told], world.groups(work, ids[number:]))
+        assert [permit.tasks[0].id for permit in step.permits] == [ids[number]]
+    assert step.wait_until is None, "nothing is left to ask for"
 
 
 @pytest.mark.parametrize("account", ["phones", "desktops"])
