@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from .cases import CASES
 from .ground import Ground, machine
-from .measure import cpu_seconds, machine_busy_seconds
+from .measure import Cores, cpu_seconds, machine_busy_seconds
 from .options import QUICK, Options
 from .plots import draw
 from .race import say
@@ -28,14 +27,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"no measurement is called {', '.join(unknown)}; there are {', '.join(CASES)}")
     began = datetime.now(UTC)
     head = f"# Measured on {began:%Y-%m-%d %H:%M} UTC\n\n{machine()}. {options}\n"
-    print(head)
     tables: list[Table] = []
     with Ground() as ground:
+        head += f"\n{ground.versions()}.\n"
+        print(head)
         for name in names:
             say(f"{name} …")
-            others = Others()
+            others = Cores(by_others)
             measured = CASES[name](ground, options)
-            for table in others.noted(judged(measured if isinstance(measured, list) else [measured], options)):
+            found = judged(measured if isinstance(measured, list) else [measured], options)
+            for table in noted(found, others.average()):
                 print(table.markdown(), flush=True)
                 tables.append(table)
             if given.write:  # each time: hours of figures must not hang on the last of them
@@ -49,19 +50,14 @@ def judged(tables: Sequence[Table], options: Options) -> Sequence[Table]:
     return [replace(table, targets=()) for table in tables] if options.quick else tables
 
 
-class Others:
-    """What other programs used of the machine since it was made: figures beside a busy one mean less."""
+def by_others() -> float:
+    """CPU seconds that other programs used of the machine: figures beside a busy one mean less."""
+    return machine_busy_seconds() - cpu_seconds([os.getpid()])
 
-    def __init__(self) -> None:
-        self._began, self._before = time.monotonic(), self._used()
 
-    def _used(self) -> float:
-        return machine_busy_seconds() - cpu_seconds([os.getpid()])
-
-    def noted(self, tables: Sequence[Table]) -> list[Table]:
-        cores = max(0.0, (self._used() - self._before) / (time.monotonic() - self._began))
-        words = f"Meanwhile other programs of this machine used {cores:.2f} of its {os.cpu_count()} cores."
-        return [replace(table, notes=[*table.notes, words]) for table in tables]
+def noted(tables: Sequence[Table], cores: float) -> list[Table]:
+    words = f"Meanwhile other programs of this machine used {cores:.2f} of its {os.cpu_count()} cores."
+    return [replace(table, notes=[*table.notes, words]) for table in tables]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,10 +1,14 @@
 """What all contestants stand on: one durable PostgreSQL, one Valkey, processes that never outlive the benchmark."""
 
 import os
+import platform
+import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from typing import Any, Self
@@ -55,7 +59,6 @@ class Ground:
         self._numbers = count(1)
         self._postgres: TunedPostgres | None = None
         self._valkey: Valkey | None = None
-        self._template = ""
 
     def __enter__(self) -> Self:
         return self
@@ -97,6 +100,21 @@ class Ground:
             if migrated:
                 upgrade(url)
             yield url
+
+    def versions(self) -> str:
+        """What is measured, in a line."""
+        git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+        commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+        engine = create_engine(self.postgres.url)
+        with engine.connect() as connection, redis.Redis.from_url(self.valkey.url) as client:
+            database = connection.execute(text("SHOW server_version")).scalar_one()
+            broker = client.info("server").get("valkey_version", "")
+        engine.dispose()
+        libraries = ", ".join(f"{name} {version(name)}" for name in ("celery", "sqlalchemy", "httpx", "aiohttp"))
+        return (
+            f"Redrive {commit or version('redrive')}, Python {platform.python_version()}, PostgreSQL {database}, "
+            f"Valkey {broker}, {libraries}"
+        )
 
     def settle(self) -> None:
         """Write out what earlier runs left, so that no run pays for the one before."""
@@ -148,4 +166,12 @@ class Ground:
 def machine() -> str:
     """The machine in a line."""
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
-    return f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, load {load} at the start"
+    return f"{os.cpu_count()} cores ({_processor()}), load {load} at the start"
+
+
+def _processor() -> str:
+    try:
+        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1] if found else platform.machine()

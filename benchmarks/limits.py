@@ -1,7 +1,7 @@
 """What the parts can do at best: a bare loop of HTTP calls, and a bare loop of claims and records.
 
-Each runs as a process of its own, ``python -P -m benchmarks.limits``, and prints one line of JSON: when it began, how
-long it took, and its CPU seconds.
+Each runs as a process of its own, ``python -P -m benchmarks.limits``, and prints one line of JSON: how long it took,
+and its CPU seconds.
 """
 
 import argparse
@@ -66,7 +66,7 @@ async def caller_of_one(client: httpx.AsyncClient) -> None:
 
 
 def records(database_url: str, account: str, kind: str, *, threads: int) -> None:
-    """Claim, begin, open, record and end batch after batch, until nothing is due; without a broker, a job or a call."""
+    """Claim, begin, open, record and end batch after batch as a worker does, until nothing is due; without any call."""
     database, capabilities = Database(database_url), PROVIDERS[kind]
     rules = Rules(
         account, capabilities, Policy(track_results=False), group=account, interval_seconds=1e-9,
@@ -87,17 +87,16 @@ def drain(database: Database, rules: Rules, capabilities: Capabilities) -> None:
             return
         with database.transaction() as t:
             work = ledger.begin(t, claim.batch.id, {rules.account: rules}, "bench")
-        if work is None:
-            raise RuntimeError("the batch is not ours")
-        ids, size = [task.id for task in work.tasks], capabilities.retry_ids
-        path = capabilities.kinds[0].retry_path
-        groups = [Group(path, tuple(ids[i : i + size])) for i in range(0, len(ids), size)]
-        with database.transaction() as t:
-            step = ledger.advance(t, work, [], groups, rng)
+            if work is None:
+                raise RuntimeError("the batch is not ours")
+            ids, size = [task.id for task in work.tasks], capabilities.retry_ids
+            path = capabilities.kinds[0].retry_path
+            groups = [Group(path, tuple(ids[i : i + size])) for i in range(0, len(ids), size)]
+            step = ledger.advance(t, work, [], groups, rng, begun=True, calm=True)
         told_ = [Answered(path, p.asked_at, {task.id: Accepted() for task in p.tasks}) for p in step.permits]
         with database.transaction() as t:
-            ledger.advance(t, work, told_, [], rng)
-            ledger.finish(t, work, {"accepted": len(ids)})
+            ledger.advance(t, work, told_, [], rng, calm=True)
+            ledger.finish(t, work, {"accepted": len(ids)}, rest=set())
 
 
 # --- Running them ----------------------------------------------------------------------------------------------------
@@ -106,10 +105,10 @@ def drain(database: Database, rules: Rules, capabilities: Capabilities) -> None:
 @contextmanager
 def told() -> Iterator[None]:
     """Print what the block took."""
-    began, cpu, clock = time.time(), time.process_time(), time.perf_counter()
+    cpu, began = time.process_time(), time.perf_counter()
     yield
-    seconds, used = time.perf_counter() - clock, time.process_time() - cpu
-    sys.stdout.write(json.dumps({"began": began, "seconds": seconds, "cpu": used}) + "\n")
+    seconds, used = time.perf_counter() - began, time.process_time() - cpu
+    sys.stdout.write(json.dumps({"seconds": seconds, "cpu": used}) + "\n")
 
 
 def http_alone(ground: Ground, provider: Provider, kind: str, tasks: int, *, processes: int, concurrency: int) -> Run:
@@ -124,9 +123,8 @@ def http_alone(ground: Ground, provider: Provider, kind: str, tasks: int, *, pro
             raise RuntimeError(process.output())
         reports.append(json.loads(process.output().splitlines()[-1]))
         process.kill()
-    seconds = max(r["began"] + r["seconds"] for r in reports) - min(r["began"] for r in reports)
     cpu = sum(r["cpu"] for r in reports) / (each * processes) * 1000
-    return Run(each * processes, seconds, sum(each / r["seconds"] for r in reports), cpu, cpu)
+    return Run(each * processes, sum(each / r["seconds"] for r in reports), cpu, cpu)
 
 
 def ledger_alone(ground: Ground, database_url: str, kind: str, tasks: int, *, threads: int) -> Run:
@@ -140,7 +138,7 @@ def ledger_alone(ground: Ground, database_url: str, kind: str, tasks: int, *, th
     process.kill()
     cpu = cpu_seconds(ground.servers) - before + report["cpu"]
     per_1000 = 1000 / tasks
-    return Run(tasks, report["seconds"], tasks / report["seconds"], cpu * per_1000, report["cpu"] * per_1000)
+    return Run(tasks, tasks / report["seconds"], cpu * per_1000, report["cpu"] * per_1000)
 
 
 def main() -> None:

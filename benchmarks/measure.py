@@ -1,6 +1,7 @@
 """Measuring: CPU seconds and memory of process trees, medians."""
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from statistics import median, quantiles
 
@@ -44,8 +45,19 @@ def machine_busy_seconds() -> float:
     return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
 
 
+class Cores:
+    """How many cores were used since it was made, on average; ``used`` tells the CPU seconds so far."""
+
+    def __init__(self, used: Callable[[], float] = machine_busy_seconds) -> None:
+        self._used = used
+        self._began, self._before = time.monotonic(), used()
+
+    def average(self) -> float:
+        return max(0.0, (self._used() - self._before) / (time.monotonic() - self._began))
+
+
 def p99(values: Sequence[float]) -> float:
     return quantiles(values, n=100, method="inclusive")[98] if len(values) > 1 else values[0]
 
 
-__all__ = ["cpu_seconds", "machine_busy_seconds", "median", "memory_mb", "p99"]
+__all__ = ["Cores", "cpu_seconds", "machine_busy_seconds", "median", "memory_mb", "p99"]

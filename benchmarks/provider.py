@@ -28,7 +28,7 @@ class Counts:
     """What was asked of the provider so far."""
 
     def __init__(self) -> None:
-        self.calls = self.retried = self.checked = 0
+        self.retried = self.checked = 0
 
     def restart(self, body: bytes) -> bytes:
         ids = json.loads(body)["ids"]
@@ -52,15 +52,13 @@ class Counts:
         return json.dumps({"code": 200, "msg": "success", "result": result}).encode()
 
     def stats(self, _body: bytes) -> bytes:
-        self.calls -= 1
-        return json.dumps({"calls": self.calls, "retried": self.retried, "checked": self.checked}).encode()
+        return json.dumps({"retried": self.retried, "checked": self.checked}).encode()
 
 
 class Http(asyncio.Protocol):
     """HTTP/1.1 with keep-alive and bodies of a known length: all that these clients send."""
 
-    def __init__(self, counts: Counts, answers: dict[bytes, Callable[[bytes], bytes]], latency_seconds: float) -> None:
-        self._counts = counts
+    def __init__(self, answers: dict[bytes, Callable[[bytes], bytes]], latency_seconds: float) -> None:
         self._answers = answers
         self._latency_seconds = latency_seconds
         self._buffer = b""
@@ -81,7 +79,6 @@ class Http(asyncio.Protocol):
             self._answer(head.split(b" ", 2)[1], body)
 
     def _answer(self, path: bytes, body: bytes) -> None:
-        self._counts.calls += 1
         answer = self._answers.get(path)
         content = answer(body) if answer else b"{}"
         whole = _HEAD % (200 if answer else 404, len(content), content)
@@ -108,7 +105,7 @@ async def serve(port_file: Path, latency_seconds: float) -> None:
         DOCFLOW_CHECK: counts.result,
         STATS: counts.stats,
     }
-    server = await loop.create_server(partial(Http, counts, answers, latency_seconds), "127.0.0.1", 0, backlog=4096)
+    server = await loop.create_server(partial(Http, answers, latency_seconds), "127.0.0.1", 0, backlog=4096)
     part = port_file.with_suffix(".part")
     part.write_text(str(server.sockets[0].getsockname()[1]))
     part.replace(port_file)

@@ -25,7 +25,6 @@ class Run:
     """
 
     tasks: int
-    seconds: float
     rate: float
     cpu: float
     own: float
@@ -40,7 +39,6 @@ def medians(found: Mapping[str, Sequence[Run]]) -> dict[str, Run]:
     return {
         name: Run(
             runs[0].tasks,
-            median(run.seconds for run in runs),
             median(run.rate for run in runs),
             median(run.cpu for run in runs),
             median(run.own for run in runs),
@@ -50,9 +48,9 @@ def medians(found: Mapping[str, Sequence[Run]]) -> dict[str, Run]:
 
 
 def one_run(ground: Ground, system: System, provider: Provider, kind: str, tasks: int) -> Run:
-    """Open a contestant, warm it up, and time it."""
+    """Start a contestant, warm it up, and time it."""
     try:
-        system.open(ground, provider, kind)
+        system.start(ground, provider, kind)
         work(system, provider, 1, WARM_UP)
         ground.settle()
         return timed(ground, system, provider, WARM_UP + 1, tasks)
@@ -67,7 +65,7 @@ def timed(ground: Ground, system: System, provider: Provider, first: int, tasks:
     seconds = time.perf_counter() - began
     own, servers = cpu_seconds(system.roots) - own, cpu_seconds(ground.servers) - servers
     per_1000 = 1000 / tasks
-    return Run(tasks, seconds, tasks / seconds, (own + servers) * per_1000, own * per_1000)
+    return Run(tasks, tasks / seconds, (own + servers) * per_1000, own * per_1000)
 
 
 def work(system: System, provider: Provider, first: int, tasks: int) -> None:

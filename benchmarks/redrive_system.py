@@ -33,6 +33,10 @@ SELECT %s, %s, n::text, 'failed' FROM generate_series(%s::bigint, %s::bigint) n
 """
 
 
+def redrive_name(workers: int) -> str:
+    return f"Redrive, {workers} worker{'s' * (workers > 1)}"
+
+
 class Redrive(System):
     """One scheduler and some workers on PostgreSQL."""
 
@@ -46,7 +50,7 @@ class Redrive(System):
         more: str = "",
     ) -> None:
         super().__init__()
-        self.name = f"Redrive, {workers} worker{'s' * (workers > 1)}"
+        self.name = redrive_name(workers)
         self._workers = workers
         self._own_limits = limits or {}
         self._policy = policy
@@ -96,7 +100,6 @@ class Redrive(System):
     def toml(self, provider_url: str) -> str:
         """The configuration."""
         parts = ["[policy]", *_lines(self._policy), self._more]
-        self.settings = ", ".join(_lines(self._policy))
         for name, kind in self.accounts.items():
             limits = {**LIMITS[kind], **self._own_limits}
             parts += [f"[accounts.{name}]", CREDENTIALS[kind].format(name), f'base_url = "{provider_url}"']

@@ -10,17 +10,20 @@ from .ground import Ground
 BIG = "a0001"
 """The account that holds half of all rows; the others share the rest."""
 
-# Of ten rows nine have succeeded, and one has failed and is due tomorrow.
+# Of ten rows of each account nine have succeeded, and one has failed and is due tomorrow.
 FILL = """
 INSERT INTO redrive_tasks (account, kind, external_id, status, due_at, attempts, spent)
 SELECT
-    'a' || lpad((CASE WHEN n %% 2 = 0 OR %(accounts)s = 1 THEN 1 ELSE 1 + (n / 2) %% %(accounts)s END)::text, 4, '0'),
-    'review_task',
-    n::text,
-    CASE WHEN (n / 2) %% 10 = 0 THEN 'failed' ELSE 'succeeded' END,
-    CASE WHEN (n / 2) %% 10 = 0 THEN clock_timestamp() + interval '1 day' + n %% 86400 * interval '1 second' END,
+    'a' || lpad(account::text, 4, '0'), 'review_task', n::text,
+    CASE WHEN serial %% 10 = 0 THEN 'failed' ELSE 'succeeded' END,
+    CASE WHEN serial %% 10 = 0 THEN clock_timestamp() + interval '1 day' + n %% 86400 * interval '1 second' END,
     1, 1
 FROM generate_series(%(first)s::bigint, %(last)s::bigint) n
+CROSS JOIN LATERAL (
+    SELECT
+        CASE WHEN n %% 2 = 0 OR %(accounts)s = 1 THEN 1 ELSE 1 + n / 2 %% %(accounts)s END AS account,
+        CASE WHEN n %% 2 = 0 OR %(accounts)s = 1 THEN n / 2 ELSE n / 2 / %(accounts)s END AS serial
+) owner
 """
 PART = 500_000
 

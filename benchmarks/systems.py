@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class System(ABC):
-    """A contestant. It is opened, given tasks, watched, and closed; then it can be opened again.
+    """A contestant. It is started, given tasks, watched, and closed; then it can be started again.
 
     Attributes:
         name: in tables.
@@ -30,10 +30,6 @@ class System(ABC):
         self.stack = ExitStack()
         self.processes: list[Process] = []
 
-    def open(self, ground: Ground, provider: Provider, kind: str) -> None:
-        """Start its processes and wait until they would take work."""
-        self.start(ground, provider, kind)
-
     def close(self) -> None:
         for process in reversed(self.processes):
             process.stop(timeout_seconds=20)
@@ -46,7 +42,8 @@ class System(ABC):
         return [process.pid for process in self.processes]
 
     @abstractmethod
-    def start(self, ground: Ground, provider: Provider, kind: str) -> None: ...
+    def start(self, ground: Ground, provider: Provider, kind: str) -> None:
+        """Start its processes and wait until they would take work."""
 
     @abstractmethod
     def add(self, first: int, tasks: int) -> None:

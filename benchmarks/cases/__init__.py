@@ -13,6 +13,7 @@ from .cold import cold_start
 from .embedded import embedded
 from .fairness import fairness
 from .many_rows import many_rows
+from .paced import paced
 from .scale import scale_out
 from .steady import steady
 
@@ -24,6 +25,7 @@ CASES: Mapping[str, Case] = {
     "single": throughput.single,
     "slow-20": partial(throughput.slow, milliseconds=20),
     "slow-50": partial(throughput.slow, milliseconds=50),
+    "paced": paced,
     "scale-out": scale_out,
     "many-rows": many_rows,
     "broker": broker_memory,

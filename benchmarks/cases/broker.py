@@ -22,7 +22,7 @@ def broker_memory(ground: Ground, options: Options) -> Table:
     redrive = Redrive(policy={"track_results": False})
     with ground.provider() as provider:
         try:
-            redrive.open(ground, provider, "geelark")
+            redrive.start(ground, provider, "geelark")
             work(redrive, provider, 1, WARM_UP)
             empty = used(redrive.broker_url)
             redrive.add(WARM_UP + 1, due)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..ground import Ground, Provider
 from ..options import Options
 from ..race import Run, medians, one_run, say
-from ..redrive_system import KINDS, Redrive
+from ..redrive_system import KINDS, LEFT, Redrive
 from ..tables import Table, Target
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ ADD = """
 WITH RECURSIVE numbers (n) AS (SELECT ? UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
 INSERT INTO redrive_tasks (account, kind, external_id, status) SELECT ?, ?, n, 'failed' FROM numbers
 """
-LEFT = "SELECT EXISTS (SELECT 1 FROM redrive_tasks WHERE status <> 'succeeded')"
 
 
 class Embedded(Redrive):

@@ -40,7 +40,7 @@ def one(ground: Ground, due: int, number: int) -> tuple[float, int]:
     redrive = Redrive(accounts=accounts)
     with ground.provider() as provider:
         try:
-            redrive.open(ground, provider, "geelark")
+            redrive.start(ground, provider, "geelark")
             redrive.add(1, due)
             time.sleep(UNDER_WAY_SECONDS)
             seconds = waited(redrive)

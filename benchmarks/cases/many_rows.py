@@ -33,6 +33,8 @@ from ..tables import Table, Target
 SMALL_ROWS = 10_000
 CLAIM = 100
 CLAIMS = 1000
+WARM_CLAIMS = 50
+"""Before as many, PostgreSQL still plans each statement anew."""
 CLAIM_RATIO = 1.3
 IDLE_MS = 20.0
 
@@ -86,7 +88,7 @@ class Claimer:
     def warm_up(self) -> None:
         """Claim everything due once, so that each of its pages was written before, and clean up after that."""
         self._pin()
-        for _ in range(self.due // CLAIM):
+        for _ in range(max(WARM_CLAIMS, self.due // CLAIM)):
             self.claim()
         self.stored.connection.execute("VACUUM ANALYZE redrive_tasks")
 

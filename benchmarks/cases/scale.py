@@ -1,12 +1,10 @@
 """Scaling out: the same work by one worker process and by four."""
 
-import time
-
 from ..ground import Ground
-from ..measure import machine_busy_seconds, median
+from ..measure import Cores, median
 from ..options import Options
 from ..race import one_run, say
-from ..redrive_system import Redrive
+from ..redrive_system import Redrive, redrive_name
 from ..tables import Table, Target
 
 LATENCY_SECONDS = 0.05
@@ -25,14 +23,14 @@ def scale_out(ground: Ground, options: Options) -> Table:
             for workers, runs in found.items():
                 redrive = Redrive(workers, limits=LIMITS, more=THREADS)
                 tasks = max(100, options.tasks * workers // 16)
-                busy = Busy()
+                busy = Cores()
                 run = one_run(ground, redrive, provider, "docflow", tasks)
-                runs.append((run.rate, busy.cores()))
+                runs.append((run.rate, busy.average()))
                 say(f"  run {number + 1}: {workers} workers: {run.rate:,.0f} tasks/s")
     first = median(rate for rate, _ in found[1])
     rows = [
         (
-            f"Redrive, {n} worker{'s' * (n > 1)}",
+            redrive_name(n),
             rate := median(r for r, _ in runs),
             rate / first,
             median(b for _, b in runs),
@@ -47,13 +45,3 @@ def scale_out(ground: Ground, options: Options) -> Table:
         [(f"concurrency = {CONCURRENCY} per worker, so that each can make {best:.0f} calls/s at most; threads = 4, "
          "batch_size = 100, max_in_flight = 32. Cores busy: an average that includes the start of the processes.")],
     )  # fmt: skip
-
-
-class Busy:
-    """How many cores were busy since it was made."""
-
-    def __init__(self) -> None:
-        self._busy, self._began = machine_busy_seconds(), time.monotonic()
-
-    def cores(self) -> float:
-        return (machine_busy_seconds() - self._busy) / (time.monotonic() - self._began)

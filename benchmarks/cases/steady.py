@@ -1,7 +1,7 @@
 """Steady state: so many tasks a second, followed to their end and pruned, for as long as is asked."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,7 +10,7 @@ from ..measure import cpu_seconds, memory_mb
 from ..options import Options
 from ..race import pause, say
 from ..redrive_system import Redrive
-from ..tables import Table, Target
+from ..tables import Table, Target, shown
 
 KEEP_SECONDS = 300.0
 POLICY = {"check_after_seconds": 5, "check_max_seconds": 30, "settle_seconds": 2}
@@ -23,9 +23,10 @@ SELECT
     (SELECT count(*) FROM redrive_tasks WHERE status IN ('failed', 'in_flight')),
     (SELECT coalesce(sum(value), 0) FROM redrive_totals WHERE name = 'pruned'),
     (SELECT sum(n_dead_tup) FROM pg_stat_user_tables),
-    (SELECT sum(n_live_tup) FROM pg_stat_user_tables),
-    (SELECT count(*) FROM redrive_tasks)
+    (SELECT count(*) FROM redrive_tasks),
+    pg_current_wal_lsn() - '0/0'::pg_lsn
 """
+SIZE = "SELECT pg_total_relation_size('redrive_tasks'), pg_total_relation_size('redrive_attempts')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +34,17 @@ class Moment:
     """The state at a moment; counts are since the start."""
 
     minute: float
+    arrived: int
     retried: int
     checked: int
     waiting: int
     pruned: int
     dead: int
-    live: int
     rows: int
+    wal: int
     scheduler_mb: float
     worker_mb: float
-    cpu: float
+    cpu: Mapping[str, float]
 
 
 class Steady:
@@ -56,13 +58,15 @@ class Steady:
         self.minutes = minutes
         self.arrive = arrive
         self.moments: list[Moment] = []
+        self.size = ""
         self._fed = 0
 
     def run(self) -> None:
         with self.ground.provider() as self._provider:
             try:
-                self.redrive.open(self.ground, self._provider, "geelark")
+                self.redrive.start(self.ground, self._provider, "geelark")
                 self._feed()
+                self.size = self._size()
             finally:
                 self.redrive.close()
 
@@ -80,14 +84,23 @@ class Steady:
             pause(self.redrive, began + self.minutes * 60 + 60, 0.2)
         self._note(self.minutes)
 
+    def _size(self) -> str:
+        tasks, attempts = self.redrive.connection.execute(SIZE).fetchone() or (0, 0)
+        rows = max(1, self.moments[-1].rows)
+        return (
+            f"Stored per task, at the end: {tasks / rows / 1000:.2f} kB, its attempts {attempts / rows / 1000:.2f} kB."
+        )
+
     def _note(self, minute: float) -> None:
-        waiting, pruned, dead, live, rows = self.redrive.connection.execute(STATE).fetchone() or (0,) * 5
+        waiting, pruned, dead, rows, wal = map(int, self.redrive.connection.execute(STATE).fetchone() or (0,) * 5)
         stats = self._provider.stats()
-        scheduler, worker = (memory_mb(p.pid) for p in (self.redrive.scheduler, self.redrive.workers[0]))
-        cpu = cpu_seconds([*self.redrive.roots, *self.ground.servers])
+        parts = {"worker": self.redrive.workers[0], "scheduler": self.redrive.scheduler,
+                 "PostgreSQL": self.ground.postgres.process, "Valkey": self.ground.valkey.process}  # fmt: skip
+        cpu = {name: cpu_seconds([process.pid]) for name, process in parts.items()}
+        scheduler, worker = (memory_mb(parts[name].pid) for name in ("scheduler", "worker"))
         self.moments.append(
-            Moment(minute, stats["retried"], stats["checked"], waiting, int(pruned), int(dead), int(live), rows,
-                   scheduler, worker, cpu)
+            Moment(minute, self._fed, stats["retried"], stats["checked"], waiting, pruned, dead, rows, wal, scheduler,
+                   worker, cpu)
         )  # fmt: skip
         say(f"  {minute:.1f} min: {self.moments[-1]}")
 
@@ -106,6 +119,7 @@ def steady(ground: Ground, options: Options) -> Table:
     # The first fifth is for starting: nothing has come back for a look yet.
     settled = moments[min(fifth, len(moments) - 2) :]
     early, late = rate(settled[: fifth + 1]), rate(settled[-fifth - 1 :])
+    first, last = settled[0], settled[-1]
     most_early = max(m.dead for m in moments[: len(moments) // 2 + 1])
     most_late = max(m.dead for m in moments[len(moments) // 2 :])
     return Table(
@@ -113,12 +127,15 @@ def steady(ground: Ground, options: Options) -> Table:
         COLUMNS, rows,
         [
             Target("throughput, last fifth ÷ second fifth", late / early, THROUGHPUT, unit="x"),
+            Target("retried ÷ arrived", (last.retried - first.retried) / (last.arrived - first.arrived), THROUGHPUT,
+                   unit="x"),
             Target("dead tuples, most in the second half ÷ in the first", most_late / max(1, most_early), DEAD_SHARE,
                    at_most=True, unit="x"),
             Target("scheduler, most", max(m.scheduler_mb for m in moments), SCHEDULER_MB, at_most=True, unit=" MB"),
             Target("worker, most", max(m.worker_mb for m in moments), WORKER_MB, at_most=True, unit=" MB"),
         ],
-        [settings, f"GeeLark, 100 ids a call; tasks are pruned {KEEP_SECONDS:g} s after they succeeded, or later."],
+        [settings, f"GeeLark, 100 ids a call; tasks are pruned {KEEP_SECONDS:g} s after they succeeded, or later.",
+         *costs(first, last), run.size],
         lines={
             "retried/s": [(m.minute, rate([b, m])) for b, m in pairwise(moments)],
             "scheduler MB": [(m.minute, m.scheduler_mb) for m in moments],
@@ -128,11 +145,23 @@ def steady(ground: Ground, options: Options) -> Table:
     )  # fmt: skip
 
 
+def costs(first: Moment, last: Moment) -> tuple[str, str]:
+    """What a task cost from its arrival to its end, between two moments."""
+    tasks = last.retried - first.retried
+    cpu = {part: (last.cpu[part] - first.cpu[part]) / tasks * 1000 for part in last.cpu}
+    parts = ", ".join(f"{part} {shown(seconds)}" for part, seconds in cpu.items())
+    return (
+        f"CPU seconds per 1,000 tasks: {shown(sum(cpu.values()))} ({parts}).",
+        f"Write-ahead log per task, full-page images included: {shown((last.wal - first.wal) / tasks / 1000)} kB.",
+    )
+
+
 def row(before: Moment, after: Moment) -> tuple[float | int, ...]:
     seconds = (after.minute - before.minute) * 60
+    cores = (sum(after.cpu.values()) - sum(before.cpu.values())) / seconds
     return (
         round(after.minute, 2), rate([before, after]), (after.checked - before.checked) / seconds, after.waiting,
-        after.rows, after.pruned, after.dead, after.scheduler_mb, after.worker_mb, (after.cpu - before.cpu) / seconds,
+        after.rows, after.pruned, after.dead, after.scheduler_mb, after.worker_mb, cores,
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Other libraries doing the same work: one job per task, one HTTP call, one row update.
 
-Each runs as many processes as there are cores here and as its documents advise. The scan that enqueues what is due is a
+Each runs as many processes as there are cores. The scan that enqueues what is due is a
 job of its own and starts itself again while there is more, where the hand-written solution has its beat.
 """
 
@@ -68,10 +68,16 @@ class Dramatiq(Peer):
     """Redis, processes of threads."""
 
     library = "dramatiq"
-    settings = f"{PROCESSES} processes of 50 threads, one pooled httpx.Client and 10 pooled connections each"
+
+    def __init__(self, threads: int, *, share: float = 1.0) -> None:
+        super().__init__(share=share)
+        self._threads = threads
+        self.settings = (
+            f"{PROCESSES} processes of {threads} threads, one pooled httpx.Client and 10 pooled connections each"
+        )
 
     def start_workers(self, ground: Ground) -> None:
-        options = ("--processes", str(PROCESSES), "--threads", "50")
+        options = ("--processes", str(PROCESSES), "--threads", str(self._threads))
         run = ("-m", "dramatiq", f"{PACKAGE}.dramatiq_app:broker", *options)
         self.processes.append(ground.spawn(*run, env=self.env, ready=every("Worker process is ready for action")))
 
