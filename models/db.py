@@ -101,10 +101,10 @@ class Database:
     Args:
         url: an SQLAlchemy URL, ``postgresql+psycopg://…`` or ``sqlite:///…``.
         clock: where moments come from; None asks the database. Tests pass a fake.
-        pool_size: connections kept open; a job holds one only for the length of a transaction.
+        pool_size: connections at most, opened when needed and kept; a job holds one for a transaction's length.
     """
 
-    def __init__(self, url: str, *, clock: Clock | None = None, pool_size: int = 8) -> None:
+    def __init__(self, url: str, *, clock: Clock | None = None, pool_size: int = 16) -> None:
         self.url = make_url(url)
         self.clock = clock
         self.engine = _engine(self.url.render_as_string(hide_password=False), pool_size)
@@ -163,7 +163,7 @@ def _engine(url: str, pool_size: int) -> Engine:
     return create_engine(
         url,
         pool_size=pool_size,
-        max_overflow=pool_size,
+        max_overflow=0,
         pool_pre_ping=True,
         json_deserializer=_from_json,
         connect_args={"options": _postgres_options(), "application_name": "redrive", **_NETWORK},
