@@ -9,6 +9,8 @@ from .steady import POLICY
 
 ACCOUNTS, SECONDS = 50, 60
 LIMITS = {"calls_per_minute": 60, "calls_per_hour": 3600, "concurrency": 8, "batch_size": 100}
+THREADS = "[worker]\nthreads = 200"
+"""A batch holds a thread while it waits for its moments: one for each account's retries, and some for its looks."""
 ADD = """
 INSERT INTO redrive_tasks (account, kind, external_id, status)
 SELECT 'reviews' || 1 + n %% %s, 'review_task', n::text, 'failed' FROM generate_series(%s::bigint, %s::bigint) n
@@ -20,7 +22,7 @@ class Paced(Redrive):
 
     def __init__(self) -> None:
         accounts = {f"reviews{n}": "docflow" for n in range(1, ACCOUNTS + 1)}
-        super().__init__(accounts=accounts, limits=LIMITS, policy=POLICY)
+        super().__init__(accounts=accounts, limits=LIMITS, policy=POLICY, more=THREADS)
 
     def add(self, first: int, tasks: int, account: str = "") -> None:  # noqa: ARG002 - all of them
         self.connection.execute(ADD, [ACCOUNTS, first, first + tasks - 1])
@@ -39,5 +41,5 @@ def paced(ground: Ground, options: Options) -> Table:
     return Table(
         "paced", f"{ACCOUNTS} DocFlow accounts at a call a second each, followed",
         ("", "tasks", "tasks/s", "CPU s per 1,000", "of it its own processes"),
-        [(system.name, run.tasks, run.rate, run.cpu, run.own)], notes=[system.settings], bars=3,
+        [(system.name, run.tasks, run.rate, run.cpu, run.own)], notes=[system.settings, "threads = 200"], bars=3,
     )  # fmt: skip
