@@ -1,12 +1,18 @@
 """What the pages say is there: links lead somewhere, commands and make targets exist."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
 
+from models.ledger.accounts import FORBIDDEN_IN_A_ROW
+from models.outcome import Already, Blocked, Outcome, Refused, Throttled
 from redrive.cli import app
+from worker.providers import docflow, geelark, http_answers, huawei_errors
+from worker.providers.base import Split
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -65,3 +71,41 @@ def test_every_promise_is_kept_and_attacked() -> None:
         assert re.search(r"`(models|scheduler|worker)/", section), number
         assert re.search(r"`tests/", section), number
     assert [path for path in re.findall(r"`(tests/[\w/.]+)`", page) if not (ROOT / path).exists()] == []
+
+
+TABLES: Mapping[str, Mapping[Any, Outcome | Split]] = {
+    "GeeLark, of the call": geelark.CALL_CODES,
+    "GeeLark, of one task": geelark.TASK_CODES,
+    "DocFlow": docflow.CODES,
+    "Huawei, `APIG.` and `APIGW.`": huawei_errors.GATEWAY_CODES,
+    "Huawei, HTTP": huawei_errors.STATUSES,
+    "every provider, HTTP": http_answers.STATUSES,
+}
+
+
+def in_words(outcome: Outcome | Split) -> str:
+    """What a code leads to, as the page says it."""
+    match outcome:
+        case Split(alone):
+            return f"asked again in halves; alone: {in_words(alone)}"
+        case Refused():
+            return f"dead (`{outcome.reason}`)"
+        case Blocked():
+            return f"account paused (`{outcome.cause}`)"
+        case Throttled(wait_seconds=None):
+            return "the path waits, longer each time"
+        case Throttled():
+            return f"the path waits {outcome.wait_seconds:g} s"
+        case Already(forbidden=True):
+            return f"`already`; {FORBIDDEN_IN_A_ROW} tasks in a row pause the account"
+        case _:
+            return f"`{outcome.name}`"
+
+
+def test_what_every_code_means_is_on_the_page() -> None:
+    """The table for operators is the code's own."""
+    page = (ROOT / "docs/providers.md").read_text()
+    for name, codes in TABLES.items():
+        rows = re.findall(rf"^\| {re.escape(name)} \| ([^|]+) \| ([^|]+) \|$", page, re.MULTILINE)
+        told = {code: words.strip() for listed, words in rows for code in listed.strip().split(", ")}
+        assert told == {str(code): in_words(outcome) for code, outcome in codes.items()}, name
