@@ -6,10 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
+LONG_TESTS := tests/crash tests/limits tests/faults tests/interleaving
 # What the sources and pages themselves must be like.
 STATIC_TESTS := tests/test_architecture.py $(wildcard tests/test_docs.py)
 
-.PHONY: help demo test chaos simulation check check-optional bench bench-quick format clean
+.PHONY: help demo test test-long chaos simulation check check-optional bench bench-quick format clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +20,9 @@ demo: $(VENV)/.installed-demo ## See the whole system retry simulated failures o
 
 test: $(VENV)/.installed-dev ## Run all tests (one: make test ARGS="-k NAME")
 	$(BIN)/pytest --numprocesses=auto --dist=worksteal --durations=5 $(ARGS)
+
+test-long: $(VENV)/.installed-dev ## What attacks the promises, for as long as it takes instead of in small
+	REDRIVE_TEST_LONG=1 REDRIVE_TEST_THOROUGH=1 REDRIVE_TEST_EXAMPLES=500 $(BIN)/pytest $(LONG_TESTS) $(ARGS)
 
 chaos: $(VENV)/.installed-dev ## Break everything at random, account for every task (ARGS="--minutes 30")
 	$(BIN)/python -m tests.chaos $(ARGS)
@@ -32,7 +36,7 @@ check: $(VENV)/.installed-dev ## Lint, formatting, types, architecture, docs: th
 	$(BIN)/mypy
 	$(BIN)/pytest $(STATIC_TESTS)
 
-check-optional: bench-quick simulation ## What takes too long for every check: do all measurements run, the whole simulation
+check-optional: bench-quick simulation test-long ## What takes too long for every check
 
 bench: $(VENV)/.installed-bench ## Measure Redrive beside others (1.5 hours; one: make bench ARGS="--only NAME")
 	$(BIN)/python -m benchmarks $(ARGS)
