@@ -22,6 +22,7 @@ class Pace:
         timeout: of a call.
         lease: of a batch.
         breaker: the breaker's first opening.
+        stall: the longest that work which could be done may lie about: some lost messages of one batch.
         peace: how long everything may take to end once nothing is broken.
     """
 
@@ -35,6 +36,7 @@ class Pace:
     timeout: float
     lease: float
     breaker: float
+    stall: float
     peace: float
 
 
@@ -49,6 +51,7 @@ STEADY = Pace(
     timeout=3.0,
     lease=8.0,
     breaker=2.0,
+    stall=120.0,
     peace=660,
 )
 QUICK = Pace(
@@ -62,5 +65,6 @@ QUICK = Pace(
     timeout=1.5,
     lease=4.5,
     breaker=0.5,
+    stall=60.0,
     peace=80,
 )

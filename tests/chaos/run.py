@@ -65,6 +65,8 @@ def run(options: Options, janitor: Janitor, say: Say = lambda _: None, enough: t
         stalls.stop()
         verdict = judge(world, len(feed.added))
         verdict.wrong += monkey.wrong
+        if stalls.longest > options.pace.stall:
+            verdict.wrong.append(f"work lay about for {stalls.longest:.1f} s: {stalls.where}")
         return Report(
             database=options.database,
             seed=options.seed,
