@@ -1,6 +1,7 @@
 """The schema: built by migrations, the same as the tables say, and refusing what cannot be."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Barrier
@@ -345,3 +346,15 @@ def test_every_table_that_is_rewritten_says_when_it_is_vacuumed(database_url: st
     settings = {row.relname: " ".join(row.reloptions or ()) for row in found}
     written_once = {"redrive_actions", "redrive_archives", "redrive_schema"}
     assert {name for name, words in settings.items() if "autovacuum_vacuum_threshold" not in words} == written_once
+
+
+def test_a_commit_is_on_disk(world: World) -> None:
+    """Whatever the server would do by itself."""
+    ask, wanted = "PRAGMA synchronous", 2  # FULL
+    if world.database.engine.dialect.name == "postgresql":
+        ask, wanted = "SHOW synchronous_commit", "on"
+        with world.begin() as t:
+            name = t.connection.exec_driver_sql("SELECT current_database()").scalar_one()
+            t.connection.exec_driver_sql(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
+    with closing(Database(world.url)) as database, database.transaction() as t:
+        assert t.connection.exec_driver_sql(ask).scalar_one() == wanted

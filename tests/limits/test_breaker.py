@@ -8,7 +8,8 @@ import pytest
 from models.ledger import Batch
 from models.states import Operation, Status
 from redrive.sandbox.server import SandboxThread
-from tests.limits.house import REVIEWS, House, calls
+from tests.limits.house import PHONES, REVIEWS, TABLETS, House, calls
+from tests.unit.worker.site import Answer, Asked, tiny
 
 At = Callable[..., AbstractContextManager[House]]
 REVIEW, RESULT = "/review/task/retry", "/review/task/result"
@@ -66,6 +67,30 @@ def test_looks_without_an_answer_do_not_stop_retries(at: At, sandbox: SandboxThr
         assert ours.turns() == {"accepted": 1}
         assert calls(sandbox, RESULT) == FAILURES
         assert ours.breaker("reviews")["open_until"] is None
+
+
+def test_an_account_without_answers_leaves_its_team_at_work(at: At) -> None:
+    """Two accounts that share a quota have a breaker each."""
+
+    def answer(asked: Asked) -> Answer:
+        if "Authorization" not in asked.headers:
+            return 503, {}
+        amounts = {"totalAmount": 1, "successAmount": 1, "failAmount": 0}
+        return 200, {"traceId": "", "code": 0, "msg": "success", "data": amounts}
+
+    team = {"phones": 'group = "team"', "tablets": 'group = "team"'}
+    alone = {"batch_size": 1, "max_in_flight": 20}
+    with (
+        tiny(answer) as provider,
+        at(provider.url, {"phones": PHONES, "tablets": TABLETS}, own=team, limits=alone) as ours,
+    ):
+        for account in team:
+            ours.world.add_many([str(n) for n in range(100, 112)], account)
+        assert ours.turns()["accepted"] == 12
+        assert ours.breaker("tablets")["open_until"] is not None
+        assert ours.breaker("phones")["open_until"] is None
+        assert ours.breaker("team")["open_until"] is None
+        assert ours.statuses("phones") == {Status.RETRYING: 12}
 
 
 def test_half_open_lets_one_task_through_and_closes_behind_it(at: At, broken: SandboxThread) -> None:

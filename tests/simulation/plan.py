@@ -17,6 +17,7 @@ from .provider import Strikes
 
 TIMEOUT_SECONDS, LEASE_SECONDS, SETTLE_SECONDS = 6, 25, 40
 CHECK_TIMEOUT_SECONDS = 5400
+HOURLY = 30
 RUN_SECONDS = (5, 90)
 URL = "https://sandbox.test"
 
@@ -35,6 +36,7 @@ class Account:
     options: Mapping[str, Any]
     group: str
     calls_per_minute: int
+    calls_per_hour: int | None
     calm: bool
     strikes: Strikes
 
@@ -114,6 +116,7 @@ class Plan:
             lines += [f"{key} = {_toml(value)}" for key, value in account.options.items()]
             lines += [f"[accounts.{account.name}.limits]", f'group = "{account.group}"']
             lines += [f"calls_per_minute = {account.calls_per_minute}"]
+            lines += [f"calls_per_hour = {account.calls_per_hour}"] if account.calls_per_hour else []
             lines += [f"timeout_seconds = {TIMEOUT_SECONDS}", f"lease_seconds = {LEASE_SECONDS}"]
         return "\n".join(lines) + "\n"
 
@@ -139,7 +142,7 @@ def make_plan(seed: int) -> Plan:
         geelark_details=rng.choice(("strings", "numbers", "missing", "null", "object")),
         geelark_all_failed=rng.choice((40009, 40000)),
     )
-    accounts = _accounts(rng, config, new_ids=new_ids)
+    accounts = _accounts(seed, rng, config, new_ids=new_ids)
     return Plan(
         seed=seed,
         accounts=accounts,
@@ -182,7 +185,7 @@ def _policy(rng: Random, lag_seconds: float) -> dict[str, Any]:
     }
 
 
-def _accounts(rng: Random, config: SandboxConfig, *, new_ids: bool) -> tuple[Account, ...]:
+def _accounts(seed: int, rng: Random, config: SandboxConfig, *, new_ids: bool) -> tuple[Account, ...]:
     providers = rng.sample((GEELARK, HUAWEI, DOCFLOW), k=rng.choice((1, 1, 1, 2, 2, 3)))
     if new_ids and HUAWEI not in providers:
         providers[0] = HUAWEI
@@ -191,6 +194,8 @@ def _accounts(rng: Random, config: SandboxConfig, *, new_ids: bool) -> tuple[Acc
     if calm is not None and (calm[0], 2) in names:
         calm = None  # its neighbour's penalties are its own
     rates = {provider: rng.choice((6, 12, 30, 60)) for provider in sorted(providers)}
+    # Some have an hour so short that their calls fill it.
+    hour = HOURLY if calm is None and dice(seed, "hours").random() < 0.15 else None
     return tuple(
         Account(
             name=f"{provider.split('_')[0]}{number}",
@@ -198,6 +203,7 @@ def _accounts(rng: Random, config: SandboxConfig, *, new_ids: bool) -> tuple[Acc
             options=_options(rng, provider, number, config),
             group=provider,
             calls_per_minute=rates[provider],
+            calls_per_hour=hour,
             calm=(provider, number) == calm,
             strikes=_strikes(
                 rng, provider, calm=(provider, number) == calm, hides=not new_ids, lag=config.settle_lag_seconds
