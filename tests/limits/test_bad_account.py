@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 import pytest
 from sqlalchemy import ColumnElement, Connection, event, func, insert, select
@@ -213,10 +214,10 @@ def test_a_hundred_thousand_that_cannot_work_delay_nobody(
             each.start_together("scheduler", "worker")
         crowd(world.database, ["dead"], range(100_000))
         wait_until(lambda: costs(world.database, "dead"), 60, what="the crowd was noticed")
-        took = [seconds_for(world, alone, range(start, start + 100)) for start in (0, 1000, 2000, 3000)]
+        took = [seconds_for(world, alone, range(start, start + 100)) for start in range(0, 5000, 1000)]
     sys.stdout.write(f"{failure}: seconds beside it and without it {took}\n")
-    # Each round has its share of a busy machine's noise; what the crowd costs would be in every one of them.
-    assert min(beside / without for beside, without in took) < 1.1
+    # Both houses run at the same time, so that a busy machine is busy for both.
+    assert median(beside / without for beside, without in took) < 1.15
 
 
 def seconds_for(world: MeasuredWorld, alone: MeasuredWorld, serials: range) -> tuple[float, float]:

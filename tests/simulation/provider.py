@@ -137,7 +137,8 @@ class Provider:
                 self.refusals[key].add(fault.refuses)
             self.doubts[key] += fault.doubts
         if fault.blocks or fault.forbids:
-            self.blocks[account].append(fault.blocks or "403")
+            # A call about several tasks forbids each of them.
+            self.blocks[account] += [fault.blocks or "403"] * max(1, len(call.touched))
 
     def _violations(self) -> None:
         watch = self.sandbox.world.watch
