@@ -38,6 +38,7 @@ class Options:
 
     Attributes:
         directory: for the processes' logs and, where SQLite is attacked, the database.
+        least: faults at least, however long a busy machine takes for them.
     """
 
     database: str
@@ -48,6 +49,7 @@ class Options:
     directory: Path
     schedulers: int = 2
     workers: int = 3
+    least: int = 0
 
 
 def run(options: Options, janitor: Janitor, say: Say = lambda _: None, enough: threading.Event | None = None) -> Report:
@@ -97,7 +99,10 @@ def _world(options: Options, janitor: Janitor) -> Iterator[ChaosWorld]:
 def _attack(options: Options, feed: Feed, monkey: Monkey, say: Say, enough: threading.Event) -> float:
     """Break things and add tasks until the time is over; how long that was."""
     began = told = resumed = boottime()
-    while (elapsed := boottime() - began) < options.seconds and not enough.is_set():
+    while not enough.is_set():
+        elapsed = boottime() - began
+        if elapsed >= options.seconds and sum(monkey.done.values()) >= options.least:
+            break
         feed.step(elapsed)
         monkey.step()
         if boottime() - resumed > RESUME_SECONDS:

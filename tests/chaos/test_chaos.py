@@ -20,7 +20,9 @@ SEED = int(os.environ.get("REDRIVE_TEST_SEED") or random.randrange(10**6))
 def test_whatever_breaks_every_task_ends_as_it_must(janitor: Janitor, tmp_path: Path) -> None:
     """Processes, broker, database, network and provider fail at random: no violation, and no task lost."""
     database = ("postgresql", "sqlite")[SEED % 2]
-    options = Options(database=database, seconds=8, tasks=120, seed=SEED, pace=QUICK, workers=2, directory=tmp_path)
+    options = Options(
+        database=database, seconds=8, tasks=120, seed=SEED, pace=QUICK, workers=2, directory=tmp_path, least=10
+    )
     report = run(options, janitor)
     assert report.verdict.good, "\n".join([f"REDRIVE_TEST_SEED={SEED}", *report.offences])
     assert sum(report.faults.values()) >= 5

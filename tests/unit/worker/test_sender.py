@@ -335,9 +335,9 @@ def test_a_provider_too_slow_to_connect_to_fails(at: Callable[..., Any]) -> None
         # A full queue: the next one is let in when the system asks again, after a second and after two more.
         filling = stack.enter_context(socket.create_connection(address))
         room = threading.Timer(1.5, lambda: [server.accept()[0].close(), filling.close()])
-        room.start()
         patient = {"timeout_seconds = 2\n": "timeout_seconds = 8\n"}
         ours = stack.enter_context(at(f"http://{address[0]}:{address[1]}", change=patient))
+        room.start()
         found = ours.retry("phones", refs("1", kind=""), make_window())
         room.join()
     assert found[1] == Deferred(message="not sent: connecting took too long for its permit")
