@@ -13,7 +13,8 @@ from .tables import Table, shown
 
 def draw(table: Table, path: Path) -> Path:
     """Draw the table's column of bars, or its lines; returns the file."""
-    figure, axes = plt.subplots(figsize=(9, 1 + 0.45 * max(4, len(table.rows))), dpi=110)
+    height = 5.0 if table.lines else 1 + 0.45 * max(4, len(table.rows))
+    figure, axes = plt.subplots(figsize=(9, height), dpi=110)
     if table.lines:
         for label, points in table.lines.items():
             axes.plot([x for x, _ in points], [y for _, y in points], label=label)
