@@ -217,7 +217,7 @@ def test_a_hundred_thousand_that_cannot_work_delay_nobody(
         took = [seconds_for(world, alone, range(start, start + 100)) for start in range(0, 5000, 1000)]
     sys.stdout.write(f"{failure}: seconds beside it and without it {took}\n")
     # Both houses run at the same time, so that a busy machine is busy for both.
-    assert median(beside / without for beside, without in took) < 1.15
+    assert median(beside / without for beside, without in took) < 1.1
 
 
 def seconds_for(world: MeasuredWorld, alone: MeasuredWorld, serials: range) -> tuple[float, float]:
