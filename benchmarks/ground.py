@@ -3,7 +3,6 @@
 import os
 import platform
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +17,7 @@ import redis
 from sqlalchemy import create_engine, make_url, text
 
 from models.migrate import upgrade
-from tests.processes import Janitor, Process, clean_environment
+from tests.processes import Janitor, Process, clean_environment, commit
 from tests.servers import Databases, Postgres, Valkey
 
 ROOT = Path(__file__).parents[1]
@@ -103,8 +102,6 @@ class Ground:
 
     def versions(self) -> str:
         """What is measured, in a line."""
-        git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-        commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
         engine = create_engine(self.postgres.url)
         with engine.connect() as connection, redis.Redis.from_url(self.valkey.url) as client:
             database = connection.execute(text("SHOW server_version")).scalar_one()
@@ -112,7 +109,7 @@ class Ground:
         engine.dispose()
         libraries = ", ".join(f"{name} {version(name)}" for name in ("celery", "sqlalchemy", "httpx", "aiohttp"))
         return (
-            f"Redrive {commit or version('redrive')}, Python {platform.python_version()}, PostgreSQL {database}, "
+            f"Redrive {commit() or version('redrive')}, Python {platform.python_version()}, PostgreSQL {database}, "
             f"Valkey {broker}, {libraries}"
         )
 

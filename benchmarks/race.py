@@ -47,6 +47,12 @@ def medians(found: Mapping[str, Sequence[Run]]) -> dict[str, Run]:
     }
 
 
+def note(found: dict[str, list[Run]], name: str, run: Run, number: int) -> None:
+    """Keep one run of a contestant, and say what it was."""
+    found.setdefault(name, []).append(run)
+    say(f"  run {number}: {name}: {run.rate:,.0f} tasks/s, {run.cpu:.3f} CPU s per 1,000")
+
+
 def one_run(ground: Ground, system: System, provider: Provider, kind: str, tasks: int) -> Run:
     """Start a contestant, warm it up, and time it."""
     try:

@@ -154,3 +154,9 @@ def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """The environment without Redrive's settings, with these; output unbuffered, so that it can be waited for."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("REDRIVE_", "FLOWER_"))}
     return {**inherited, "PYTHONUNBUFFERED": "1", **extra}
+
+
+def commit() -> str:
+    """What is checked out here, for reports; empty where that is not known."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..ground import Ground, Provider
 from ..options import Options
-from ..race import Run, medians, one_run, say
+from ..race import Run, medians, note, one_run
 from ..redrive_system import KINDS, LEFT, Redrive
 from ..tables import Table, Target
 
@@ -53,13 +53,12 @@ class Embedded(Redrive):
 
 def embedded(ground: Ground, options: Options) -> Table:
     """GeeLark, 100 ids a call."""
-    runs: list[Run] = []
+    found: dict[str, list[Run]] = {}
     system = Embedded()
     with ground.provider() as provider:
         for number in range(1, options.runs + 1):
-            runs.append(one_run(ground, system, provider, "geelark", options.tasks))
-            say(f"  run {number}: {runs[-1].rate:,.0f} tasks/s")
-    run = medians({system.name: runs})[system.name]
+            note(found, system.name, one_run(ground, system, provider, "geelark", options.tasks), number)
+    run = medians(found)[system.name]
     return Table(
         "embedded", "redrive up with SQLite: GeeLark, 100 ids a call",
         ("", "tasks", "tasks/s", "CPU s per 1,000"), [(system.name, run.tasks, run.rate, run.own)],

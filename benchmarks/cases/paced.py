@@ -2,14 +2,14 @@
 
 from ..ground import Ground
 from ..options import Options
-from ..race import medians, one_run, say
+from ..race import Run, medians, note, one_run
 from ..redrive_system import Redrive
 from ..tables import Table
 from .steady import POLICY
 
 ACCOUNTS, SECONDS = 50, 60
 LIMITS = {"calls_per_minute": 60, "calls_per_hour": 3600, "concurrency": 8, "batch_size": 100}
-THREADS = "[worker]\nthreads = 200"
+THREADS = "threads = 200"
 """A batch holds a thread while it waits for its moments: one for each account's retries, and some for its looks."""
 ADD = """
 INSERT INTO redrive_tasks (account, kind, external_id, status)
@@ -22,7 +22,7 @@ class Paced(Redrive):
 
     def __init__(self) -> None:
         accounts = {f"reviews{n}": "docflow" for n in range(1, ACCOUNTS + 1)}
-        super().__init__(accounts=accounts, limits=LIMITS, policy=POLICY, more=THREADS)
+        super().__init__(accounts=accounts, limits=LIMITS, policy=POLICY, more=f"[worker]\n{THREADS}")
 
     def add(self, first: int, tasks: int, account: str = "") -> None:  # noqa: ARG002 - all of them
         self.connection.execute(ADD, [ACCOUNTS, first, first + tasks - 1])
@@ -32,14 +32,13 @@ class Paced(Redrive):
 def paced(ground: Ground, options: Options) -> Table:
     """DocFlow, one id a call and one call a second, each task looked at until it has succeeded."""
     tasks = ACCOUNTS * (2 if options.quick else SECONDS)
-    system, runs = Paced(), []
+    system, found = Paced(), dict[str, list[Run]]()
     with ground.provider() as provider:
         for number in range(1, options.runs + 1):
-            runs.append(one_run(ground, system, provider, "docflow", tasks))
-            say(f"  run {number}: {runs[-1].cpu:.3f} CPU s per 1,000")
-    run = medians({system.name: runs})[system.name]
+            note(found, system.name, one_run(ground, system, provider, "docflow", tasks), number)
+    run = medians(found)[system.name]
     return Table(
         "paced", f"{ACCOUNTS} DocFlow accounts at a call a second each, followed",
         ("", "tasks", "tasks/s", "CPU s per 1,000", "of it its own processes"),
-        [(system.name, run.tasks, run.rate, run.cpu, run.own)], notes=[system.settings, "threads = 200"], bars=3,
+        [(system.name, run.tasks, run.rate, run.cpu, run.own)], notes=[system.settings, THREADS], bars=3,
     )  # fmt: skip

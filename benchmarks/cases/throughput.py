@@ -7,7 +7,7 @@ from ..limits import http_alone, ledger_alone
 from ..naive.system import Naive
 from ..options import Options
 from ..peers.systems import Dramatiq, Procrastinate, Taskiq
-from ..race import Run, medians, one_run, say
+from ..race import Run, medians, note, one_run
 from ..redrive_system import ADD, KINDS, Redrive, redrive_name
 from ..systems import System
 from ..tables import Table, Target
@@ -129,11 +129,6 @@ def ledger_run(ground: Ground, kind: str, tasks: int) -> Run:
         redrive.connection.execute(ADD, ["bench", KINDS[kind], 1, tasks])
         ground.settle()
         return ledger_alone(ground, url, kind, tasks, threads=4)
-
-
-def note(found: dict[str, list[Run]], name: str, run: Run, number: int) -> None:
-    found.setdefault(name, []).append(run)
-    say(f"  run {number}: {name}: {run.rate:,.0f} tasks/s, {run.cpu:.3f} CPU s per 1,000")
 
 
 def best_of(systems: Sequence[System], runs: dict[str, Run]) -> Run:

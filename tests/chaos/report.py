@@ -3,13 +3,14 @@
 import json
 import os
 import platform
-import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from tests.processes import commit
 
 from .verdict import Verdict
 
@@ -60,7 +61,7 @@ class Report:
             ("longest stall", f"{self.longest_stall_seconds:.1f} s ({self.longest_stall_at or 'none'})"),
             ("wall time", f"{self.wall_seconds / 60:.1f} minutes"),
             ("database, seed", f"{self.database}, {self.seed}"),
-            ("commit", commit()),
+            ("commit", commit() or "unknown"),
             ("machine", machine()),
         ]
 
@@ -94,15 +95,14 @@ class Report:
 
     def write(self, path: Path) -> None:
         """JSON, and the same as markdown beside it."""
-        values: dict[str, Any] = {**asdict(self), "good": self.verdict.good, "commit": commit(), "machine": machine()}
+        values: dict[str, Any] = {
+            **asdict(self),
+            "good": self.verdict.good,
+            "commit": commit() or "unknown",
+            "machine": machine(),
+        }
         path.write_text(json.dumps(values, indent=2, default=str) + "\n")
         path.with_suffix(".md").write_text(self.markdown())
-
-
-def commit() -> str:
-    """What was attacked."""
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
 def machine() -> str:
