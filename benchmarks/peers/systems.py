@@ -1,7 +1,7 @@
 """Other libraries doing the same work: one job per task, one HTTP call, one row update.
 
-Each runs as many processes as there are cores. The scan that enqueues what is due is a
-job of its own and starts itself again while there is more, where the hand-written solution has its beat.
+Each runs as many processes as there are cores. The scan that enqueues what is due is a job of its own and starts itself
+again while there is more, where the hand-written solution has its beat.
 """
 
 import asyncio
