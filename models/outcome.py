@@ -48,9 +48,13 @@ class Refused(_Answer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deferred(_Answer):
-    """No byte left this machine, so nothing can have happened there."""
+    """No byte left this machine, so nothing can have happened there.
+
+    ``of_task``: the reason is this task and not the account or the way to the provider: there is no call for it.
+    """
 
     name = "deferred"
+    of_task: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +88,27 @@ class Blocked(_Answer):
 class Unknown(_Answer):
     """Bytes left and no complete readable answer came: it may have been applied.
 
-    ``wait_seconds`` is how long the provider asked to be left alone all the same, as a 503 may.
+    Attributes:
+        wait_seconds: how long the provider asked to be left alone all the same, as a 503 may.
+        answered: a complete answer in the provider's own format. It proves that account and address work, so that
+            only many tasks with such answers, and never one alone, mean an outage.
+        ref: the new id that the answer held all the same: checks follow it.
     """
 
     name = "unknown"
     wait_seconds: float | None = None
+    answered: bool = False
+    ref: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable(_Answer):
+    """A check was answered, completely and in the provider's own format, with something that nobody here understands.
+
+    It is no outage: the task is checked again, ever less often, and says why in the provider's words.
+    """
+
+    name = "unreadable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,4 +156,4 @@ class Reading:
     result: Mapping[str, Any] | None = None
 
 
-Look = Reading | Deferred | Throttled | Blocked | Unknown | Unsent
+Look = Reading | Deferred | Throttled | Blocked | Unknown | Unreadable | Unsent
