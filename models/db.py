@@ -11,12 +11,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, create_engine, event, func, make_url, select
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Engine,
+    Executable,
+    Row,
+    Select,
+    create_engine,
+    event,
+    func,
+    literal_column,
+    make_url,
+    select,
+)
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from .clock import boottime, utc_now
+from .db_errors import meaning, session_is_useless, words
 from .errors import Unreachable
 from .settings.urls import hide_password
 from .types import Moment
@@ -26,7 +41,14 @@ if TYPE_CHECKING:
 
 Clock = Callable[[], datetime]
 
-_NOW = select(func.clock_timestamp(type_=Moment()))
+NEWEST_LEVEL = 2
+"""The newest schema this version knows. It works on the one before, too, and then does without what is new."""
+
+PEOPLE_LOCK_SECONDS = 5.0
+WORKER_LOCK_SECONDS = 0.5
+SCHEDULER_LOCK_SECONDS = 0.1
+"""How long people, workers and schedulers wait for a row that a host, psql or a backup may hold for hours. A scheduler
+serves all accounts one after the other, so that it goes on to the next."""
 
 SQLITE_BUSY_SECONDS = 30.0
 """How long a SQLite writer waits for another before it gives up."""
@@ -34,6 +56,9 @@ SQLITE_BUSY_SECONDS = 30.0
 IDLE_SECONDS = 60.0
 """How long PostgreSQL lets a transaction of ours stand still. A process that is frozen or cut off in the middle of one
 holds its account's lock, and every scheduler would wait for it."""
+
+
+_NOW = select(func.clock_timestamp(type_=Moment()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +70,14 @@ class Transaction:
         now: the database's moment, read first.
         asked: seconds on :func:`boottime` before the moment was asked for: deadlines count from here.
         answered: the same after the answer came: moments before which nothing may leave count from here.
+        level: which schema the database has; see :func:`models.tables.columns`.
     """
 
     connection: Connection
     now: datetime
     asked: float
     answered: float
+    level: int = NEWEST_LEVEL
 
     @property
     def dialect(self) -> str:
@@ -83,16 +110,13 @@ class Transaction:
         return self.asked + (moment - self.now).total_seconds()
 
     @classmethod
-    def over(cls, connection: Connection, clock: Clock | None = None) -> "Transaction":
-        """Work inside a transaction somebody else opened and will end."""
+    def over(
+        cls, connection: Connection, clock: Clock | None = None, level: int = NEWEST_LEVEL, now: Select[Any] = _NOW
+    ) -> "Transaction":
+        """Work inside a transaction somebody else opened and will end. ``now`` asks PostgreSQL for the moment."""
         asked = boottime()
-        if clock is not None:
-            now = clock()
-        elif connection.dialect.name == "sqlite":
-            now = utc_now()
-        else:
-            now = connection.execute(_NOW).scalar_one()
-        return cls(connection, now, asked, boottime())
+        moment = utc_now() if connection.dialect.name == "sqlite" else connection.execute(now).one()[0]
+        return cls(connection, clock() if clock is not None else moment, asked, boottime(), level)
 
 
 class Database:
@@ -102,12 +126,20 @@ class Database:
         url: an SQLAlchemy URL, ``postgresql+psycopg://…`` or ``sqlite:///…``.
         clock: where moments come from; None asks the database. Tests pass a fake.
         pool_size: connections at most, opened when needed and kept; a job holds one for a transaction's length.
+        lock_seconds: how long a statement waits for a row or table that somebody else holds.
+
+    Attributes:
+        level: which schema it has, once :func:`models.migrate.check` has asked.
     """
 
-    def __init__(self, url: str, *, clock: Clock | None = None, pool_size: int = 16) -> None:
+    def __init__(
+        self, url: str, *, clock: Clock | None = None, pool_size: int = 16, lock_seconds: float = PEOPLE_LOCK_SECONDS
+    ) -> None:
         self.url = make_url(url)
         self.clock = clock
+        self.level = NEWEST_LEVEL
         self.engine = _engine(self.url.render_as_string(hide_password=False), pool_size)
+        self._first = _first_statement(lock_seconds)
 
     def __repr__(self) -> str:
         return f"Database({self.shown})"
@@ -132,42 +164,46 @@ class Database:
     @contextmanager
     def _begin(self, engine: Engine) -> Iterator[Transaction]:
         with self.saying_unreachable(), engine.begin() as connection:
-            yield Transaction.over(connection, self.clock)
+            yield Transaction.over(connection, self.clock, self.level, self._first)
 
     @contextmanager
     def saying_unreachable(self) -> Iterator[None]:
-        """Turn "no connection" into :class:`Unreachable`, which names the database without its password."""
+        """Turn what passes by itself into :class:`Unreachable`, which names the database without its password."""
         try:
             yield
         except PoolTimeout as error:
             raise Unreachable(f"database {self.shown}: no connection came free in time") from error
         except DBAPIError as error:
-            # Whatever a server calls the reason for which it ended our session, the session is gone.
-            if not (error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)):
+            if (ours := meaning(error, self.shown)) is None:
                 raise
-            raise Unreachable(f"database {self.shown}: {words(error)}") from error
+            raise ours from error
 
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
 
 
-def words(error: DBAPIError) -> str:
-    """The database's own words, on one line."""
-    return " ".join(str(error.orig).split())[:300]
-
-
 def _engine(url: str, pool_size: int) -> Engine:
     if url.startswith("sqlite"):
         return _sqlite_engine(url)
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
         pool_pre_ping=True,
         json_deserializer=_from_json,
-        connect_args={"options": _postgres_options(), "application_name": "redrive", **_NETWORK},
+        # Two claims of conflicting tasks need to see what the other committed.
+        isolation_level="READ COMMITTED",
+        connect_args={"application_name": "redrive", **_NETWORK},
     )
+
+    @event.listens_for(engine, "handle_error")
+    def throw_away(context: ExceptionContext) -> None:
+        error = context.sqlalchemy_exception
+        if isinstance(error, DBAPIError) and session_is_useless(error):
+            context.is_disconnect = True
+
+    return engine
 
 
 def _from_json(text: bytes | str) -> object:
@@ -185,8 +221,9 @@ _NETWORK = {
 _POSTGRES = {
     # A record that was confirmed must survive a crash, whatever the server's default is.
     "synchronous_commit": "on",
-    # Moments come in UTC, so that none needs to be converted.
+    # Moments come in UTC, so that none needs to be converted, and in a form that psycopg can read.
     "timezone": "UTC",
+    "datestyle": "ISO, YMD",
     # Whatever we ask for finds its rows by an index, a batch at a time. With statistics from when a table was small, as
     # after a large import, PostgreSQL would rather read all of it, for every batch.
     "enable_seqscan": "off",
@@ -195,9 +232,18 @@ _POSTGRES = {
 }
 
 
-def _postgres_options() -> str:
-    settings = {**_POSTGRES, "idle_in_transaction_session_timeout": f"{IDLE_SECONDS * 1000:.0f}"}
-    return " ".join(f"-c {name}={value}" for name, value in settings.items())
+def _first_statement(lock_seconds: float) -> Select[Any]:
+    """The first statement of a transaction: takes the moment and sets what we need, for this transaction alone.
+
+    Not start-up options: poolers drop them, and a session may be another one each time.
+    """
+    settings = {
+        **_POSTGRES,
+        "idle_in_transaction_session_timeout": f"{IDLE_SECONDS * 1000:.0f}",
+        "lock_timeout": f"{lock_seconds * 1000:.0f}",
+    }
+    said = [func.set_config(name, value, literal_column("true")) for name, value in settings.items()]
+    return select(func.clock_timestamp(type_=Moment()), *said)
 
 
 def _sqlite_engine(url: str) -> Engine:
@@ -250,3 +296,17 @@ def insert_for(transaction: Transaction) -> Callable[..., Any]:
     from sqlalchemy.dialects.postgresql import insert as postgresql_insert  # noqa: PLC0415 - one of the two is used
 
     return postgresql_insert
+
+
+__all__ = [
+    "NEWEST_LEVEL",
+    "PEOPLE_LOCK_SECONDS",
+    "SCHEDULER_LOCK_SECONDS",
+    "SQLITE_BUSY_SECONDS",
+    "WORKER_LOCK_SECONDS",
+    "Clock",
+    "Database",
+    "Transaction",
+    "insert_for",
+    "words",
+]

@@ -4,7 +4,8 @@
 - ``BadInput``: refuse; what somebody handed in is wrong, the message is for them (exit 1).
 - ``SchemaError``: stop; the database is not at the schema this version needs (exit 2).
 - ``StaleBatch``: stop quietly; the batch is no longer ours, somebody else looks after its tasks.
-- ``Unreachable``: say so and try later; database or broker does not answer (exit 1).
+- ``Unreachable``: say so and try later; database or broker does not answer, or refuses everybody (exit 1).
+- ``Locked``: the same, and other work can go on: another transaction holds what is wanted (exit 1).
 """
 
 from collections.abc import Sequence
@@ -40,3 +41,7 @@ class StaleBatch(RedriveError):  # noqa: N818 - a fact, not a fault
 
 class Unreachable(RedriveError):  # noqa: N818 - a fact, not a fault
     """The database or the broker did not answer; the message names it without its password."""
+
+
+class Locked(Unreachable):
+    """Another transaction holds what is wanted, and has held it for longer than we wait."""

@@ -47,6 +47,19 @@ class BatchStatus(StrEnum):
     LOST = "lost"
 
 
+class SetAside(StrEnum):
+    """Why Redrive itself set a task aside. The first two are never claimed; the others are ``held``."""
+
+    ROW = "row"
+    """Its row cannot be read or written."""
+    KIND = "kind"
+    """Its provider knows no such kind of task."""
+    UNKNOWN = "unknown"
+    """Nobody knows whether its retry ran, and ``on_unknown`` says to hold it."""
+    UNREADABLE = "unreadable"
+    """Its checks are answered with what nobody here understands."""
+
+
 class Wish(StrEnum):
     """What an operator wants of a task whose call cannot be taken back: applied at its next failure."""
 

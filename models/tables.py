@@ -4,11 +4,13 @@ Constraints refuse rows that cannot be, so that a bug shows in the first test an
 """
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Float,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -19,15 +21,17 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    null,
     text,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.elements import ColumnElement, conv
 from sqlalchemy.sql.functions import FunctionElement
 
+from .migrations.row_rules_0002 import RULES
 from .outcome import OUTCOMES
-from .states import BatchStatus, DeadReason, Operation, Status, Wish
+from .states import BatchStatus, DeadReason, Operation, SetAside, Status, Wish
 from .types import BigId, Json, Moment
 
 metadata = MetaData(
@@ -39,6 +43,10 @@ metadata = MetaData(
         "pk": "%(table_name)s_pkey",
     }
 )
+
+
+SINCE_0002 = {"since": 2}
+"""Of a table or column that schema 0001 does not have; see :func:`columns`."""
 
 
 class moment_now(FunctionElement[datetime]):  # noqa: N801 - reads as an SQL function
@@ -151,6 +159,8 @@ tasks = Table(
         "status NOT IN ('in_flight', 'held', 'succeeded', 'dead') OR due_at IS NULL", name="resting_is_not_due"
     ),
     *_moments_in_form("due_at", "failed_at", "status_since", "round_at", "created_at", "updated_at"),
+    # On SQLite each of these is a line of a trigger.
+    *(CheckConstraint(rule.postgresql, name=conv(rule.name)).ddl_if(dialect="postgresql") for rule in RULES),
     sqlite_autoincrement=True,
 )
 
@@ -231,6 +241,8 @@ accounts = Table(
     Column("refusals", Integer, nullable=False, server_default=text("0")),
     Column("forbidden", Integer, nullable=False, server_default=text("0")),
     _moment("created_at", now=True),
+    # The limit group it had last, so that another group takes its pace and penalties over.
+    Column("limit_group", String(64), nullable=False, server_default="", info=SINCE_0002),
     CheckConstraint("(paused_at IS NULL) = (paused_cause IS NULL)", name="paused_has_cause"),
     # A comparison with NULL is neither true nor false, and a check takes both for fine.
     CheckConstraint(
@@ -252,8 +264,71 @@ limits = Table(
     Column("opens", Integer, nullable=False, server_default=text("0")),
     _moment("open_until"),
     Column("probe", Uuid),
+    # How long the penalty was when it was given: a moment further ahead is the work of a clock that went back.
+    Column("blocked_seconds", Float, info=SINCE_0002),
+    # The tasks whose answers the breaker counted: none of them is chosen as its probe.
+    Column("suspects", Json, info=SINCE_0002),
     *_moments_in_form("next_at", "blocked_until", "open_until"),
 )
+
+quarantine = Table(
+    "redrive_quarantine",
+    metadata,
+    # No foreign key: it would lock the task's row, which a host may hold.
+    Column("task_id", BigId, primary_key=True, autoincrement=False),
+    Column("account", String(64), nullable=False),
+    Column("cause", String(16), nullable=False),
+    Column("why", Text, nullable=False, server_default=""),
+    _moment("since", now=True),
+    CheckConstraint(_one_of("cause", SetAside), name="cause"),
+    *_moments_in_form("since"),
+    info=SINCE_0002,
+)
+"""Tasks that Redrive itself has set aside, each with the reason."""
+Index("redrive_quarantine_account_idx", quarantine.c.account, quarantine.c.cause)
+
+standstills = Table(
+    "redrive_standstills",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("account", String(64), nullable=False),
+    Column("operation", String(8), nullable=False),
+    _moment("since", now=True),
+    _moment("until", now=True),
+    CheckConstraint(_one_of("operation", Operation), name="operation"),
+    *_moments_in_form("since", "until"),
+    sqlite_autoincrement=True,
+    info=SINCE_0002,
+)
+"""Times in which an account had work that was due and nobody could call: no task grows older in them."""
+Index("redrive_standstills_account_idx", standstills.c.account, standstills.c.until)
+
+processes = Table(
+    "redrive_processes",
+    metadata,
+    Column("role", String(16), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("version", String(64), nullable=False, server_default=""),
+    _moment("started_at", now=True),
+    _moment("seen_at", now=True),
+    *_moments_in_form("started_at", "seen_at"),
+    info=SINCE_0002,
+)
+"""The processes of this installation, each with the moment at which it was last alive."""
+
+deltas = Table(
+    "redrive_deltas",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("account", String(64), nullable=False),
+    _moment("minute", now=True),
+    Column("name", String(64), nullable=False),
+    Column("value", BigId, nullable=False),
+    *_moments_in_form("minute"),
+    sqlite_autoincrement=True,
+    info=SINCE_0002,
+)
+"""How totals moved and were not folded into them yet: appended, so that no two transactions wait for one row."""
 
 totals = Table(
     "redrive_totals",
@@ -294,6 +369,11 @@ archives = Table(
 )
 
 
+def columns(table: Table, level: int) -> list[ColumnElement[Any]]:
+    """The columns of a table to be read at a schema level; those it does not have yet come as NULL."""
+    return [c if c.info.get("since", 1) <= level else null().label(c.name) for c in table.columns]
+
+
 def _partial(name: str, where: str, *columns: ColumnElement[object]) -> Index:
     return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
 
@@ -319,9 +399,14 @@ __all__ = [
     "archives",
     "attempts",
     "batches",
+    "columns",
+    "deltas",
     "limits",
     "metadata",
     "moment_now",
+    "processes",
+    "quarantine",
+    "standstills",
     "tasks",
     "totals",
 ]

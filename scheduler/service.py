@@ -10,7 +10,7 @@ import structlog
 
 from models import due, ledger
 from models.capabilities import capabilities_of
-from models.db import Database
+from models.db import SCHEDULER_LOCK_SECONDS, Database
 from models.errors import Unreachable
 from models.rules import Rules, default_rules, rules_of
 from models.settings import Settings
@@ -155,7 +155,8 @@ def run(settings: Settings, *, database_url: str, broker_url: str, once: bool = 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    database, publisher = Database(database_url), Publisher(broker_url)
+    database = Database(database_url, lock_seconds=SCHEDULER_LOCK_SECONDS)
+    publisher = Publisher(broker_url)
     try:
         scheduler = Scheduler(database, publisher, settings, rules_of(settings))
         _start(scheduler, stop, once=once)

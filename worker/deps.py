@@ -9,7 +9,7 @@ from random import Random
 from secrets import token_hex
 
 from models import migrate
-from models.db import Database
+from models.db import WORKER_LOCK_SECONDS, Database
 from models.errors import SettingsError
 from models.rules import Rules, rules_of
 from models.settings import Settings, load
@@ -64,7 +64,7 @@ def build(settings: Settings, *, database_url: str, broker_url: str | None, envi
         Unreachable: the database does not answer.
     """
     rules = rules_of(settings)
-    database = Database(database_url)
+    database = Database(database_url, lock_seconds=WORKER_LOCK_SECONDS)
     try:
         senders = {name: _sender(settings, rules[name], environ, database) for name in settings.accounts}
         migrate.check(database)

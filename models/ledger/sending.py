@@ -11,7 +11,7 @@ from random import Random
 
 from ..db import Transaction
 from ..lifecycle import Context, answered
-from ..outcome import Outcome, Reading
+from ..outcome import Outcome, Reading, Unreadable
 from ..rules import Rules
 from ..states import BatchStatus, Status
 from ..task import Task, replace
@@ -188,7 +188,7 @@ def _closing(
     outcomes: dict[Key, Outcome] = {}
     for each in told:
         for task_id, outcome in each.answers.items():
-            if task_id in open_ones and task_id in found and not isinstance(outcome, Reading):
+            if task_id in open_ones and task_id in found and not isinstance(outcome, Reading | Unreadable):
                 outcomes[Key(task_id, open_ones[task_id])] = outcome
                 changes.append((found[task_id], answered(found[task_id], outcome, context)))
     return changes, outcomes
