@@ -48,6 +48,7 @@ class Account:
     refusals: int
     forbidden: int
     created_at: datetime
+    limit_group: str | None = ""
 
     def lets_act(self, *, probe: bool) -> bool:
         """Whether a batch may make calls: not while paused, except a probe that asks whether the balance is back."""

@@ -51,7 +51,8 @@ def _moment(column: str) -> RowRule:
         f"redrive_tasks_{column}_sane_check",
         f"{column} BETWEEN timestamptz '{_FIRST}+00' AND timestamptz '{_LAST}+00'",
         f"{new} IS NULL OR (typeof({new}) = 'text' AND {new} GLOB '{_FORM}' AND {new} BETWEEN '{_FIRST}' AND '{_LAST}'"
-        f" AND strftime('%Y-%m-%d %H:%M:%S', {second}) IS {second})",
+        # Without a modifier SQLite hands back the thirtieth of February as it came.
+        f" AND strftime('%Y-%m-%d %H:%M:%S', {second}, '+0 days') IS {second})",
     )
 
 
@@ -65,12 +66,13 @@ def _json(column: str, largest: int, more: str = "") -> RowRule:
     )
 
 
-def _range(name: str, columns: Sequence[str], low: int, high: int) -> RowRule:
+def _most(name: str, columns: Sequence[str], most: int) -> RowRule:
+    """Older checks say what the least is."""
     return RowRule(
         f"redrive_tasks_{name}_sane_check",
-        " AND ".join(f"{column} BETWEEN {low} AND {high}" for column in columns),
+        " AND ".join(f"{column} <= {most}" for column in columns),
         " AND ".join(
-            f"(NEW.{column} IS NULL OR (typeof(NEW.{column}) = 'integer' AND NEW.{column} BETWEEN {low} AND {high}))"
+            f"(NEW.{column} IS NULL OR (typeof(NEW.{column}) = 'integer' AND NEW.{column} <= {most}))"
             for column in columns
         ),
     )
@@ -85,8 +87,8 @@ RULES: Sequence[RowRule] = (
         f" AND NOT jsonb_path_exists(params, '$.**{{{DEEPEST_JSON}}}') AND params::text !~ '([0-9]{{250}}){{4}}'",
     ),
     _json("seen", LARGEST_SEEN),
-    _range("counters", COUNTERS, 0, MOST),
-    _range("max_retries", ["max_retries"], 0, MOST_RETRIES),
+    _most("counters", COUNTERS, MOST),
+    _most("max_retries", ["max_retries"], MOST_RETRIES),
     # SQLite hands a trigger -1 for an id that it has yet to choose.
     RowRule(
         "redrive_tasks_id_sane_check",

@@ -48,9 +48,10 @@ def upgrade() -> None:
             op.execute(_trigger(event))
     else:
         # A handful of rows come and go; without this PostgreSQL would let the dead ones gather.
-        op.execute(
-            "ALTER TABLE redrive_deltas SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)"
-        )
+        for table in NEW_TABLES:
+            op.execute(
+                f"ALTER TABLE {table} SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000)"
+            )
         for rule in _rules():
             # Rows that are there already are looked through afterwards, while work goes on.
             op.execute(f"ALTER TABLE redrive_tasks ADD CONSTRAINT {rule.name} CHECK ({rule.postgresql}) NOT VALID")
