@@ -101,6 +101,11 @@ class Transaction:
         row = self.connection.execute(statement).mappings().one_or_none()
         return dict(row) if row is not None else None
 
+    def roll_back(self) -> None:
+        """Undo all of it: it was only a try. Nothing more may be asked of it."""
+        if (transaction := self.connection.get_transaction()) is not None:
+            transaction.rollback()
+
     def not_before(self, moment: datetime) -> float:
         """The boottime at which ``moment`` has surely come."""
         return self.answered + (moment - self.now).total_seconds()

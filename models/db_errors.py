@@ -63,6 +63,17 @@ def is_row_fault(error: BaseException) -> bool:
     return state[:2] in {"22", "23"} or (not state and type(error).__name__ == "DataError")
 
 
+def blame(error: BaseException) -> str:
+    """What is wrong with the row, in a few words that hold none of its values."""
+    if not isinstance(error, DBAPIError):
+        return f"it cannot be read: {type(error).__name__}"
+    diagnosis = getattr(error.orig, "diag", None)
+    if diagnosis is not None and (said := diagnosis.constraint_name or diagnosis.message_primary):
+        return str(said)[:300]
+    # SQLite names the constraint, and psycopg what it could not read.
+    return words(error)
+
+
 def session_is_useless(error: DBAPIError) -> bool:
     """Whether the connection must be thrown away although it answers."""
     return sqlstate(error) in _SESSION_IS_USELESS

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, Exists, and_, bindparam, exists, literal_column, or_, select, text
+from sqlalchemy import ColumnElement, Exists, Select, and_, bindparam, exists, literal_column, or_, select, text
 
 from .db import Transaction
+from .ledger.quarantine import not_set_aside
 from .one_of import listed, one_of_named
 from .outcome import Cause
 from .states import Operation
@@ -23,7 +26,7 @@ class Due:
 def due(t: Transaction, names: Sequence[str]) -> list[Due]:
     """Accounts among ``names`` that may act and have something due, by name; retries before checks."""
     found: list[Due] = []
-    for row in t.rows(_DUE, names=listed(names), now=t.now):
+    for row in t.rows(_due(t.level), names=listed(names), now=t.now):
         found += [Due(row.name, operation) for operation in Operation if getattr(row, operation.value)]
     return found
 
@@ -33,13 +36,18 @@ def _any(predicate: str, *more: ColumnElement[bool]) -> Exists:
 
 
 _NOW = bindparam("now", type_=tasks.c.due_at.type)
-# One probe per priority: a single range over the index would read every task that is not due yet.
-_RETRIES = or_(*(_any(RETRY_DUE, tasks.c.priority == literal_column(str(p))) for p in (1, 0, -1)))
 _MAY_ACT = or_(
     accounts.c.paused_at.is_(None), and_(accounts.c.paused_cause == Cause.BALANCE.value, accounts.c.probe_at <= _NOW)
 )
-_DUE = (
-    select(accounts.c.name, _RETRIES.label("retry"), _any(CHECK_DUE).label("check"))
-    .where(one_of_named(accounts.c.name, "names"), _MAY_ACT)
-    .order_by(accounts.c.name)
-)
+
+
+@cache
+def _due(level: int) -> Select[Any]:
+    free = not_set_aside(level)
+    # One probe per priority: a single range over the index would read every task that is not due yet.
+    retries = or_(*(_any(RETRY_DUE, tasks.c.priority == literal_column(str(p)), free) for p in (1, 0, -1)))
+    return (
+        select(accounts.c.name, retries.label("retry"), _any(CHECK_DUE, free).label("check"))
+        .where(one_of_named(accounts.c.name, "names"), _MAY_ACT)
+        .order_by(accounts.c.name)
+    )

@@ -3,9 +3,6 @@
 Constraints refuse rows that cannot be, so that a bug shows in the first test and not in month three.
 """
 
-from datetime import datetime
-from typing import Any
-
 from sqlalchemy import (
     Boolean,
     CheckConstraint,
@@ -14,78 +11,22 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
-    MetaData,
     SmallInteger,
     String,
     Table,
     Text,
     UniqueConstraint,
     Uuid,
-    null,
     text,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement, conv
-from sqlalchemy.sql.functions import FunctionElement
 
 from .migrations.row_rules_0002 import RULES
 from .outcome import OUTCOMES
-from .states import BatchStatus, DeadReason, Operation, SetAside, Status, Wish
+from .side_tables import deltas, processes, quarantine, standstills
+from .states import BatchStatus, DeadReason, Operation, Status, Wish
+from .table_parts import SINCE_0002, columns, metadata, moment, moment_now, moments_in_form, one_of
 from .types import BigId, Json, Moment
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "%(column_0_label)s_idx",
-        "uq": "%(table_name)s_%(column_0_name)s_key",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-        "fk": "%(table_name)s_%(column_0_name)s_fkey",
-        "pk": "%(table_name)s_pkey",
-    }
-)
-
-
-SINCE_0002 = {"since": 2}
-"""Of a table or column that schema 0001 does not have; see :func:`columns`."""
-
-
-class moment_now(FunctionElement[datetime]):  # noqa: N801 - reads as an SQL function
-    """The moment of a bare ``INSERT``, in each database's own form."""
-
-    inherit_cache = True
-    type = Moment()
-
-
-@compiles(moment_now)
-def _now_default(_element: moment_now, _compiler: SQLCompiler, **_: object) -> str:
-    return "clock_timestamp()"
-
-
-@compiles(moment_now, "sqlite")
-def _now_sqlite(_element: moment_now, _compiler: SQLCompiler, **_: object) -> str:
-    # SQLite counts milliseconds; the zeros keep the one form of 26 characters.
-    return "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')"
-
-
-def _one_of(column: str, words: object) -> str:
-    quoted = ", ".join(f"'{word}'" for word in words)  # type: ignore[attr-defined]
-    return f"{column} IN ({quoted})"
-
-
-def _moment(name: str, *, now: bool = False) -> Column[object]:
-    if now:
-        return Column(name, Moment, nullable=False, server_default=moment_now())
-    return Column(name, Moment)
-
-
-def _moments_in_form(*columns: str) -> list[CheckConstraint]:
-    """On SQLite a moment is text: a bare ``INSERT`` in another form would sort wrongly for ever."""
-    form = "____-__-__ __:__:__.______"
-    return [
-        CheckConstraint(f"{column} IS NULL OR {column} LIKE '{form}'", name=f"{column}_form").ddl_if(dialect="sqlite")
-        for column in columns
-    ]
-
 
 RETRY_DUE = "next = 'retry' AND status IN ('failed', 'canceled') AND due_at IS NOT NULL"
 CHECK_DUE = (
@@ -125,17 +66,17 @@ tasks = Table(
     Column("provider_ref", String(255), nullable=False, server_default=""),
     Column("seen", Json),
     Column("last_error", Text, nullable=False, server_default=""),
-    _moment("failed_at"),
-    _moment("status_since", now=True),
-    _moment("round_at", now=True),
-    _moment("created_at", now=True),
-    _moment("updated_at", now=True),
+    moment("failed_at"),
+    moment("status_since", now=True),
+    moment("round_at", now=True),
+    moment("created_at", now=True),
+    moment("updated_at", now=True),
     UniqueConstraint("account", "kind", "external_id", "sub_id", name="redrive_tasks_identity_key"),
     CheckConstraint("length(external_id) BETWEEN 1 AND 255", name="external_id"),
-    CheckConstraint(_one_of("status", Status), name="status"),
-    CheckConstraint(_one_of("dead_reason", DeadReason), name="dead_reason"),
+    CheckConstraint(one_of("status", Status), name="status"),
+    CheckConstraint(one_of("dead_reason", DeadReason), name="dead_reason"),
     CheckConstraint("(status = 'dead') = (dead_reason IS NOT NULL)", name="dead_has_reason"),
-    CheckConstraint(_one_of("next", Operation), name="next"),
+    CheckConstraint(one_of("next", Operation), name="next"),
     CheckConstraint("priority BETWEEN -1 AND 1", name="priority"),
     CheckConstraint("spent >= 0 AND spent <= attempts", name="spent"),
     CheckConstraint("errors >= 0 AND refusals >= 0 AND granted >= 0", name="counters"),
@@ -144,11 +85,11 @@ tasks = Table(
     # Where a held or claimed task goes back to.
     CheckConstraint("(status IN ('held', 'in_flight')) = (held_from IS NOT NULL)", name="held_has_from"),
     CheckConstraint(
-        _one_of("held_from", (Status.PENDING, Status.RUNNING, Status.FAILED, Status.CANCELED)), name="held_from"
+        one_of("held_from", (Status.PENDING, Status.RUNNING, Status.FAILED, Status.CANCELED)), name="held_from"
     ),
-    CheckConstraint(_one_of("wish", Wish), name="wish"),
+    CheckConstraint(one_of("wish", Wish), name="wish"),
     CheckConstraint("wish IS NULL OR status IN ('in_flight', 'retrying', 'unknown')", name="wish_is_open"),
-    CheckConstraint(_one_of("trigger", ("due", "manual", "forced")), name="trigger"),
+    CheckConstraint(one_of("trigger", ("due", "manual", "forced")), name="trigger"),
     # Every unfinished task has a moment at which somebody looks, a batch, or an operator's hold. A canceled one
     # may rest where the policy does not retry what was canceled.
     CheckConstraint("status <> 'failed' OR due_at IS NOT NULL", name="failed_is_due"),
@@ -158,7 +99,7 @@ tasks = Table(
     CheckConstraint(
         "status NOT IN ('in_flight', 'held', 'succeeded', 'dead') OR due_at IS NULL", name="resting_is_not_due"
     ),
-    *_moments_in_form("due_at", "failed_at", "status_since", "round_at", "created_at", "updated_at"),
+    *moments_in_form("due_at", "failed_at", "status_since", "round_at", "created_at", "updated_at"),
     # On SQLite each of these is a line of a trigger.
     *(CheckConstraint(rule.postgresql, name=conv(rule.name)).ddl_if(dialect="postgresql") for rule in RULES),
     sqlite_autoincrement=True,
@@ -173,22 +114,22 @@ attempts = Table(
     Column("trigger", String(8), nullable=False),
     Column("outcome", String(16)),
     Column("spent", Boolean, nullable=False, server_default=text("false")),
-    _moment("opened_at"),
-    _moment("closed_at"),
+    moment("opened_at"),
+    moment("closed_at"),
     Column("http_status", SmallInteger),
     Column("provider_code", String(64), nullable=False, server_default=""),
     Column("message", Text, nullable=False, server_default=""),
     Column("provider_ref", String(255), nullable=False, server_default=""),
     Column("result", Text, nullable=False, server_default=""),
-    _moment("settled_at"),
+    moment("settled_at"),
     ForeignKeyConstraint(["task_id"], ["redrive_tasks.id"], ondelete="CASCADE"),
     CheckConstraint("number >= 1", name="number"),
     CheckConstraint("opened_at IS NOT NULL", name="opened"),
     CheckConstraint("(outcome IS NULL) = (closed_at IS NULL)", name="closed_has_outcome"),
-    CheckConstraint(_one_of("outcome", [outcome.name for outcome in OUTCOMES]), name="outcome"),
+    CheckConstraint(one_of("outcome", [outcome.name for outcome in OUTCOMES]), name="outcome"),
     # Only what the provider took, or may have taken, counts against the limit.
     CheckConstraint("outcome IS NULL OR spent = (outcome IN ('accepted', 'unknown'))", name="spent"),
-    *_moments_in_form("opened_at", "closed_at", "settled_at"),
+    *moments_in_form("opened_at", "closed_at", "settled_at"),
 )
 Index(
     "redrive_attempts_open_key",
@@ -209,22 +150,22 @@ batches = Table(
     Column("size", Integer, nullable=False),
     Column("probe", Boolean, nullable=False, server_default=text("false")),
     Column("status", String(8), nullable=False, server_default=BatchStatus.QUEUED.value),
-    _moment("publish_at"),
+    moment("publish_at"),
     Column("publishes", Integer, nullable=False, server_default=text("0")),
-    _moment("lease_until"),
+    moment("lease_until"),
     Column("worker", String(255), nullable=False, server_default=""),
-    _moment("created_at", now=True),
-    _moment("begun_at"),
-    _moment("ended_at"),
+    moment("created_at", now=True),
+    moment("begun_at"),
+    moment("ended_at"),
     Column("counts", Json, nullable=False, server_default=text("'{}'")),
-    CheckConstraint(_one_of("operation", Operation), name="operation"),
-    CheckConstraint(_one_of("status", BatchStatus), name="status"),
+    CheckConstraint(one_of("operation", Operation), name="operation"),
+    CheckConstraint(one_of("status", BatchStatus), name="status"),
     CheckConstraint("size >= 1", name="size"),
     CheckConstraint("(status = 'queued') = (begun_at IS NULL)", name="begun"),
     CheckConstraint("status <> 'queued' OR publish_at IS NOT NULL", name="queued_is_published"),
     CheckConstraint("status <> 'sending' OR lease_until IS NOT NULL", name="sending_has_lease"),
     CheckConstraint("(status IN ('done', 'lost')) = (ended_at IS NOT NULL)", name="ended"),
-    *_moments_in_form("publish_at", "lease_until", "created_at", "begun_at", "ended_at"),
+    *moments_in_form("publish_at", "lease_until", "created_at", "begun_at", "ended_at"),
 )
 
 accounts = Table(
@@ -232,15 +173,15 @@ accounts = Table(
     metadata,
     Column("name", String(64), primary_key=True),
     Column("provider", String(64), nullable=False),
-    _moment("paused_at"),
+    moment("paused_at"),
     Column("paused_cause", String(16)),
     Column("paused_reason", Text, nullable=False, server_default=""),
     Column("paused_by", String(255), nullable=False, server_default=""),
-    _moment("resumed_at"),
-    _moment("probe_at"),
+    moment("resumed_at"),
+    moment("probe_at"),
     Column("refusals", Integer, nullable=False, server_default=text("0")),
     Column("forbidden", Integer, nullable=False, server_default=text("0")),
-    _moment("created_at", now=True),
+    moment("created_at", now=True),
     # The limit group it had last, so that another group takes its pace and penalties over.
     Column("limit_group", String(64), nullable=False, server_default="", info=SINCE_0002),
     CheckConstraint("(paused_at IS NULL) = (paused_cause IS NULL)", name="paused_has_cause"),
@@ -248,7 +189,7 @@ accounts = Table(
     CheckConstraint(
         "probe_at IS NULL OR (paused_cause IS NOT NULL AND paused_cause = 'balance')", name="probe_is_for_balance"
     ),
-    *_moments_in_form("paused_at", "resumed_at", "probe_at", "created_at"),
+    *moments_in_form("paused_at", "resumed_at", "probe_at", "created_at"),
 )
 
 limits = Table(
@@ -256,79 +197,20 @@ limits = Table(
     metadata,
     Column("group", String(64), primary_key=True),
     Column("path", String(255), primary_key=True),
-    _moment("next_at"),
-    _moment("blocked_until"),
+    moment("next_at"),
+    moment("blocked_until"),
     Column("why", Text, nullable=False, server_default=""),
     Column("throttles", Integer, nullable=False, server_default=text("0")),
     Column("failures", Integer, nullable=False, server_default=text("0")),
     Column("opens", Integer, nullable=False, server_default=text("0")),
-    _moment("open_until"),
+    moment("open_until"),
     Column("probe", Uuid),
     # How long the penalty was when it was given: a moment further ahead is the work of a clock that went back.
     Column("blocked_seconds", Float, info=SINCE_0002),
     # The tasks whose answers the breaker counted: none of them is chosen as its probe.
     Column("suspects", Json, info=SINCE_0002),
-    *_moments_in_form("next_at", "blocked_until", "open_until"),
+    *moments_in_form("next_at", "blocked_until", "open_until"),
 )
-
-quarantine = Table(
-    "redrive_quarantine",
-    metadata,
-    # No foreign key: it would lock the task's row, which a host may hold.
-    Column("task_id", BigId, primary_key=True, autoincrement=False),
-    Column("account", String(64), nullable=False),
-    Column("cause", String(16), nullable=False),
-    Column("why", Text, nullable=False, server_default=""),
-    _moment("since", now=True),
-    CheckConstraint(_one_of("cause", SetAside), name="cause"),
-    *_moments_in_form("since"),
-    info=SINCE_0002,
-)
-"""Tasks that Redrive itself has set aside, each with the reason."""
-Index("redrive_quarantine_account_idx", quarantine.c.account, quarantine.c.cause)
-
-standstills = Table(
-    "redrive_standstills",
-    metadata,
-    Column("id", BigId, primary_key=True, autoincrement=True),
-    Column("account", String(64), nullable=False),
-    Column("operation", String(8), nullable=False),
-    _moment("since", now=True),
-    _moment("until", now=True),
-    CheckConstraint(_one_of("operation", Operation), name="operation"),
-    *_moments_in_form("since", "until"),
-    sqlite_autoincrement=True,
-    info=SINCE_0002,
-)
-"""Times in which an account had work that was due and nobody could call: no task grows older in them."""
-Index("redrive_standstills_account_idx", standstills.c.account, standstills.c.until)
-
-processes = Table(
-    "redrive_processes",
-    metadata,
-    Column("role", String(16), primary_key=True),
-    Column("name", String(255), primary_key=True),
-    Column("version", String(64), nullable=False, server_default=""),
-    _moment("started_at", now=True),
-    _moment("seen_at", now=True),
-    *_moments_in_form("started_at", "seen_at"),
-    info=SINCE_0002,
-)
-"""The processes of this installation, each with the moment at which it was last alive."""
-
-deltas = Table(
-    "redrive_deltas",
-    metadata,
-    Column("id", BigId, primary_key=True, autoincrement=True),
-    Column("account", String(64), nullable=False),
-    _moment("minute", now=True),
-    Column("name", String(64), nullable=False),
-    Column("value", BigId, nullable=False),
-    *_moments_in_form("minute"),
-    sqlite_autoincrement=True,
-    info=SINCE_0002,
-)
-"""How totals moved and were not folded into them yet: appended, so that no two transactions wait for one row."""
 
 totals = Table(
     "redrive_totals",
@@ -342,14 +224,14 @@ actions = Table(
     "redrive_actions",
     metadata,
     Column("id", BigId, primary_key=True, autoincrement=True),
-    _moment("at", now=True),
+    moment("at", now=True),
     Column("who", String(255), nullable=False),
     Column("what", String(32), nullable=False),
     Column("why", Text, nullable=False, server_default=""),
     Column("account", String(64), nullable=False),
     Column("task_id", BigId),
     Column("detail", Text, nullable=False, server_default=""),
-    *_moments_in_form("at"),
+    *moments_in_form("at"),
     sqlite_autoincrement=True,
 )
 Index("redrive_actions_task_idx", actions.c.task_id, actions.c.id)
@@ -360,18 +242,13 @@ archives = Table(
     Column("id", BigId, primary_key=True, autoincrement=True),
     Column("task_id", BigId, nullable=False),
     Column("number", Integer, nullable=False),
-    _moment("saved_at", now=True),
+    moment("saved_at", now=True),
     Column("result", Json, nullable=False),
     ForeignKeyConstraint(["task_id"], ["redrive_tasks.id"], ondelete="CASCADE"),
     UniqueConstraint("task_id", "number", name="redrive_archives_number_key"),
-    *_moments_in_form("saved_at"),
+    *moments_in_form("saved_at"),
     sqlite_autoincrement=True,
 )
-
-
-def columns(table: Table, level: int) -> list[ColumnElement[Any]]:
-    """The columns of a table to be read at a schema level; those it does not have yet come as NULL."""
-    return [c if c.info.get("since", 1) <= level else null().label(c.name) for c in table.columns]
 
 
 def _partial(name: str, where: str, *columns: ColumnElement[object]) -> Index:

@@ -2,21 +2,23 @@
 
 import signal
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
 import structlog
 
 from models import due, ledger
-from models.capabilities import capabilities_of
 from models.db import SCHEDULER_LOCK_SECONDS, Database
 from models.errors import Unreachable
-from models.rules import Rules, default_rules, rules_of
+from models.rules import Rules, rules_of
 from models.settings import Settings
 
+from .chores import Chores
+from .claiming import Claims
+from .later import Later
 from .prune import Pruner
 from .publish import Publisher
+from .rescuing import Rescues
 from .wake import Waiting
 
 log = structlog.get_logger("redrive.scheduler")
@@ -57,14 +59,21 @@ class Scheduler:
     settings: Settings
     rules: dict[str, Rules]
     rng: Random = field(default_factory=Random)
-    _pruner: Pruner | None = None
+    _later: Later = field(init=False)
+    _claims: Claims = field(init=False)
+    _rescues: Rescues = field(init=False)
+    _chores: Chores = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._later = Later(self.database)
+        self._claims = Claims(self.database, self.rules, self.publisher, self.rng, self._later)
+        self._rescues = Rescues(self.database, self.rules, self.rng, self._later)
+        self._chores = Chores(self.database, list(self.rules), self.settings.retention, self._later)
 
     @property
     def pruner(self) -> Pruner:
         """Deletes what is past retention, a little at a time."""
-        if self._pruner is None:
-            self._pruner = Pruner(self.database, list(self.rules), self.settings.retention)
-        return self._pruner
+        return self._chores.pruner
 
     def start(self) -> None:
         """Make the rows of the configured accounts.
@@ -76,24 +85,32 @@ class Scheduler:
             ledger.ensure(t, {name: rules.provider for name, rules in self.rules.items()})
 
     def run_once(self) -> Pass:
-        """One pass: lost batches, batches to publish again, then one claim per account that has due work."""
+        """One pass: lost batches, batches to publish again, then one claim per account that has due work.
+
+        Each item stands for itself: what goes wrong with one is logged and tried again later, and the others go on.
+
+        Raises:
+            Unreachable: the database is away.
+        """
         with self.database.reading() as t:
-            lost, unheard, found = ledger.expired(t), ledger.unheard(t), due.due(t, list(self.rules))
-        rescued = self._rescue(lost)
+            lost = ledger.expired(t, but=self._rescues.put_off)
+            unheard, found = ledger.unheard(t), due.due(t, list(self.rules))
+        rescued = self._rescues.take_back(lost)
         again = self._publish_again() if unheard else 0
-        claims, published = self._claim(found)
+        claims, published = self._claims.make(found)
         return Pass(
             looked_at=sum(claim.looked_at for claim in claims),
             claimed=sum(claim.batch.size for claim in claims if claim.batch is not None),
             published=again + published,
             rescued=rescued,
             dead=sum(claim.dead for claim in claims),
-            pruned=self.pruner.turn(),
+            pruned=self._chores.turn(),
             more=rescued > 0 or any(claim.more for claim in claims),
         )
 
     def run(self, stop: threading.Event, waiting: Waiting) -> None:
         """Passes until ``stop``: at once again after one that found something due, else after a poll or a wake-up."""
+        failures = 0
         while not stop.is_set():
             try:
                 done = self.run_once()
@@ -101,24 +118,17 @@ class Scheduler:
                 log.warning("database.unreachable", error=str(error))
                 stop.wait(PAUSE_AFTER_ERROR_SECONDS)
                 continue
+            except Exception as error:
+                # Whatever it is, it may pass, and a scheduler that ends serves nobody.
+                log.exception("pass.failed", error=type(error).__name__)
+                stop.wait(PAUSE_AFTER_ERROR_SECONDS * 2.0 ** min(failures, 6))
+                failures += 1
+                continue
+            failures = 0
             if not done.quiet:
                 log.info("pass", claimed=done.claimed, published=done.published, rescued=done.rescued, dead=done.dead)
             if not done.more:
                 waiting.wait(self.settings.scheduler.poll_seconds)
-
-    def _claim(self, found: Sequence[due.Due]) -> tuple[list[ledger.Claim], int]:
-        """Accounts in turn, one claim each: a million tasks of one never delay ten of another.
-
-        Also returns how many of the batches were published.
-        """
-        claims, published = [], 0
-        for each in found:
-            with self.database.transaction() as t:
-                claim = ledger.claim(t, self.rules[each.account], each.operation, self.rng)
-            if claim.batch is not None:
-                published += self.publisher.send(claim.batch)
-            claims.append(claim)
-        return claims, published
 
     def _publish_again(self) -> int:
         if self.publisher.silent:
@@ -126,28 +136,6 @@ class Scheduler:
         with self.database.transaction() as t:
             batches = ledger.to_publish(t)
         return sum(self.publisher.send(batch) for batch in batches)
-
-    def _rescue(self, lost: Sequence[ledger.Lost]) -> int:
-        rescued = 0
-        for batch in lost:
-            if (rules := self._rules_of(batch.account, batch.provider)) is None:
-                continue
-            with self.database.transaction() as t:
-                tasks = ledger.rescue(t, batch.id, rules, self.rng)
-            log.warning("batch.lost", batch=str(batch.id), account=batch.account, tasks=tasks)
-            rescued += tasks
-        return rescued
-
-    def _rules_of(self, account: str, provider: str) -> Rules | None:
-        """An account's rules; its lost work is taken back even when it is configured no more."""
-        if (rules := self.rules.get(account)) is not None:
-            return rules
-        try:
-            capabilities = capabilities_of(provider)
-        except Exception as error:  # noqa: BLE001 - loading somebody else's package may raise anything
-            log.warning("provider.unknown", account=account, provider=provider, error=type(error).__name__)
-            return None
-        return default_rules(account, capabilities) if capabilities else None
 
 
 def run(settings: Settings, *, database_url: str, broker_url: str, once: bool = False) -> int:

@@ -1,6 +1,5 @@
 """One job: a batch begun, its calls made slice by slice, each recorded before the next, and the batch ended."""
 
-import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
@@ -14,14 +13,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from models import ledger
 from models.clock import boottime
 from models.db import Transaction
+from models.db_errors import is_row_fault
 from models.errors import StaleBatch, Unreachable
 from models.ledger import LOCAL, Answered, Group, Permit, Step, Work
-from models.outcome import Look, Outcome, Reading, Unsent
+from models.outcome import Look, Outcome, Reading
 from models.states import Operation
 from models.task import Task
 
 from .deps import Deps
 from .providers.base import Call, Plan, TaskRef
+from .recording import Recording, say_unreachable, set_aside
 from .sender import Sender
 from .window import MARGIN_SECONDS, Window
 
@@ -31,9 +32,6 @@ GATHER_SECONDS = 0.1
 """How long answers are gathered before those that came are recorded and the next calls opened."""
 SLOT_SECONDS = 0.25
 """How long a batch without a slot waits before it looks again whether it shall stop."""
-RECORD_PAUSE_SECONDS = (0.1, 0.5, 1.0, 2.0)
-"""Between tries to record what came back; the last one repeats until the lease ends."""
-
 Answers = dict[int, Outcome | Look]
 
 
@@ -59,24 +57,42 @@ def _begun(deps: Deps, batch_id: UUID) -> "Job | None":
     job: Job | None = None
     try:
         with deps.database.transaction() as t:
-            if (work := ledger.begin(t, batch_id, deps.rules, deps.next_name())) is not None:
-                job = Job(deps, work)
-                job.open_first(t)
-    except (Unreachable, SQLAlchemyError) as error:
-        _say(batch_id, error)
-        if job is None or not job.was_begun(job.drop_first()):
+            job = _begin(deps, t, batch_id)
+    except Exception as error:
+        opened = job.drop_first() if job is not None else []
+        if is_row_fault(error) and _set_aside(deps, batch_id):
+            return _begun(deps, batch_id)
+        if not isinstance(error, Unreachable | SQLAlchemyError):
             raise
+        say_unreachable(batch_id, error)
+        if job is None or not job.was_begun(opened):
+            raise
+    return job
+
+
+def _begin(deps: Deps, t: Transaction, batch_id: UUID, only: Sequence[int] | None = None) -> "Job | None":
+    work = ledger.begin(t, batch_id, deps.rules, deps.next_name(), only=only)
+    if work is None:
+        return None
+    job = Job(deps, work)
+    try:
+        job.open_first(t)
     except BaseException:
-        if job is not None:
-            job.drop_first()
+        job.drop_first()
         raise
     return job
 
 
-def _say(batch_id: UUID, error: Exception) -> None:
-    # Unreachable is made to be shown; other errors hold statements and what was to be written.
-    words = str(error) if isinstance(error, Unreachable) else type(error).__name__
-    log.warning("database.unreachable", batch=str(batch_id), error=words)
+def _set_aside(deps: Deps, batch_id: UUID) -> bool:
+    """Find the tasks that the batch cannot be begun over, and set them aside. False when it is none of them alone."""
+
+    def attempt(t: Transaction, part: Sequence[int]) -> None:
+        if (job := _begin(deps, t, batch_id, part)) is not None:
+            job.drop_first()
+
+    with deps.database.reading() as t:
+        account, ids = ledger.made_for(t, batch_id)
+    return bool(set_aside(deps, account, ledger.faulty(deps.database, ids, attempt)))
 
 
 @dataclass(slots=True)
@@ -88,20 +104,22 @@ class Job:
     counts: Counter[str] = field(default_factory=Counter)
     _todo: deque[Group] = field(default_factory=deque)
     _in_air: dict[Future[Answers], tuple[Permit, Window]] = field(default_factory=dict)
-    _asked: dict[int, int] = field(default_factory=dict)
     _calls: dict[tuple[int, ...], Call] = field(default_factory=dict)
     _first: Step = field(default_factory=Step)
+    _record: Recording = field(init=False)
     _slots: int = 0
-    _rest: set[int] = field(default_factory=set)
     _heard_at: float = field(default_factory=boottime)
+
+    def __post_init__(self) -> None:
+        rest = {task.id for task in self.work.tasks}
+        self._record = Recording(self.deps, self.work, {}, self.counts, rest)
 
     def open_first(self, t: Transaction) -> None:
         """Open the first calls in the transaction that began the batch; :meth:`run` makes them."""
         self._plan()
-        self._rest = {task.id for task in self.work.tasks}
         if not self._over:
             self._slots = self._sender.slots.take(len(self._todo))
-            self._first = self._advance(t, [], list(self._todo)[: self._slots], begun=True)
+            self._first = self._record.advance(t, [], list(self._todo)[: self._slots], begun=True)
 
     def drop_first(self) -> list[Group]:
         """That transaction failed: nothing of it is sent. Returns the calls it may have opened."""
@@ -112,7 +130,7 @@ class Job:
     def was_begun(self, opened: Sequence[Group]) -> bool:
         """Whether it was committed all the same; then what it opened is closed unsent, and the rest can go on."""
         try:
-            self._first = self._record_again([], opened, last=False)
+            self._first = self._record.again([], opened, last=False)
         except StaleBatch:
             return False
         return True
@@ -150,7 +168,7 @@ class Job:
             if not self._todo and not self._in_air:
                 break
             step = self._next(told)
-        self._step(told, [], last=True)
+        self._record.end(told)
 
     def _next(self, told: Sequence[Answered]) -> Step:
         """Record what came back, and start what there is a slot and a permit for."""
@@ -160,7 +178,7 @@ class Job:
         if not self._slots and not told and self._in_air:
             return Step()
         try:
-            step = self._step(told, list(self._todo)[: self._slots])
+            step = self._record.step(told, list(self._todo)[: self._slots])
         except BaseException:
             self._sender.slots.give_back(self._slots)
             raise
@@ -194,7 +212,7 @@ class Job:
         return self.deps.draining.is_set() or boottime() >= self._last_moment
 
     def _start(self, permit: Permit) -> None:
-        self._asked.update({task.id: task.attempts for task in permit.tasks})
+        self._record.asked.update({task.id: task.attempts for task in permit.tasks})
         until = self.work.lease_until - timedelta(seconds=self.work.rules.timeout_seconds + MARGIN_SECONDS)
         window = Window(
             permit.leave_after, permit.leave_by, self._last_moment, until,
@@ -235,55 +253,6 @@ class Job:
         """Wait for the path's next moment; a drain cuts it short."""
         if until is not None:
             self.deps.draining.wait(max(0.0, until - boottime()))
-
-    def _step(self, told: Sequence[Answered], groups: Sequence[Group], *, last: bool = False) -> Step:
-        try:
-            with self.deps.database.transaction() as t:
-                step = self._advance(t, told, groups, last=last)
-        except (Unreachable, SQLAlchemyError) as error:
-            _say(self.work.id, error)
-            step = self._record_again(told, groups, last=last)
-        self._rest.difference_update(*(each.answers for each in told))
-        return step
-
-    def _record_again(self, told: Sequence[Answered], groups: Sequence[Group], *, last: bool) -> Step:
-        """Record until the lease ends. The commit may have happened: what it would have opened is closed unsent."""
-        lost = Unsent(message="the database went away before it was sent")
-        unsure = {task_id: lost for group in groups for task_id in group.ids}
-        told = [*told, Answered(LOCAL, self.work.lease_until, {**unsure})] if unsure and self._retrying else told
-        for pause in (*RECORD_PAUSE_SECONDS, *[RECORD_PAUSE_SECONDS[-1]] * 10_000):
-            if boottime() + pause >= self.work.deadline:
-                break
-            time.sleep(pause)
-            try:
-                with self.deps.database.transaction() as t:
-                    if last and ledger.is_done(t, self.work):
-                        return Step()  # only the answer to that commit was lost
-                    step = self._advance(t, told, [], last=last)
-            except (Unreachable, SQLAlchemyError):
-                continue
-            return Step(granted=frozenset(groups), stop=step.stop)
-        raise StaleBatch("could not be recorded before the lease ended")
-
-    def _advance(
-        self,
-        t: Transaction,
-        told: Sequence[Answered],
-        groups: Sequence[Group],
-        *,
-        begun: bool = False,
-        last: bool = False,
-    ) -> Step:
-        rest = self._rest.difference(*(each.answers for each in told)) if last else set()
-        # Asked after the last look at who is done: a call that is opened here knows what was noticed before, or stays.
-        calm = self._sender.calm and not rest
-        if self._retrying:
-            step = ledger.advance(t, self.work, told, groups, self.deps.rng, begun=begun, calm=calm)
-        else:
-            step = ledger.advance_checks(t, self.work, told, groups, self._asked, self.deps.rng, begun=begun, calm=calm)
-        if last:
-            ledger.finish(t, self.work, self.counts, rest=rest)
-        return step
 
 
 def _ref(task: Task) -> TaskRef:

@@ -7,13 +7,30 @@ statements, and lock in one order: account, batch, limits, tasks in id order, to
 from .accounts import ensure, pause, resume
 from .actions import Who
 from .adding import Added, NewTask, add
-from .batches import Lost, Work, begin, expired, is_done, rescue, to_publish, unheard
-from .claims import Batch, Claim, claim
+from .batches import (
+    Lost,
+    Rescued,
+    Work,
+    begin,
+    expired,
+    give_back_unbegun,
+    is_done,
+    made_for,
+    orphaned,
+    rescue,
+    to_publish,
+    unheard,
+)
+from .claims import Batch, Claim, claim, due_ids
+from .isolation import faulty
 from .looking import advance_checks
 from .people import Told, act, report
 from .pruning import prunable, prune_batches, prune_tasks
+from .quarantine import Odd, set_aside
 from .sending import Group, Permit, Step, advance, finish
 from .standing import LOCAL, Answered
+from .totals import fold
+from .troubles import trouble, trouble_over, troubles
 
 __all__ = [
     "LOCAL",
@@ -24,7 +41,9 @@ __all__ = [
     "Group",
     "Lost",
     "NewTask",
+    "Odd",
     "Permit",
+    "Rescued",
     "Step",
     "Told",
     "Who",
@@ -35,10 +54,16 @@ __all__ = [
     "advance_checks",
     "begin",
     "claim",
+    "due_ids",
     "ensure",
     "expired",
+    "faulty",
     "finish",
+    "fold",
+    "give_back_unbegun",
     "is_done",
+    "made_for",
+    "orphaned",
     "pause",
     "prunable",
     "prune_batches",
@@ -46,6 +71,10 @@ __all__ = [
     "report",
     "rescue",
     "resume",
+    "set_aside",
     "to_publish",
+    "trouble",
+    "trouble_over",
+    "troubles",
     "unheard",
 ]

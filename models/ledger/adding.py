@@ -15,7 +15,7 @@ from ..rules import Rules
 from ..states import AT_WORK_STATES, Operation, Status
 from ..tables import tasks
 from ..task import Task, replace
-from .rows import Change, locked_by_ids, store
+from .rows import Change, by_id, locked_by_ids, store
 
 _IDENTITY = ("account", "kind", "external_id", "sub_id")
 _INSERTED = (
@@ -65,7 +65,8 @@ def add(t: Transaction, new: Sequence[NewTask], rules_of: Mapping[str, Rules]) -
         r = rowset(t.dialect, rows, tasks, _INSERTED)
         # SQLite cannot tell "ON CONFLICT" from a join's ON without a WHERE between them.
         source = select(*(r[name] for name in _INSERTED)).where(r[_INSERTED[0]].is_not(None))
-        t.execute(insert_for(t)(tasks).from_select(_INSERTED, source).on_conflict_do_nothing())
+        # Only of the same task: another conflict, as of an id that somebody has chosen, is an error.
+        t.execute(insert_for(t)(tasks).from_select(_INSERTED, source).on_conflict_do_nothing(index_elements=_IDENTITY))
     ids = _known(t, list(unique.values())) if rows else before
     _again(t, {before[i]: unique[i] for i in unique if i in before}, rules_of)
     return [Added(ids[each.identity], each.identity not in before) for each in new]
@@ -79,14 +80,23 @@ def _known(t: Transaction, new: Sequence[NewTask]) -> dict[tuple[str, str, str, 
 
 
 def _again(t: Transaction, known: Mapping[int, NewTask], rules_of: Mapping[str, Rules]) -> None:
+    """What is known already is read; only a task that changes is locked, and decided again."""
     if not known:
         return
+    changed = [task.id for task, after in _after(t, by_id(t, known), known, rules_of) if task != after]
+    if changed:
+        store(t, _after(t, locked_by_ids(t, changed), known, rules_of))
+
+
+def _after(
+    t: Transaction, found: Sequence[Task], known: Mapping[int, NewTask], rules_of: Mapping[str, Rules]
+) -> list[Change]:
     changes: list[Change] = []
-    for task in locked_by_ids(t, known):
+    for task in found:
         if (rules := rules_of.get(task.account)) is not None:
             context = Context(rules, t.now, Random())  # noqa: S311 - no dice are thrown here
             changes.append((task, add_again(task, _as_task(task, known[task.id]), context)))
-    store(t, changes)
+    return changes
 
 
 def _row(new: NewTask, now: datetime, rules_of: Mapping[str, Rules]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ..outcome import Accepted, Outcome
 from ..rowset import rowset
 from ..tables import attempts
 from ..task import Task
-from .rows import Steps
+from .totals import Steps
 
 _CLOSED = ("outcome", "spent", "http_status", "provider_code", "message", "provider_ref")
 

@@ -1,12 +1,14 @@
 """A batch's own life: published again until begun, begun once, ended, or lost with its lease."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from random import Random
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, bindparam, select, text, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, select, text, update
 
 from ..db import Transaction
 from ..errors import StaleBatch
@@ -17,9 +19,11 @@ from ..rules import Rules
 from ..states import BatchStatus, Operation
 from ..tables import batches, tasks
 from ..task import Task
-from . import accounts, attempts, breaker
+from . import accounts, attempts, breaker, quarantine
 from .claims import FIRST_REPUBLISH_SECONDS, Batch
-from .rows import by_ids, count, locked, open_attempts, store, write
+from .quarantine import not_set_aside
+from .rows import free_by_ids, open_attempts, store, write
+from .totals import count
 
 LONGEST_REPUBLISH_SECONDS = 600.0
 PAGE = 100
@@ -77,12 +81,25 @@ _BEGIN = (
         worker=bindparam("who"),
     )
 )
-_TASKS = select(tasks).where(one_of_named(tasks.c.id, "ids")).order_by(tasks.c.id)
-_MINE = _TASKS.where(tasks.c.batch_id == bindparam("batch"))
 
 
-def begin(t: Transaction, batch_id: UUID, rules_of: Mapping[str, Rules], worker: str) -> Work | None:
+@cache
+def _tasks_of(level: int, operation: Operation) -> Select[Any]:
+    chosen = select(tasks).where(one_of_named(tasks.c.id, "ids"), not_set_aside(level)).order_by(tasks.c.id)
+    return chosen if operation is Operation.CHECK else chosen.where(tasks.c.batch_id == bindparam("batch"))
+
+
+def begin(
+    t: Transaction,
+    batch_id: UUID,
+    rules_of: Mapping[str, Rules],
+    worker: str,
+    *,
+    only: Collection[int] | None = None,
+) -> Work | None:
     """Begin a queued batch, once and never again; the lease starts here. None when it is not to be had.
+
+    ``only`` is for whoever looks for the one task that the begin fails over.
 
     ``worker`` names this very begin: who did not hear what became of it asks the row by that name.
 
@@ -96,14 +113,20 @@ def begin(t: Transaction, batch_id: UUID, rules_of: Mapping[str, Rules], worker:
     if t.execute(_BEGIN, batch=batch_id, now=t.now, until=lease_until, who=worker).rowcount != 1:
         return None
     operation = Operation(batch.operation)
-    ids = listed(batch.task_ids)
+    ids = listed(i for i in batch.task_ids if only is None or i in only)
     # Not locked here: whoever opens calls takes their permits first, and would wait in a circle for who records.
-    rows = t.rows(_MINE, ids=ids, batch=batch_id) if operation is Operation.RETRY else t.rows(_TASKS, ids=ids)
-    found = tuple(map(Task.of, rows))
+    own = {"batch": batch_id} if operation is Operation.RETRY else {}
+    found = tuple(map(Task.of, t.rows(_tasks_of(t.level, operation), ids=ids, **own)))
     return Work(batch_id, worker, rules, operation, batch.probe, lease_until, t.not_after(lease_until), found)
 
 
 _HOLDER = select(batches.c.status, batches.c.worker).where(batches.c.id == bindparam("batch")).with_for_update()
+
+
+def made_for(t: Transaction, batch_id: UUID) -> tuple[str, list[int]]:
+    """The account and the tasks the batch was made for; none when there is no such batch."""
+    row = t.execute(select(batches.c.account, batches.c.task_ids).where(batches.c.id == batch_id)).one_or_none()
+    return (row.account, row.task_ids) if row is not None else ("", [])
 
 
 def still_mine(t: Transaction, work: Work) -> None:
@@ -143,14 +166,33 @@ def ended(t: Transaction, batch_id: UUID, status: BatchStatus, counts: Mapping[s
 
 
 def give_back(t: Transaction, work: Work) -> int:
-    """Tasks still in the batch that were never sent go back, due at once. Those with an open attempt stay."""
+    """Tasks still in the batch that were never sent go back, due at once. Those with an open attempt stay.
+
+    Those that somebody else has locked stay, too, and so does the batch: see :func:`remainder`.
+    """
     if work.operation is not Operation.RETRY:
         return 0
-    mine = locked(t, and_(by_ids(task.id for task in work.tasks), tasks.c.batch_id == work.id))
+    mine = [task for task in free_by_ids(t, (task.id for task in work.tasks)) if task.batch_id == work.id]
     unsettled = open_attempts(t, (task.id for task in mine))
     changes = [(task, gave_back(task, t.now)) for task in mine if task.id not in unsettled]
     store(t, changes)
     return len(changes)
+
+
+def remainder(t: Transaction, batch_id: UUID, ids: Collection[int]) -> bool:
+    """Whether a task still carries the batch's id, or an attempt of it is open: then it is neither done nor lost.
+
+    Asked of the database and not of what was locked: a row that was skipped is not in hand.
+    """
+    if t.rows(_carrying(t.level), ids=listed(ids), batch=batch_id):
+        return True
+    return bool(open_attempts(t, ids, batch_id=batch_id))
+
+
+@cache
+def _carrying(level: int) -> Select[Any]:
+    mine = and_(one_of_named(tasks.c.id, "ids"), tasks.c.batch_id == bindparam("batch"))
+    return select(tasks.c.id).where(mine, not_set_aside(level)).limit(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,41 +204,90 @@ class Lost:
     provider: str
 
 
-def expired(t: Transaction) -> list[Lost]:
-    """Batches past their lease; each is rescued in a transaction of its own."""
-    over = and_(text("status = 'sending'"), batches.c.lease_until <= t.now)
+def expired(t: Transaction, *, but: Collection[UUID] = ()) -> list[Lost]:
+    """Batches past their lease; each is rescued in a transaction of its own.
+
+    ``but`` leaves out those that could not be rescued just now: a page of them would hide all others.
+    """
+    over = and_(text("status = 'sending'"), batches.c.lease_until <= t.now, batches.c.id.not_in(sorted(but)))
     columns = (batches.c.id, batches.c.account, batches.c.provider)
     rows = t.rows(select(*columns).where(over).order_by(batches.c.lease_until).limit(PAGE))
     return [Lost(row.id, row.account, row.provider) for row in rows]
 
 
-def rescue(t: Transaction, batch_id: UUID, rules: Rules, rng: Random) -> int:
+@dataclass(frozen=True, slots=True)
+class Rescued:
+    """What became of a lost batch.
+
+    Attributes:
+        tasks: how many left it.
+        over: it is over, or was nobody's to rescue; otherwise some of its tasks are locked by somebody else, and it
+            is rescued again.
+    """
+
+    tasks: int
+    over: bool = True
+
+
+def rescue(
+    t: Transaction, batch_id: UUID, rules: Rules, rng: Random, *, only: Collection[int] | None = None
+) -> Rescued:
     """Take a batch back whose lease is over: open attempts become unknown and spent, the rest goes back unspent.
 
-    Returns the number of tasks that left it; 0 when somebody else was faster or its worker lives.
+    ``only`` is for whoever looks for the one task that a rescue fails over.
     """
     accounts.locked(t, rules.account)
     row = t.execute(select(batches).where(batches.c.id == batch_id).with_for_update()).one_or_none()
     if row is None or row.status != BatchStatus.SENDING or row.lease_until > t.now:
-        return 0
+        return Rescued(0)
     operation = Operation(row.operation)
-    found = (
-        _take_back(t, row.task_ids, batch_id, row.lease_until, Context(rules, t.now, rng))
-        if operation is Operation.RETRY
-        else 0
-    )
+    found = 0
+    if operation is Operation.RETRY:
+        ids = [i for i in row.task_ids if only is None or i in only]
+        found = _take_back(t, ids, batch_id, row.lease_until, Context(rules, t.now, rng))
+        if only is None and remainder(t, batch_id, ids):
+            return Rescued(found, over=False)
     breaker.probe_over(t, rules, operation, batch_id)
     ended(t, batch_id, BatchStatus.LOST, {"rescued": found})
-    return found
+    return Rescued(found)
 
 
 def _take_back(t: Transaction, ids: list[int], batch_id: UUID, lease_until: datetime, context: Context) -> int:
-    open_ones = open_attempts(t, ids, batch_id=batch_id)
+    """Those of the tasks that nobody else has locked. An attempt is closed together with its task, or not at all."""
+    aside = quarantine.among(t, ids)
     # An open attempt's task may have left the batch: its owner reported a success meanwhile.
-    mine = locked(t, and_(by_ids(ids), (tasks.c.batch_id == batch_id) | by_ids(open_ones)))
+    free = {task.id: task for task in free_by_ids(t, (i for i in ids if i not in aside))}
+    open_ones = {i: number for i, number in open_attempts(t, ids, batch_id=batch_id).items() if i in free}
+    mine = [task for task in free.values() if task.batch_id == batch_id or task.id in open_ones]
     steps = write(t, [(x, lost(x, was_open=x.id in open_ones, lease_until=lease_until, context=context)) for x in mine])
     words = Unknown(message="its worker was lost while the call may have been under way")
     keys = {attempts.Key(i, number): words for i, number in open_ones.items()}
     steps.update(attempts.closed(t, context.rules.account, batch_id, keys))
     count(t, steps)
+    return len(mine)
+
+
+def orphaned(t: Transaction, names: Collection[str], older_than: timedelta) -> list[Lost]:
+    """Batches of accounts other than these that nobody has begun for so long: no worker will."""
+    columns = (batches.c.id, batches.c.account, batches.c.provider)
+    old = and_(text("status = 'queued'"), batches.c.created_at <= t.now - older_than)
+    rows = t.rows(select(*columns).where(old, batches.c.account.not_in(sorted(names))).limit(PAGE))
+    return [Lost(row.id, row.account, row.provider) for row in rows]
+
+
+def give_back_unbegun(t: Transaction, batch_id: UUID) -> int:
+    """Take a batch back that nobody has begun; returns how many tasks left it."""
+    row = t.execute(select(batches).where(batches.c.id == batch_id).with_for_update()).one_or_none()
+    if row is None or row.status != BatchStatus.QUEUED:
+        return 0
+    mine = [task for task in free_by_ids(t, row.task_ids) if task.batch_id == batch_id]
+    store(t, [(task, gave_back(task, t.now)) for task in mine])
+    if not remainder(t, batch_id, row.task_ids):
+        over = {
+            "status": BatchStatus.LOST.value,
+            "begun_at": t.now,
+            "ended_at": t.now,
+            "counts": {"rescued": len(mine)},
+        }
+        t.execute(update(batches).where(batches.c.id == batch_id).values(over))
     return len(mine)

@@ -4,9 +4,10 @@ A claim looks at permits but takes none. Every due row it looks at is claimed, o
 not look at it again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from random import Random
 from typing import Any
 from uuid import UUID, uuid4
@@ -31,12 +32,14 @@ from sqlalchemy import (
 from ..capabilities import Capabilities
 from ..db import Transaction
 from ..lifecycle import Claimed, Context, LookFirst, consider
+from ..one_of import listed, one_of_named
 from ..outcome import Cause
 from ..rules import Rules
 from ..states import FAILED_STATES, Operation
 from ..tables import CHECK_DUE, RETRY_DUE, attempts, batches, tasks
 from ..task import Task
 from . import accounts, breaker, pace, permits
+from .quarantine import not_set_aside
 from .rows import Change, by_ids, open_attempts, store
 
 PROBE_CHOICE = 100
@@ -79,16 +82,43 @@ class _Room:
     last: bool = False
 
 
-def claim(t: Transaction, rules: Rules, operation: Operation, rng: Random) -> Claim:
-    """Claim due tasks of an account for one operation; an empty claim when it may not act or nothing is due."""
+def claim(
+    t: Transaction, rules: Rules, operation: Operation, rng: Random, *, only: Collection[int] | None = None
+) -> Claim:
+    """Claim due tasks of an account for one operation; an empty claim when it may not act or nothing is due.
+
+    Args:
+        t: where.
+        rules: the account's.
+        operation: retry or check.
+        rng: dice for the waits.
+        only: none but these tasks, for whoever looks for the one that a claim fails over.
+
+    Raises:
+        Locked: somebody else holds the account.
+    """
     account = accounts.locked(t, rules.account)
     if account is None or account.provider != rules.provider:
         return Claim()
     room = _room(t, rules, operation, account)
     if room is None:
         return Claim()
-    done = _claim_checks(t, rules, room) if operation is Operation.CHECK else _claim_retries(t, rules, room, rng)
+    if operation is Operation.CHECK:
+        done = _claim_checks(t, rules, room, only)
+    else:
+        done = _claim_retries(t, rules, room, rng, only)
     return replace(done, more=done.looked_at > 0 and not (done.batch and (room.last or room.probe)))
+
+
+def due_ids(t: Transaction, rules: Rules, operation: Operation) -> list[int]:
+    """The ids, and nothing else, of the tasks that the next claim looks at: for when one of them cannot be read."""
+    wanted = max(rules.batch_size, PROBE_CHOICE)
+    due = (tasks.c.account == rules.account, tasks.c.due_at <= t.now, not_set_aside(t.level))
+    if operation is Operation.CHECK:
+        first = select(tasks.c.id).where(text(CHECK_DUE), *due).order_by(tasks.c.due_at)
+    else:
+        first = select(tasks.c.id).where(text(RETRY_DUE), *due).order_by(tasks.c.priority.desc(), tasks.c.due_at)
+    return [row.id for row in t.rows(first.limit(wanted))]
 
 
 def _room(t: Transaction, rules: Rules, operation: Operation, account: accounts.Account) -> _Room | None:
@@ -133,8 +163,8 @@ def _at_this_pace(
     return _Room(min(rules.batch_size, waiting), tuple(kinds), last=last) if kinds else None
 
 
-def _claim_retries(t: Transaction, rules: Rules, room: _Room, rng: Random) -> Claim:
-    due = _due_retries(t, rules, room)
+def _claim_retries(t: Transaction, rules: Rules, room: _Room, rng: Random, only: Collection[int] | None) -> Claim:
+    due = _due_retries(t, rules, room, only)
     if not due:
         return Claim()
     batch_id, context = uuid4(), Context(rules, t.now, rng)
@@ -149,11 +179,12 @@ def _claim_retries(t: Transaction, rules: Rules, room: _Room, rng: Random) -> Cl
     return Claim(_batch(t, rules, Operation.RETRY, taken, batch_id, probe=room.probe), len(due), dead)
 
 
-def _due_retries_of(*more: ColumnElement[bool]) -> Select[Any]:
+@cache
+def _due_retries_of(level: int, *, of_kinds: bool, only: bool) -> Select[Any]:
+    """Locked as they are picked: rows that a host holds must not stand before those behind them."""
+    more = [not_set_aside(level), *([_OF_KINDS] if of_kinds else []), *([_ONLY] if only else [])]
     first = union_all(*(_of_priority(priority, more).subquery().select() for priority in (1, 0, -1))).subquery()
-    ids = select(first.c.id).order_by(first.c.priority.desc(), first.c.due_at, first.c.id).limit(_WANTED)
-    chosen = select(tasks).where(tasks.c.id.in_(ids)).order_by(tasks.c.id)
-    return chosen.with_for_update(skip_locked=True, of=tasks)
+    return select(first).order_by(first.c.priority.desc(), first.c.due_at, first.c.id).limit(_WANTED)
 
 
 def _of_priority(priority: int, more: Sequence[ColumnElement[bool]]) -> Select[Any]:
@@ -165,20 +196,23 @@ def _of_priority(priority: int, more: Sequence[ColumnElement[bool]]) -> Select[A
         *more,
     )
     # By nothing that the index does not end with: all that became due in one moment would be read and sorted.
-    return select(tasks.c.id, tasks.c.priority, tasks.c.due_at).where(where).order_by(tasks.c.due_at).limit(_WANTED)
+    chosen = select(tasks).where(where).order_by(tasks.c.due_at).limit(_WANTED)
+    return chosen.with_for_update(key_share=True, skip_locked=True)
 
 
 _WANTED = bindparam("wanted", type_=Integer())
 _OF_KINDS = tasks.c.kind.in_(bindparam("kinds", expanding=True))
-_DUE_RETRIES, _DUE_RETRIES_OF = _due_retries_of(), _due_retries_of(_OF_KINDS)
+_ONLY = one_of_named(tasks.c.id, "only")
 
 
-def _due_retries(t: Transaction, rules: Rules, room: _Room) -> list[Task]:
+def _due_retries(t: Transaction, rules: Rules, room: _Room, only: Collection[int] | None) -> list[Task]:
     """Due tasks, the urgent first. One index range per priority: a single range would read all that is not due."""
-    every_kind = len(room.kinds) == len(rules.capabilities.kinds)
+    of_kinds = len(room.kinds) < len(rules.capabilities.kinds)
     values: dict[str, Any] = {"account": rules.account, "now": t.now}
     values["wanted"] = PROBE_CHOICE if room.probe else room.tasks
-    rows = t.rows(_DUE_RETRIES, **values) if every_kind else t.rows(_DUE_RETRIES_OF, **values, kinds=room.kinds)
+    values |= {"kinds": room.kinds} if of_kinds else {}
+    values |= {"only": listed(only)} if only is not None else {}
+    rows = t.rows(_due_retries_of(t.level, of_kinds=of_kinds, only=only is not None), **values)
     # Asked again of the locked row, which somebody may have moved since. Not in SQL: with statistics from when the
     # table was small, PostgreSQL would read all that is due to find these few.
     due = [task for row in rows if _retry_due(task := Task.of(row), t.now)]
@@ -224,13 +258,17 @@ def _under_way(t: Transaction, due: Sequence[Task], conflicts: dict[str, str]) -
     return found
 
 
-def _claim_checks(t: Transaction, rules: Rules, room: _Room) -> Claim:
+def _claim_checks(t: Transaction, rules: Rules, room: _Room, only: Collection[int] | None) -> Claim:
     """A lost check is due again by itself: claiming one only moves its moment by a lease."""
-    where: ColumnElement[bool] = and_(tasks.c.account == rules.account, text(CHECK_DUE), tasks.c.due_at <= t.now)
+    where: ColumnElement[bool] = and_(
+        tasks.c.account == rules.account, text(CHECK_DUE), tasks.c.due_at <= t.now, not_set_aside(t.level)
+    )
+    if only is not None:
+        where = and_(where, by_ids(only))
     if len(room.kinds) < len(rules.capabilities.kinds):
         where = and_(where, tasks.c.kind.in_(room.kinds))
     chosen = select(tasks).where(where).order_by(tasks.c.due_at).limit(room.tasks)
-    due = [Task.of(row) for row in t.rows(chosen.with_for_update(skip_locked=True))]
+    due = [Task.of(row) for row in t.rows(chosen.with_for_update(key_share=True, skip_locked=True))]
     if not due:
         return Claim()
     again = t.now + timedelta(seconds=rules.lease_seconds)

@@ -15,9 +15,10 @@ from ..task import Task, replace
 from . import attempts, permits
 from .attempts import Key
 from .batches import Work
-from .rows import Change, Steps, by_ids, count, locked_by_ids, write
+from .rows import Change, by_ids, free_by_ids, write
 from .sending import Group, Permit, Step, permitted, waiting
 from .standing import Answered, learned, standing
+from .totals import Steps, count
 
 _ENDS = (State.SUCCEEDED, State.FAILED, State.CANCELED)
 
@@ -89,7 +90,8 @@ def _apply(t: Transaction, told: Sequence[Answered], asked: Mapping[int, int], c
     changes: list[Change] = []
     results: dict[Key, str] = {}
     kept: list[tuple[Task, Reading]] = []
-    for task in locked_by_ids(t, looks):
+    # What somebody else has locked is due again by itself when its claim is over.
+    for task in free_by_ids(t, looks):
         look, each = looks[task.id]
         if task.attempts != asked.get(task.id) or not wants_look(task) or _older(task, each):
             continue

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from random import Random
 
-from sqlalchemy import ColumnElement
-
 from .. import lifecycle
 from ..db import Transaction
 from ..lifecycle import Context, Said
@@ -14,7 +12,7 @@ from ..rules import Rules
 from ..states import Status
 from ..task import Task
 from .actions import Who, acted_on
-from .rows import by_ids, locked, open_attempts, store
+from .rows import by_id, locked_by_ids, open_attempts, store
 
 Act = Callable[[Task, Context, bool], Said]
 
@@ -43,7 +41,7 @@ def act(t: Transaction, what: str, ids: Sequence[int], rules_of: Mapping[str, Ru
 
     Tasks of an account without rules are left alone, with a hint: nobody knows their limits.
     """
-    told = _change(t, by_ids(ids), rules_of, ACTIONS[what])
+    told = _change(t, ids, rules_of, ACTIONS[what])
     acted_on(t, who, what, (each.task for each in told if each.changed))
     return told
 
@@ -62,15 +60,30 @@ def report(
     def tell(task: Task, context: Context, is_open: bool) -> Said:  # noqa: FBT001 - the shape of an Act
         return lifecycle.report(task, status, context, at=at, reason=reason, is_open=is_open)
 
-    return _change(t, by_ids(ids), rules_of, tell)
+    return _change(t, ids, rules_of, tell)
 
 
-def _change(t: Transaction, where: ColumnElement[bool], rules_of: Mapping[str, Rules], act_on: Act) -> list[Told]:
-    found = locked(t, where)
+def _change(t: Transaction, ids: Sequence[int], rules_of: Mapping[str, Rules], act_on: Act) -> list[Told]:
+    """Decide on what is read; lock only what that would change, and decide again on what is locked.
+
+    Inside a host's transaction a lock lasts as long as that does.
+
+    Raises:
+        Locked: somebody else holds a task that would change.
+    """
+    told = {each.task.id: each for each in _decided(t, by_id(t, ids), rules_of, act_on)}
+    wanted = [i for i, each in told.items() if each.changed]
+    if wanted:
+        found = locked_by_ids(t, wanted)
+        again = _decided(t, found, rules_of, act_on)
+        store(t, [(was, each.task) for was, each in zip(found, again, strict=True)])
+        told = {i: each for i, each in told.items() if not each.changed} | {each.task.id: each for each in again}
+    return [told[i] for i in sorted(told)]
+
+
+def _decided(t: Transaction, found: Sequence[Task], rules_of: Mapping[str, Rules], act_on: Act) -> list[Told]:
     unsettled = open_attempts(t, _in_flight(found))
-    told = [_told(task, rules_of.get(task.account), act_on, t.now, is_open=task.id in unsettled) for task in found]
-    store(t, [(was, each.task) for was, each in zip(found, told, strict=True)])
-    return told
+    return [_told(task, rules_of.get(task.account), act_on, t.now, is_open=task.id in unsettled) for task in found]
 
 
 def _told(task: Task, rules: Rules | None, act_on: Act, now: datetime, *, is_open: bool) -> Told:

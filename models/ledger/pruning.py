@@ -10,7 +10,8 @@ from ..db import Transaction
 from ..one_of import one_of
 from ..states import BatchStatus, Status
 from ..tables import ENDED, accounts, actions, attempts, batches, tasks
-from .rows import count, end_name
+from .rows import end_name
+from .totals import count
 
 PAGE = 1000
 """Rows deleted in one transaction: short locks, however much there is to delete."""

@@ -1,24 +1,21 @@
 """Reading tasks under lock and writing them back guarded: the only UPDATE of a task's status."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, select, update
 
-from ..db import Transaction, insert_for
+from ..db import Transaction
 from ..one_of import listed, one_of, one_of_named
 from ..rowset import rowset
-from ..tables import attempts, tasks, totals
+from ..tables import attempts, tasks
 from ..task import COLUMNS, Task, values_of
+from .totals import Steps, count
 
 Change = tuple[Task, Task]
 """A task as it was read under lock, and as it shall be."""
-
-Steps = Counter[tuple[str, str]]
-"""How totals move, by account and name."""
 
 _GUARD = ("status", "attempts", "spent")
 _GUARD_WAS = tuple(f"{name}_was" for name in _GUARD)
@@ -33,18 +30,38 @@ def by_ids(ids: Iterable[int]) -> ColumnElement[bool]:
     return one_of(tasks.c.id, ids)
 
 
-_BY_IDS = select(tasks).where(one_of_named(tasks.c.id, "ids")).order_by(tasks.c.id).with_for_update()
+def _of_ids(*, skip_locked: bool) -> Select[Any]:
+    """In id order, so that two writers never wait for each other.
+
+    The weaker of PostgreSQL's locks: the stronger one would wait for every host's row that refers to a task of ours.
+    """
+    chosen = select(tasks).where(one_of_named(tasks.c.id, "ids")).order_by(tasks.c.id)
+    return chosen.with_for_update(key_share=True, skip_locked=skip_locked)
+
+
+_BY_IDS, _FREE_BY_IDS = _of_ids(skip_locked=False), _of_ids(skip_locked=True)
 
 
 def locked_by_ids(t: Transaction, ids: Iterable[int]) -> list[Task]:
-    """The tasks with these ids, locked as :func:`locked` does."""
+    """The tasks with these ids, under lock; waits for who holds one, at most as long as the session may.
+
+    Raises:
+        Locked: somebody held one for longer.
+    """
     return [Task.of(row) for row in t.rows(_BY_IDS, ids=listed(ids))]
 
 
-def locked(t: Transaction, where: ColumnElement[bool]) -> list[Task]:
-    """The tasks that match, locked in id order so that two writers never wait for each other."""
-    statement: Select[Any] = select(tasks).where(where).order_by(tasks.c.id).with_for_update()
-    return [Task.of(row) for row in t.rows(statement)]
+def free_by_ids(t: Transaction, ids: Iterable[int]) -> list[Task]:
+    """The same without those that somebody else has locked: a host's open transaction keeps only its own tasks back."""
+    return [Task.of(row) for row in t.rows(_FREE_BY_IDS, ids=listed(ids))]
+
+
+def by_id(t: Transaction, ids: Iterable[int]) -> list[Task]:
+    """The tasks with these ids as they are, without a lock."""
+    return [Task.of(row) for row in t.rows(_PLAIN_BY_IDS, ids=listed(ids))]
+
+
+_PLAIN_BY_IDS = select(tasks).where(one_of_named(tasks.c.id, "ids")).order_by(tasks.c.id)
 
 
 def store(t: Transaction, changes: Iterable[Change]) -> None:
@@ -103,16 +120,6 @@ def end_name(status: str, dead_reason: str | None) -> str:
     if dead_reason:
         return f"dead:{dead_reason}"
     return "succeeded" if status == "succeeded" else ""
-
-
-def count(t: Transaction, steps: Mapping[tuple[str, str], int]) -> None:
-    """Move totals, keyed by account and name, in one statement and in one order."""
-    rows = [{"account": a, "name": n, "value": step} for (a, n), step in sorted(steps.items()) if step]
-    if not rows:
-        return
-    statement = insert_for(t)(totals).values(rows)
-    moved = {"value": totals.c.value + statement.excluded.value}
-    t.execute(statement.on_conflict_do_update(index_elements=["account", "name"], set_=moved))
 
 
 _OPEN = select(attempts.c.task_id, attempts.c.number).where(

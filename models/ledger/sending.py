@@ -13,13 +13,14 @@ from ..db import Transaction
 from ..lifecycle import Context, answered
 from ..outcome import Outcome, Reading, Unreadable
 from ..rules import Rules
-from ..states import BatchStatus, Status
+from ..states import BatchStatus, Operation, Status
 from ..task import Task, replace
 from . import accounts, attempts, breaker, permits
 from .attempts import Key
-from .batches import Work, ended, give_back, still_mine
-from .rows import Change, count, locked_by_ids, open_attempts, write
+from .batches import Work, ended, give_back, remainder, still_mine
+from .rows import Change, free_by_ids, open_attempts, write
 from .standing import LOCAL, Answered, learned, standing
+from .totals import count
 
 SLICE_SECONDS = 1.25
 """How far ahead attempts are opened: an open attempt that a crash leaves behind is spent, so there should be few. At a
@@ -63,12 +64,14 @@ class Step:
         granted: the groups these permits are for, and those of which no task was left to send.
         wait_until: the boottime at which to ask for the next permit, when there was not one for each group.
         stop: the account is paused or its breaker open: make no more calls.
+        owed: tasks whose answer could not be recorded yet, because somebody else has locked their rows.
     """
 
     permits: tuple[Permit, ...] = ()
     granted: frozenset[Group] = frozenset()
     wait_until: float | None = None
     stop: bool = False
+    owed: frozenset[int] = frozenset()
 
 
 def advance(
@@ -103,6 +106,7 @@ def advance(
     heard = learned(t, work, before, told)
     grants = {} if heard.stop else permitted(t, work.rules, groups, heard.paths)
     found = _tasks_of(t, told, grants)
+    owed = frozenset(open_ones.keys() & {*_ids(told)} - found.keys())
     changes, outcomes = _closing(found, open_ones, told, Context(work.rules, t.now, rng))
     permits_, opening = _opening(t, {i: task for i, task in found.items() if i not in open_ones}, grants, work)
     steps = write(t, changes)
@@ -112,13 +116,15 @@ def advance(
         write(t, opening)  # by itself: of tasks that all move alike only the ids are sent
         attempts.opened(t, work.id, [now for _, now in opening])
     count(t, steps)
-    return Step(tuple(permits_), frozenset(grants), waiting(t, work.rules, groups, grants, heard.paths), heard.stop)
+    wait_until = waiting(t, work.rules, groups, grants, heard.paths)
+    return Step(tuple(permits_), frozenset(grants), wait_until, heard.stop, owed)
 
 
 def finish(t: Transaction, work: Work, counts: Mapping[str, int], *, rest: Collection[int] | None = None) -> None:
     """The batch is done: what was never sent goes back.
 
-    A batch that still owes the answer to an open attempt is not done: its lease ends, and the rescue finds it.
+    A batch of which an attempt is open or a task cannot be given back is not done: its lease ends, and the rescue
+    finds it.
 
     Args:
         t: where.
@@ -132,9 +138,8 @@ def finish(t: Transaction, work: Work, counts: Mapping[str, int], *, rest: Colle
     if work.probe or rest is None or rest:
         accounts.locked(t, work.rules.account)
         still_mine(t, work)
-        owes = open_attempts(t, (task.id for task in work.tasks), batch_id=work.id)
         give_back(t, work)
-        if owes:
+        if work.operation is Operation.RETRY and remainder(t, work.id, [task.id for task in work.tasks]):
             return
         breaker.probe_over(t, work.rules, work.operation, work.id)
     ended(t, work.id, BatchStatus.DONE, counts)
@@ -177,7 +182,7 @@ def _ids(told: Iterable[Answered]) -> list[int]:
 
 def _tasks_of(t: Transaction, told: Sequence[Answered], granted: Iterable[Group]) -> dict[int, Task]:
     ids = {*_ids(told), *(task_id for group in granted for task_id in group.ids)}
-    return {task.id: task for task in locked_by_ids(t, ids)} if ids else {}
+    return {task.id: task for task in free_by_ids(t, ids)} if ids else {}
 
 
 def _closing(

@@ -9,7 +9,7 @@ from ..outcome import Accepted, Deferred, Look, Outcome, Reading, Throttled, Unk
 from ..rules import GROUP_WIDE, Rules
 from . import accounts, breaker, pace, permits
 from .batches import Work, still_mine
-from .rows import Steps
+from .totals import Steps
 
 LOCAL = "#local"
 """The path of what needs no call and so no permit: tasks the provider's own rules refuse."""

@@ -14,10 +14,11 @@ from sqlalchemy import Row, and_, func, select, text
 
 from ..db import Transaction
 from ..ledger.breaker import row_path
+from ..ledger.totals import totals_now
 from ..one_of import one_of
 from ..rules import Rules
 from ..states import AT_WORK_STATES, Operation, Status
-from ..tables import CHECK_DUE, RESTING, RETRY_DUE, accounts, batches, limits, tasks, totals
+from ..tables import CHECK_DUE, RESTING, RETRY_DUE, accounts, batches, limits, tasks
 
 UNBEGUN_AFTER = timedelta(seconds=30)
 """A batch that no worker has begun for so long is worth a word: is there a worker for its queue?"""
@@ -226,7 +227,7 @@ def _in_flight(t: Transaction, found: _Accounts) -> None:
 
 
 def _totals(t: Transaction, found: _Accounts) -> None:
-    for row in t.rows(select(totals).where(totals.c.value != 0).order_by(totals.c.name)):
+    for row in totals_now(t):
         account, (kind, _, reason) = found[row.account], row.name.partition(":")
         if kind == "dead":
             account.dead[reason] = row.value

@@ -2,18 +2,18 @@
 
 from datetime import timedelta
 
-from sqlalchemy import func, or_, select, text
+from sqlalchemy import func, select, text
 
 from ..db import Transaction
+from ..ledger.totals import totals_now
 from ..states import Status
-from ..tables import ENDED, batches, tasks, totals
+from ..tables import ENDED, batches, tasks
 
 
 def ended_accounts(t: Transaction) -> list[str]:
     """The accounts that have ended tasks, configured or not."""
-    ended = or_(totals.c.name == "succeeded", totals.c.name.like("dead:%"))
-    statement = select(totals.c.account).where(ended, totals.c.value > 0).distinct().order_by(totals.c.account)
-    return [row.account for row in t.rows(statement)]
+    ended = (row for row in totals_now(t) if row.name == "succeeded" or row.name.startswith("dead:"))
+    return sorted({row.account for row in ended if row.value > 0})
 
 
 def prunable_tasks(t: Transaction, account: str, status: Status, older_than: timedelta) -> int:

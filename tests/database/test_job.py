@@ -300,7 +300,7 @@ def test_a_begin_in_doubt_leaves_alone_what_another_has_begun(
             begun.append(work.worker)
             ledger.advance(t, work, [], ours.world.groups(work), ours.deps.rng, begun=True)
 
-    monkeypatch.setattr("worker.job.time.sleep", meanwhile)
+    monkeypatch.setattr("worker.recording.time.sleep", meanwhile)
     with losing(ours, 1, kept=False):
         assert ours.run(batch) == {"not_begun": 1}
     assert (ours.world.batch(batch.id)["status"], [ours.world.batch(batch.id)["worker"]]) == ("sending", begun)

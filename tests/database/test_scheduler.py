@@ -134,10 +134,10 @@ def test_a_lost_batch_is_taken_back(world: World, scheduler: Scheduler) -> None:
     assert world.batch(work.id)["status"] == "lost"
 
 
-def test_a_lost_batch_of_a_provider_that_cannot_be_loaded_stops_nobody(
+def test_a_lost_batch_of_a_provider_that_cannot_be_loaded_is_taken_back(
     world: World, scheduler: Scheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its package is broken and its account configured no more: it is left, the next one is taken back."""
+    """Its package is broken and its account configured no more: a rescue needs neither."""
     package = tmp_path / "broken-1.0.dist-info"
     package.mkdir()
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
@@ -150,8 +150,8 @@ def test_a_lost_batch_of_a_provider_that_cannot_be_loaded_stops_nobody(
     with world.begin() as t:
         t.execute(update(batches).where(batches.c.id == gone.id).values(account="gone", provider="broken"))
     world.clock.forward(world.rules["phones"].lease_seconds + 1)
-    assert scheduler.run_once().rescued == 1
-    assert world.batch(gone.id)["status"] == "sending"
+    assert scheduler.run_once().rescued == 2
+    assert world.batch(gone.id)["status"] == "lost"
 
 
 def test_a_crowd_in_one_account_delays_nobody(world: World, broker: Broker, scheduler: Scheduler) -> None:

@@ -14,11 +14,12 @@ from models import ledger
 from models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capabilities
 from models.db import Database, Transaction
 from models.ledger import Answered, Batch, Claim, Group, NewTask, Step, Told, Who, Work
+from models.ledger.totals import totals_now
 from models.outcome import Accepted, Look, Outcome
 from models.rules import Rules
 from models.settings.policy import Policy
 from models.states import Operation, Status
-from models.tables import accounts, attempts, batches, limits, tasks, totals
+from models.tables import accounts, attempts, batches, limits, tasks
 from models.task import Task
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -213,7 +214,7 @@ class World:
 
     def rescue(self, batch_id: UUID, account: str = "phones") -> int:
         with self.begin() as t:
-            return ledger.rescue(t, batch_id, self.rules[account], self.rng)
+            return ledger.rescue(t, batch_id, self.rules[account], self.rng).tasks
 
     # --- what people do ---
 
@@ -261,8 +262,7 @@ class World:
 
     def totals(self, account: str = "phones") -> dict[str, int]:
         with self.database.reading() as t:
-            rows = t.rows(select(totals.c.name, totals.c.value).where(totals.c.account == account))
-            return {row.name: row.value for row in rows if row.value}
+            return {row.name: row.value for row in totals_now(t) if row.account == account}
 
     def put(self, task_id: int, **values: Any) -> None:
         """Write columns of a task directly: to arrange what would take long to come about."""

@@ -194,12 +194,20 @@ def lived_in(house: House) -> Iterator[House]:
     """Meanwhile the clock, the waits and the sockets are the house's."""
     words = Words(house)
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("models.db", "worker.job", "worker.login", "worker.sender", "worker.window", "scheduler.prune"):
+        for module in (
+            "models.db",
+            "worker.job",
+            "worker.recording",
+            "worker.login",
+            "worker.sender",
+            "worker.window",
+            "scheduler.prune",
+        ):
             patch.setattr(f"{module}.boottime", house.boottime)
-        for module in ("worker.job", "worker.sender", "scheduler.service"):
+        for module in ("worker.job", "worker.recording", "worker.sender", "scheduler.service"):
             patch.setattr(f"{module}.log", words)
         patch.setattr("worker.job.wait", house.wait_for_calls)
-        patch.setattr("worker.job.time", SimpleNamespace(sleep=house.sleep))
+        patch.setattr("worker.recording.time", SimpleNamespace(sleep=house.sleep))
         patch.setattr("worker.sender.HttpClient", Transport)
         patch.setattr("models.ledger.claims.uuid4", house.uuid)
         yield house

@@ -17,6 +17,7 @@ import worker.providers.geelark
 import worker.providers.http_answers
 import worker.providers.huawei_iam
 import worker.providers.huawei_workspace
+import worker.recording
 
 from . import waits
 from .stage import Stage
@@ -45,7 +46,7 @@ def replaced(stage: Stage) -> Iterator[None]:
         traces = count(1)
         put(worker.providers.geelark, "uuid4", lambda: UUID(int=next(traces) << 64))
         put(worker.job, "wait", waits.wait)
-        put(worker.job, "time", SimpleNamespace(sleep=stage.sleep))
+        put(worker.recording, "time", SimpleNamespace(sleep=stage.sleep))
         for module in SIGNERS:
             put(module, "datetime", _calendar(stage))
         yield

@@ -1,0 +1,75 @@
+"""Tasks that Redrive itself has set aside: their row cannot be read or written, or their provider does not know them.
+
+A row of a table of its own says so, because the task's own row may refuse every update. Claims and checks leave them
+out before they count; an operator releases them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, and_, delete, exists, select, true, update
+
+from ..db import Transaction, insert_for
+from ..one_of import one_of
+from ..outcome import Unknown
+from ..states import SetAside
+from ..tables import attempts, quarantine, tasks
+from .totals import Steps, count
+
+WORDS = "set aside while its call may have been under way"
+
+_NEVER_CLAIMED = (SetAside.ROW.value, SetAside.KIND.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """A task to be set aside, and why."""
+
+    task_id: int
+    account: str
+    cause: SetAside
+    why: str
+
+
+def not_set_aside(level: int) -> ColumnElement[bool]:
+    """Of a row of ``redrive_tasks``: whether it may be claimed."""
+    if level < 2:  # noqa: PLR2004 - the schema with quarantine
+        return true()
+    return ~exists().where(quarantine.c.task_id == tasks.c.id, quarantine.c.cause.in_(_NEVER_CLAIMED))
+
+
+def set_aside(t: Transaction, odd: Sequence[Odd]) -> None:
+    """Set tasks aside. An open attempt of theirs is closed as unknown and counts: its call may have left."""
+    if not odd or t.level < 2:  # noqa: PLR2004 - as above
+        return
+    rows = [
+        {"task_id": x.task_id, "account": x.account[:64], "cause": x.cause.value, "why": x.why[:1000], "since": t.now}
+        for x in odd
+    ]
+    t.connection.execute(insert_for(t)(quarantine).values(rows).on_conflict_do_nothing())
+    _close_attempts(t, {x.task_id: x.account for x in odd})
+
+
+def _close_attempts(t: Transaction, accounts: Mapping[int, str]) -> None:
+    open_ones = and_(one_of(attempts.c.task_id, accounts), attempts.c.closed_at.is_(None))
+    closed = {"outcome": Unknown.name, "spent": True, "closed_at": t.now, "message": WORDS}
+    rows = t.execute(update(attempts).where(open_ones).values(closed).returning(attempts.c.task_id)).all()
+    steps = Steps()
+    for row in rows:
+        for name in ("attempts", "spent", f"outcome:{Unknown.name}"):
+            steps[accounts[row.task_id], name] += 1
+    count(t, steps)
+
+
+def among(t: Transaction, ids: Sequence[int]) -> dict[int, str]:
+    """Task id → why it is set aside, for those of the ids that are."""
+    if t.level < 2:  # noqa: PLR2004 - as above
+        return {}
+    rows = t.rows(select(quarantine.c.task_id, quarantine.c.why).where(one_of(quarantine.c.task_id, ids)))
+    return {row.task_id: row.why for row in rows}
+
+
+def forget(t: Transaction, ids: Sequence[int]) -> None:
+    """The tasks are gone, or released."""
+    if t.level >= 2 and ids:  # noqa: PLR2004 - as above
+        t.execute(delete(quarantine).where(one_of(quarantine.c.task_id, ids)))

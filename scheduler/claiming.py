@@ -1,0 +1,61 @@
+"""Claims: accounts in turn, one claim each, so that a million tasks of one never delay ten of another."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from models import ledger
+from models.db import Database
+from models.db_errors import is_row_fault
+from models.due import Due
+from models.rules import Rules
+from models.states import Operation
+
+from .later import Later
+from .publish import Publisher
+from .setting_aside import set_aside
+
+
+@dataclass(slots=True)
+class Claims:
+    """Claims what is due and publishes the batches."""
+
+    database: Database
+    rules: Mapping[str, Rules]
+    publisher: Publisher
+    rng: Random
+    later: Later
+
+    def make(self, found: Sequence[Due]) -> tuple[list[ledger.Claim], int]:
+        """One claim for each; also returns how many of the batches were published."""
+        claims, published = [], 0
+        for each in found:
+            if self.later.waits(each):
+                continue
+            try:
+                claim = self._claim(self.rules[each.account], each.operation)
+            except Exception as error:  # noqa: BLE001 - an account's trouble is its own, whatever it is
+                self.later.failed("claim.failed", each, error, account=each.account, operation=each.operation.value)
+                continue
+            self.later.fine(each, account=each.account)
+            if claim.batch is not None:
+                published += self.publisher.send(claim.batch)
+            claims.append(claim)
+        return claims, published
+
+    def _claim(self, rules: Rules, operation: Operation) -> ledger.Claim:
+        try:
+            with self.database.transaction() as t:
+                return ledger.claim(t, rules, operation, self.rng)
+        except Exception as error:
+            if not is_row_fault(error) or not self._set_aside(rules, operation):
+                raise
+            return ledger.Claim(more=True)
+
+    def _set_aside(self, rules: Rules, operation: Operation) -> bool:
+        with self.database.reading() as t:
+            ids = ledger.due_ids(t, rules, operation)
+        return set_aside(
+            self.database, rules.account, ids,
+            lambda t, part: ledger.claim(t, rules, operation, self.rng, only=part),
+        )  # fmt: skip

@@ -1,0 +1,79 @@
+"""Items of a loop that failed: it goes on with the others, says it once, and tries them again ever less often."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from models import ledger
+from models.clock import boottime
+from models.db import Database, Transaction
+from models.errors import Locked, Unreachable
+
+log = structlog.get_logger("redrive.scheduler")
+
+FIRST_SECONDS = 1.0
+LONGEST_SECONDS = 300.0
+LOCKED_SECONDS = 0.5
+"""What another transaction holds is asked for again soon: our own hold it for milliseconds."""
+SAID_AFTER = 3
+"""So many tries in a row before people are told: ours hold an account for a moment now and then."""
+
+
+@dataclass(slots=True)
+class _Trouble:
+    why: str
+    tries: int
+    again_at: float
+
+
+class Later:
+    """Items (accounts, batches, chores) that failed, each with the boottime of its next try."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._troubles: dict[Hashable, _Trouble] = {}
+
+    def waits(self, item: Hashable) -> bool:
+        """Whether the item is not to be tried yet."""
+        trouble = self._troubles.get(item)
+        return trouble is not None and boottime() < trouble.again_at
+
+    @property
+    def waiting(self) -> list[Hashable]:
+        """All that are not to be tried yet."""
+        return [item for item in self._troubles if self.waits(item)]
+
+    def fine(self, item: Hashable, *, account: str = "") -> None:
+        """It went well, so that its next trouble is news again."""
+        trouble = self._troubles.pop(item, None)
+        if trouble is not None and trouble.tries >= SAID_AFTER:
+            log.info("trouble.over", account=account, why=trouble.why)
+            self._write(lambda t: ledger.trouble_over(t, account))
+
+    def failed(self, event: str, item: Hashable, error: Exception, *, account: str = "", **words: str) -> None:
+        """Put it off; log its trouble and note it for people, the same only once.
+
+        Raises:
+            Unreachable: the database is away, which is no item's own trouble.
+        """
+        locked = isinstance(error, Locked)
+        if isinstance(error, Unreachable) and not locked:
+            raise error
+        # Errors of the database hold statements and values; ours are made to be shown.
+        why = str(error) if locked else type(error).__name__
+        old = self._troubles.get(item)
+        tries = old.tries + 1 if old is not None else 1
+        seconds = LOCKED_SECONDS if locked else min(FIRST_SECONDS * 2.0 ** min(tries - 1, 16), LONGEST_SECONDS)
+        self._troubles[item] = _Trouble(why, tries, boottime() + seconds)
+        if tries == SAID_AFTER or (not locked and tries == 1):
+            log.error(event, account=account, why=why, exc_info=None if locked else error, **words)
+            self._write(lambda t: ledger.trouble(t, account, f"{event}: {why}"))
+
+    def _write(self, what: Callable[[Transaction], None]) -> None:
+        try:
+            with self._database.transaction() as t:
+                what(t)
+        except (Unreachable, SQLAlchemyError) as error:
+            log.warning("trouble.unnoted", error=type(error).__name__)

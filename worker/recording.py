@@ -1,0 +1,182 @@
+"""Writing down what came back and opening what goes next, whatever the database and its rows make of it.
+
+An answer is kept until it is recorded or the lease ends. Three things may stand in its way: the database is away or in
+doubt (again, without opening anything), somebody else has locked a task's row (its answer is owed and comes with the
+next step), or one row is at fault (it is set aside, and the others go on).
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from models import ledger
+from models.clock import boottime
+from models.db import Transaction
+from models.db_errors import is_row_fault
+from models.errors import StaleBatch, Unreachable
+from models.ledger import LOCAL, Answered, Group, Step, Work
+from models.outcome import Unsent
+from models.states import Operation, SetAside
+
+from .deps import Deps
+
+log = structlog.get_logger("redrive.worker")
+
+RECORD_PAUSE_SECONDS = (0.1, 0.5, 1.0, 2.0)
+"""Between tries to record what came back; the last one repeats until the lease ends."""
+
+NOT_OPENED = Unsent(message="the database went away before it was sent")
+
+
+@dataclass(slots=True)
+class Recording:
+    """The record of one begun batch.
+
+    Attributes:
+        asked: the attempt number each task had when it was looked at.
+        counts: what came of the batch, for people's eyes.
+        rest: the tasks without a recorded answer.
+    """
+
+    deps: Deps
+    work: Work
+    asked: dict[int, int]
+    counts: Counter[str]
+    rest: set[int]
+    _owed: list[Answered] = field(default_factory=list)
+
+    @property
+    def owes(self) -> bool:
+        """Whether answers wait for rows that somebody else has locked."""
+        return bool(self._owed)
+
+    def step(self, told: Sequence[Answered], groups: Sequence[Group], *, last: bool = False) -> Step:
+        """Record what came back and open the next calls.
+
+        Raises:
+            StaleBatch: the batch is not ours any more, or the lease ended first.
+        """
+        told = [*told, *self._owed]
+        while True:
+            try:
+                with self.deps.database.transaction() as t:
+                    step = self.advance(t, told, groups, last=last)
+                break
+            except Exception as error:
+                if is_row_fault(error) and (odd := self._set_aside(told, groups)):
+                    told, groups = _without(told, odd), _groups_without(groups, odd)
+                    continue
+                if not isinstance(error, Unreachable | SQLAlchemyError):
+                    raise
+                say_unreachable(self.work.id, error)
+                step = self.again(told, groups, last=last)
+                break
+        self._owed = [replace(each, path=LOCAL, extra_calls=()) for each in _only(told, step.owed)]
+        self.rest.difference_update(*(each.answers.keys() - step.owed for each in told))
+        return step
+
+    def end(self, told: Sequence[Answered]) -> None:
+        """Record the last answers, as long as the lease lasts, and end the batch.
+
+        Raises:
+            StaleBatch: as above.
+        """
+        self.step(told, [], last=True)
+        while self.owes and boottime() + RECORD_PAUSE_SECONDS[-1] < self.work.deadline:
+            time.sleep(RECORD_PAUSE_SECONDS[1])
+            self.step([], [], last=True)
+        if self.owes:
+            raise StaleBatch("somebody else held rows of its tasks until its lease ended")
+
+    def again(self, told: Sequence[Answered], groups: Sequence[Group], *, last: bool) -> Step:
+        """Record until the lease ends. The commit may have happened: what it would have opened is closed unsent."""
+        unsure = {task_id: NOT_OPENED for group in groups for task_id in group.ids}
+        if unsure and self._retrying:
+            told = [*told, Answered(LOCAL, self.work.lease_until, {**unsure})]
+        for pause in (*RECORD_PAUSE_SECONDS, *[RECORD_PAUSE_SECONDS[-1]] * 10_000):
+            if boottime() + pause >= self.work.deadline:
+                break
+            time.sleep(pause)
+            try:
+                with self.deps.database.transaction() as t:
+                    if last and ledger.is_done(t, self.work):
+                        return Step()  # only the answer to that commit was lost
+                    step = self.advance(t, told, [], last=last)
+            except (Unreachable, SQLAlchemyError):
+                continue
+            return Step(granted=frozenset(groups), stop=step.stop, owed=step.owed)
+        raise StaleBatch("could not be recorded before the lease ended")
+
+    def advance(
+        self,
+        t: Transaction,
+        told: Sequence[Answered],
+        groups: Sequence[Group],
+        *,
+        begun: bool = False,
+        last: bool = False,
+    ) -> Step:
+        """One step of the ledger, in a transaction of the caller's."""
+        rest = self.rest.difference(*(each.answers for each in told)) if last else set()
+        # Asked after the last look at who is done: a call that is opened here knows what was noticed before, or stays.
+        calm = self.deps.senders[self.work.rules.account].calm and not rest
+        if self._retrying:
+            step = ledger.advance(t, self.work, told, groups, self.deps.rng, begun=begun, calm=calm)
+        else:
+            step = ledger.advance_checks(t, self.work, told, groups, self.asked, self.deps.rng, begun=begun, calm=calm)
+        if last and not step.owed:
+            ledger.finish(t, self.work, self.counts, rest=rest)
+        return step
+
+    @property
+    def _retrying(self) -> bool:
+        return self.work.operation is Operation.RETRY
+
+    def _set_aside(self, told: Sequence[Answered], groups: Sequence[Group]) -> frozenset[int]:
+        """Find the tasks a step fails over, one by one, and set them aside; none if it fails over none alone."""
+        ids = sorted({*(i for each in told for i in each.answers), *(i for group in groups for i in group.ids)})
+
+        def attempt(t: Transaction, part: Sequence[int]) -> None:
+            others = frozenset(ids) - frozenset(part)
+            self.advance(t, _without(told, others), _groups_without(groups, others))
+
+        try:
+            return set_aside(self.deps, self.work.rules.account, ledger.faulty(self.deps.database, ids, attempt))
+        except (Unreachable, SQLAlchemyError):
+            return frozenset()
+
+
+def set_aside(deps: Deps, account: str, odd: dict[int, str]) -> frozenset[int]:
+    """Put tasks into quarantine and say so; returns them."""
+    if odd:
+        with deps.database.transaction() as t:
+            ledger.set_aside(t, [ledger.Odd(i, account, SetAside.ROW, why) for i, why in odd.items()])
+        for task_id, why in odd.items():
+            log.error("task.set_aside", account=account, task=task_id, why=why)
+    return frozenset(odd)
+
+
+def say_unreachable(batch_id: UUID, error: Exception) -> None:
+    """The database does not take it at the moment."""
+    # Unreachable is made to be shown; other errors hold statements and what was to be written.
+    words = str(error) if isinstance(error, Unreachable) else type(error).__name__
+    log.warning("database.unreachable", batch=str(batch_id), error=words)
+
+
+def _only(told: Iterable[Answered], ids: frozenset[int]) -> list[Answered]:
+    parts = (replace(each, answers={i: a for i, a in each.answers.items() if i in ids}) for each in told)
+    return [part for part in parts if part.answers]
+
+
+def _without(told: Iterable[Answered], ids: frozenset[int]) -> list[Answered]:
+    return [part for each in told for part in _only([each], frozenset(each.answers) - ids)]
+
+
+def _groups_without(groups: Iterable[Group], ids: frozenset[int]) -> list[Group]:
+    parts = (Group(group.path, tuple(i for i in group.ids if i not in ids)) for group in groups)
+    return [part for part in parts if part.ids]
