@@ -24,6 +24,7 @@ from sqlalchemy import (
     literal_column,
     make_url,
     select,
+    text,
 )
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
@@ -172,6 +173,25 @@ class Database:
             yield Transaction.over(connection, self.clock, self.level, self._first)
 
     @contextmanager
+    def within(self, connection: Connection) -> Iterator[Transaction]:
+        """Work inside a transaction of a host's, which ends it: what goes wrong undoes our part and no more.
+
+        Raises:
+            Locked: somebody else holds what is wanted for longer than people wait.
+            Unreachable: the database went away, and the host's transaction with it.
+        """
+        with self.saying_unreachable():
+            if connection.dialect.name != "postgresql":
+                # Releasing a savepoint commits where Python's sqlite3 has not begun a transaction yet.
+                yield Transaction.over(connection, self.clock, self.level)
+                return
+            with connection.begin_nested():
+                wait = f"{PEOPLE_LOCK_SECONDS * 1000:.0f}"
+                before = connection.execute(_LOCK_TIMEOUT, {"value": wait}).scalar_one()
+                yield Transaction.over(connection, self.clock, self.level)
+                connection.execute(_SET_LOCK_TIMEOUT, {"value": before})
+
+    @contextmanager
     def saying_unreachable(self) -> Iterator[None]:
         """Turn what passes by itself into :class:`Unreachable`, which names the database without its password."""
         try:
@@ -290,6 +310,14 @@ def _use_wal(raw: "sqlite3.Connection") -> None:
         else:
             return
         time.sleep(0.01)
+
+
+_SET_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :value, true)")
+_LOCK_TIMEOUT = text(
+    "WITH now AS MATERIALIZED (SELECT current_setting('lock_timeout') AS value) "
+    "SELECT now.value FROM now WHERE set_config('lock_timeout', :value, true) IS NOT NULL"
+)
+"""Sets it and hands back what it was: the one is read before the other is set."""
 
 
 def insert_for(transaction: Transaction) -> Callable[..., Any]:

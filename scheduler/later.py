@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -61,14 +62,13 @@ class Later:
         locked = isinstance(error, Locked)
         if isinstance(error, Unreachable) and not locked:
             raise error
-        # Errors of the database hold statements and values; ours are made to be shown.
-        why = str(error) if locked else type(error).__name__
+        why = str(error) if locked else said_of(error)
         old = self._troubles.get(item)
         tries = old.tries + 1 if old is not None else 1
         seconds = LOCKED_SECONDS if locked else min(FIRST_SECONDS * 2.0 ** min(tries - 1, 16), LONGEST_SECONDS)
         self._troubles[item] = _Trouble(why, tries, boottime() + seconds)
         if tries == SAID_AFTER or (not locked and tries == 1):
-            log.error(event, account=account, why=why, exc_info=None if locked else error, **words)
+            log.error(event, account=account, why=why, **words)
             self._write(lambda t: ledger.trouble(t, account, f"{event}: {why}"))
 
     def _write(self, what: Callable[[Transaction], None]) -> None:
@@ -77,3 +77,12 @@ class Later:
                 what(t)
         except (Unreachable, SQLAlchemyError) as error:
             log.warning("trouble.unnoted", error=type(error).__name__)
+
+
+def said_of(error: BaseException) -> str:
+    """What it is and where it was raised. Not its words nor its traceback: they hold statements, values and secrets."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f" at {Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace is not None else ""
+    return f"{type(error).__name__}{place}"

@@ -15,7 +15,7 @@ from models.settings import Settings
 
 from .chores import Chores
 from .claiming import Claims
-from .later import Later
+from .later import Later, said_of
 from .prune import Pruner
 from .publish import Publisher
 from .rescuing import Rescues
@@ -118,9 +118,9 @@ class Scheduler:
                 log.warning("database.unreachable", error=str(error))
                 stop.wait(PAUSE_AFTER_ERROR_SECONDS)
                 continue
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - as the comment says
                 # Whatever it is, it may pass, and a scheduler that ends serves nobody.
-                log.exception("pass.failed", error=type(error).__name__)
+                log.error("pass.failed", error=said_of(error))
                 stop.wait(PAUSE_AFTER_ERROR_SECONDS * 2.0 ** min(failures, 6))
                 failures += 1
                 continue

@@ -6,9 +6,10 @@ from datetime import datetime
 from random import Random
 from typing import Any
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, select, text
 
 from ..db import Transaction, insert_for
+from ..errors import Locked
 from ..lifecycle import Context, add_again
 from ..rowset import rowset
 from ..rules import Rules
@@ -17,6 +18,7 @@ from ..tables import tasks
 from ..task import Task, replace
 from .rows import Change, by_id, locked_by_ids, store
 
+_Identity = tuple[str, str, str, str]
 _IDENTITY = ("account", "kind", "external_id", "sub_id")
 _INSERTED = (
     *_IDENTITY, "params", "origin", "status", "due_at", "priority", "max_retries", "last_error", "failed_at",
@@ -60,19 +62,47 @@ def add(t: Transaction, new: Sequence[NewTask], rules_of: Mapping[str, Rules]) -
         return []
     unique = {each.identity: each for each in new}
     before = _known(t, list(unique.values()))
-    rows = [_row(unique[identity], t.now, rules_of) for identity in sorted(unique) if identity not in before]
-    if rows:
-        r = rowset(t.dialect, rows, tasks, _INSERTED)
-        # SQLite cannot tell "ON CONFLICT" from a join's ON without a WHERE between them.
-        source = select(*(r[name] for name in _INSERTED)).where(r[_INSERTED[0]].is_not(None))
-        # Only of the same task: another conflict, as of an id that somebody has chosen, is an error.
-        t.execute(insert_for(t)(tasks).from_select(_INSERTED, source).on_conflict_do_nothing(index_elements=_IDENTITY))
-    ids = _known(t, list(unique.values())) if rows else before
+    rows = {identity: _row(unique[identity], t.now, rules_of) for identity in sorted(unique) if identity not in before}
+    ids = _inserted(t, rows, list(unique.values())) if rows else before
     _again(t, {before[i]: unique[i] for i in unique if i in before}, rules_of)
     return [Added(ids[each.identity], each.identity not in before) for each in new]
 
 
-def _known(t: Transaction, new: Sequence[NewTask]) -> dict[tuple[str, str, str, str], int]:
+def _inserted(
+    t: Transaction, rows: Mapping[_Identity, Mapping[str, Any]], new: Sequence[NewTask]
+) -> dict[_Identity, int]:
+    """Identity → id, of all of them once the rows are in.
+
+    Raises:
+        Locked: another transaction, which this one cannot see, is adding the same.
+    """
+    for insert in (_insert, _insert_behind_all):
+        insert(t, list(rows.values()))
+        ids = _known(t, new)
+        rows = {identity: row for identity, row in rows.items() if identity not in ids}
+        if not rows:
+            return ids
+    raise Locked("another transaction has added some of these tasks meanwhile; try again")
+
+
+def _insert(t: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
+    r = rowset(t.dialect, rows, tasks, _INSERTED)
+    # SQLite cannot tell "ON CONFLICT" from a join's ON without a WHERE between them.
+    source = select(*(r[name] for name in _INSERTED)).where(r[_INSERTED[0]].is_not(None))
+    t.execute(insert_for(t)(tasks).from_select(_INSERTED, source).on_conflict_do_nothing())
+
+
+def _insert_behind_all(t: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Once more: somebody has chosen ids that the database was to give next, so that ours went to the same tasks."""
+    if t.dialect == "postgresql":
+        t.execute(_BEHIND_ALL)
+    _insert(t, rows)
+
+
+_BEHIND_ALL = text("SELECT setval(pg_get_serial_sequence('redrive_tasks', 'id'), (SELECT max(id) FROM redrive_tasks))")
+
+
+def _known(t: Transaction, new: Sequence[NewTask]) -> dict[_Identity, int]:
     r = rowset(t.dialect, [dict(zip(_IDENTITY, each.identity, strict=True)) for each in new], tasks, _IDENTITY)
     same = and_(*(tasks.c[name] == r[name] for name in _IDENTITY))
     found = t.rows(select(tasks.c.id, *(tasks.c[name] for name in _IDENTITY)).where(same))

@@ -116,6 +116,7 @@ def test_a_record_and_a_rescue_and_an_operator_meet(world: World) -> None:
             lambda ids=ids: [world.report(i, Status.SUCCEEDED) for i in ids[:3]],
         )
         quietly(lambda work=work: world.finish(work))
+        world.rescue(work.id)  # what it found locked it takes back the next time
         for task_id in ids:
             task, attempts = world.task(task_id), world.attempts(task_id)
             assert all(attempt["closed_at"] for attempt in attempts)
