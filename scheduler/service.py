@@ -120,7 +120,7 @@ class Scheduler:
                 continue
             except Exception as error:  # noqa: BLE001 - as the comment says
                 # Whatever it is, it may pass, and a scheduler that ends serves nobody.
-                log.error("pass.failed", error=said_of(error))
+                log.error("pass.failed", error=said_of(error))  # noqa: TRY400 - tracebacks show values
                 stop.wait(PAUSE_AFTER_ERROR_SECONDS * 2.0 ** min(failures, 6))
                 failures += 1
                 continue

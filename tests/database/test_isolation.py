@@ -1,7 +1,7 @@
 """One strange row, batch, account or lock harms only itself."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from random import Random
 from typing import Any
 
@@ -240,14 +240,12 @@ def test_rows_that_a_host_holds_do_not_stand_before_those_behind_them(postgres: 
         "LOCK TABLE redrive_totals IN EXCLUSIVE MODE",
     ],
 )
-def test_an_account_that_somebody_holds_delays_no_other(postgres: World, scheduler: Scheduler, statement: str) -> None:
+def test_an_account_that_somebody_holds_delays_no_other(postgres: World, statement: str) -> None:
     world = postgres
-    world.database = impatient(world)
-    scheduler.database = scheduler._claims.database = world.database
     world.add(account="desktops")
     mine, theirs = world.add(), world.add(account="reviews")
-    with held(world, statement):
-        scheduler.run_once()
+    with closing(impatient(world)) as database, held(world, statement):
+        Scheduler(database, Broker(), Settings(), world.rules, Random(1)).run_once()
         assert with_status(world, Status.IN_FLIGHT) >= {mine, theirs}
 
 
