@@ -3,11 +3,15 @@
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
+import structlog
+
 from models import ledger
 from models.clock import boottime
 from models.db import Database, Transaction
 from models.settings.services import RetentionSettings
 from models.states import Status
+
+log = structlog.get_logger("redrive.scheduler")
 
 SWEEP_SECONDS = 300.0
 """How long after the end of a sweep the next one begins."""
@@ -55,8 +59,11 @@ class Pruner:
         age = timedelta(days=days)
         with self._database.reading() as t:
             names = ledger.prunable(t, self._accounts, status, age)
+            kept_by = ledger.references(t)
+        if names and kept_by:
+            log.info("prune.keeps", tables=", ".join(sorted({each.table for each in kept_by})))
         for name in names:
-            yield from self._of(lambda t, name=name: ledger.prune_tasks(t, name, status, age))  # type: ignore[misc]
+            yield from self._of(lambda t, name=name: ledger.prune_tasks(t, name, status, age, kept_by))  # type: ignore[misc]
 
     def _of(self, page: Callable[[Transaction], int]) -> Iterator[int]:
         deleted = ledger.pruning.PAGE

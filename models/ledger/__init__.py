@@ -1,7 +1,12 @@
 """Every write to a task's status, as named functions: who may move what has its answer here.
 
-All of them work inside a transaction that the caller opens, take many tasks at once in a constant number of
-statements, and lock in one order: account, batch, limits, tasks in id order, totals.
+All of them work inside a transaction that the caller opens, and take many tasks at once in a constant number of
+statements.
+
+They lock in one order: account, batch, limits, tasks in id order, totals. Whoever waits for a lock holds none that
+comes after it, so that nobody waits in a circle; what is skipped when it is locked waits for nobody. How long somebody
+waits is the session's to say (:data:`models.db.SCHEDULER_LOCK_SECONDS` and others): a host, psql or a backup may hold a
+row for hours.
 """
 
 from .accounts import ensure, pause, resume
@@ -25,7 +30,7 @@ from .claims import Batch, Claim, claim, due_ids
 from .isolation import faulty
 from .looking import advance_checks
 from .people import Told, act, report
-from .pruning import prunable, prune_batches, prune_tasks
+from .pruning import Reference, prunable, prune_batches, prune_tasks, references
 from .quarantine import Odd, set_aside
 from .sending import Group, Permit, Step, advance, finish
 from .standing import LOCAL, Answered
@@ -43,6 +48,7 @@ __all__ = [
     "NewTask",
     "Odd",
     "Permit",
+    "Reference",
     "Rescued",
     "Step",
     "Told",
@@ -68,6 +74,7 @@ __all__ = [
     "prunable",
     "prune_batches",
     "prune_tasks",
+    "references",
     "report",
     "rescue",
     "resume",

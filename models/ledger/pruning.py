@@ -2,14 +2,16 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, delete, select, text
+from sqlalchemy import ColumnElement, delete, exists, select, text
 
 from ..db import Transaction
 from ..one_of import one_of
 from ..states import BatchStatus, Status
 from ..tables import ENDED, accounts, actions, attempts, batches, tasks
+from . import quarantine
 from .rows import end_name
 from .totals import count
 
@@ -17,8 +19,58 @@ PAGE = 1000
 """Rows deleted in one transaction: short locks, however much there is to delete."""
 
 
-def prune_tasks(t: Transaction, account: str, status: Status, older_than: timedelta) -> int:
-    """Delete one page of an account's tasks that have been ``status`` for longer; returns how many."""
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A host's foreign key to our tasks that refuses their deletion; names as SQL writes them."""
+
+    table: str
+    column: str
+
+    @property
+    def is_missing(self) -> ColumnElement[bool]:
+        """Of a row of ``redrive_tasks``: no row of the host's refers to it."""
+        return ~exists(text("1")).select_from(text(self.table)).where(text(f"{self.column} = redrive_tasks.id"))
+
+
+def references(t: Transaction) -> list[Reference]:
+    """The foreign keys of hosts' tables that keep tasks from being deleted."""
+    if t.dialect == "sqlite":
+        return _references_sqlite(t)
+    return [Reference(row.name, row.part) for row in t.rows(_REFERENCES)]
+
+
+_REFERENCES = text(
+    """
+    SELECT key.conrelid::regclass::text AS name, quote_ident(part.attname) AS part FROM pg_constraint AS key
+    JOIN pg_attribute AS part ON part.attrelid = key.conrelid AND part.attnum = key.conkey[1]
+    WHERE key.contype = 'f' AND key.confrelid = 'redrive_tasks'::regclass AND key.confdeltype IN ('a', 'r')
+    """
+)
+
+
+_HOSTS_TABLES = text(r"SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'redrive\_%' ESCAPE '\'")
+
+
+def _references_sqlite(t: Transaction) -> list[Reference]:
+    return [
+        Reference(table, _quoted(key["from"]))
+        for table in (_quoted(row.name) for row in t.rows(_HOSTS_TABLES))
+        for key in t.mappings(text(f"PRAGMA foreign_key_list({table})"))
+        if key["table"] == "redrive_tasks" and key["on_delete"] in {"NO ACTION", "RESTRICT"}
+    ]
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def prune_tasks(
+    t: Transaction, account: str, status: Status, older_than: timedelta, kept_by: Sequence[Reference] = ()
+) -> int:
+    """Delete one page of an account's tasks that have been ``status`` for longer; returns how many.
+
+    Tasks that a host's row refers to stay (``kept_by``): the deletion of a whole page would fail over one of them.
+    """
     unsettled = select(attempts.c.task_id).where(attempts.c.task_id == tasks.c.id, attempts.c.closed_at.is_(None))
     old = (
         select(tasks.c.id)
@@ -29,6 +81,10 @@ def prune_tasks(t: Transaction, account: str, status: Status, older_than: timede
             tasks.c.account == account,
             tasks.c.status_since < t.now - older_than,
             ~unsettled.exists(),
+            *(
+                text(f"NOT EXISTS (SELECT 1 FROM {each.table} WHERE {each.column} = redrive_tasks.id)")
+                for each in kept_by
+            ),
         )
         .order_by(tasks.c.status_since)
         .limit(PAGE)
@@ -37,6 +93,7 @@ def prune_tasks(t: Transaction, account: str, status: Status, older_than: timede
     if not ids:
         return 0
     t.execute(delete(actions).where(one_of(actions.c.task_id, ids)))
+    quarantine.forget(t, ids)
     # Attempts and archives go with their task, by foreign key.
     gone = t.execute(delete(tasks).where(one_of(tasks.c.id, ids)).returning(tasks.c.dead_reason)).all()
     steps = Counter((account, end_name(status, row.dead_reason)) for row in gone)

@@ -3,12 +3,14 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from models.ledger import prune_batches, prune_tasks, pruning
 from models.outcome import Accepted, Refused
+from models.settings.services import RetentionSettings
 from models.states import DeadReason, Operation, Status
 from models.tables import actions, attempts, batches
+from scheduler.prune import Pruner
 
 from .world import World
 
@@ -100,3 +102,20 @@ def test_ended_batches_go_open_ones_stay(world: World) -> None:
     with world.begin() as t:
         assert prune_batches(t, DAY) == 1
         assert set(t.execute(select(batches.c.id)).scalars()) == {queued.id, sending.id}
+
+
+@pytest.mark.parametrize("action", ["", "ON DELETE RESTRICT", "ON DELETE SET NULL", "ON DELETE CASCADE"])
+def test_a_hosts_foreign_key_keeps_its_own_tasks_and_no_others(world: World, action: str) -> None:
+    """Its rows decide: those that refuse a deletion keep their task, the rest of the page goes."""
+    ids = world.add_many([str(n) for n in range(6)])
+    for task_id in ids:
+        world.report(task_id, Status.SUCCEEDED)
+    with world.database.engine.begin() as connection:
+        connection.execute(
+            text(f'CREATE TABLE "Jobs" (id int, "redrive id" bigint REFERENCES redrive_tasks (id) {action})')
+        )
+        connection.execute(text('INSERT INTO "Jobs" VALUES (1, :a), (2, :b), (3, NULL)'), {"a": ids[0], "b": ids[3]})
+    world.clock.forward(2 * 86_400)
+    keep = RetentionSettings(succeeded_days=1)
+    assert Pruner(world.database, list(world.rules), keep).all() == (4 if action in {"", "ON DELETE RESTRICT"} else 6)
+    assert set(world.tasks()) == ({ids[0], ids[3]} if action in {"", "ON DELETE RESTRICT"} else set())
