@@ -81,10 +81,7 @@ def prune_tasks(
             tasks.c.account == account,
             tasks.c.status_since < t.now - older_than,
             ~unsettled.exists(),
-            *(
-                text(f"NOT EXISTS (SELECT 1 FROM {each.table} WHERE {each.column} = redrive_tasks.id)")
-                for each in kept_by
-            ),
+            *(each.is_missing for each in kept_by),
         )
         .order_by(tasks.c.status_since)
         .limit(PAGE)

@@ -111,9 +111,8 @@ def test_a_hosts_foreign_key_keeps_its_own_tasks_and_no_others(world: World, act
     for task_id in ids:
         world.report(task_id, Status.SUCCEEDED)
     with world.database.engine.begin() as connection:
-        connection.execute(
-            text(f'CREATE TABLE "Jobs" (id int, "redrive id" bigint REFERENCES redrive_tasks (id) {action})')
-        )
+        column = f'"redrive id" bigint REFERENCES redrive_tasks (id) {action}'
+        connection.execute(text(f'CREATE TABLE "Jobs" (id int, {column})'))
         connection.execute(text('INSERT INTO "Jobs" VALUES (1, :a), (2, :b), (3, NULL)'), {"a": ids[0], "b": ids[3]})
     world.clock.forward(2 * 86_400)
     keep = RetentionSettings(succeeded_days=1)
