@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Exists, and_, bindparam, exists, literal_column, or_, select, text
 
 from .db import Transaction
+from .ledger.moments import latest_probe
 from .one_of import listed, one_of_named
 from .outcome import Cause
 from .states import Operation
@@ -23,7 +24,7 @@ class Due:
 def due(t: Transaction, names: Sequence[str]) -> list[Due]:
     """Accounts among ``names`` that may act and have something due, by name; retries before checks."""
     found: list[Due] = []
-    for row in t.rows(_DUE, names=listed(names), now=t.now):
+    for row in t.rows(_DUE, names=listed(names), now=t.now, latest_probe=latest_probe(t.now)):
         found += [Due(row.name, operation) for operation in Operation if getattr(row, operation.value)]
     return found
 
@@ -35,9 +36,11 @@ def _any(predicate: str, *more: ColumnElement[bool]) -> Exists:
 _NOW = bindparam("now", type_=tasks.c.due_at.type)
 # One probe per priority: a single range over the index would read every task that is not due yet.
 _RETRIES = or_(*(_any(RETRY_DUE, tasks.c.priority == literal_column(str(p))) for p in (1, 0, -1)))
-_MAY_ACT = or_(
-    accounts.c.paused_at.is_(None), and_(accounts.c.paused_cause == Cause.BALANCE.value, accounts.c.probe_at <= _NOW)
+# A probe's moment that lies further ahead than it can is due, too: the claim finds it, and moves it.
+_PROBE_DUE = or_(
+    accounts.c.probe_at <= _NOW, accounts.c.probe_at > bindparam("latest_probe", type_=tasks.c.due_at.type)
 )
+_MAY_ACT = or_(accounts.c.paused_at.is_(None), and_(accounts.c.paused_cause == Cause.BALANCE.value, _PROBE_DUE))
 _DUE = (
     select(accounts.c.name, _RETRIES.label("retry"), _any(CHECK_DUE).label("check"))
     .where(one_of_named(accounts.c.name, "names"), _MAY_ACT)

@@ -4,11 +4,12 @@ All of them work inside a transaction that the caller opens, take many tasks at 
 statements, and lock in one order: account, batch, limits, tasks in id order, totals.
 """
 
-from .accounts import ensure, pause, resume
+from .accounts import pause, resume, try_one
 from .actions import Who
 from .adding import Added, NewTask, add
 from .batches import Lost, Work, begin, expired, is_done, rescue, to_publish, unheard
 from .claims import Batch, Claim, claim
+from .ensuring import ensure
 from .looking import advance_checks
 from .people import Told, act, report
 from .pruning import prunable, prune_batches, prune_tasks
@@ -47,5 +48,6 @@ __all__ = [
     "rescue",
     "resume",
     "to_publish",
+    "try_one",
     "unheard",
 ]
