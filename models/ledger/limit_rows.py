@@ -21,11 +21,9 @@ def selected(level: int) -> Select[Any]:
 
 def write(t: Transaction, group: str, path: str, **values: Any) -> None:
     """Set columns of a row, which is made where it does not exist."""
-    known = {name: _stored(value) for name, value in values.items() if limits.c[name].info.get("since", 1) <= t.level}
+    if "why" in values:
+        values["why"] = storable(values["why"])
+    known = {name: value for name, value in values.items() if limits.c[name].info.get("since", 1) <= t.level}
     where = (limits.c.group == group, limits.c.path == path)
     if not t.execute(update(limits).where(*where).values(**known)).rowcount:
         t.execute(insert_for(t)(limits).values(group=group, path=path, **known))
-
-
-def _stored(value: object) -> object:
-    return storable(value) if isinstance(value, str) else value
