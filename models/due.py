@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Exists, Select, and_, bindparam, exists, literal_column, or_, select, text
 
 from .db import Transaction
+from .ledger.moments import latest_probe
 from .ledger.quarantine import not_set_aside
 from .one_of import listed, one_of_named
 from .outcome import Cause
@@ -26,7 +27,7 @@ class Due:
 def due(t: Transaction, names: Sequence[str]) -> list[Due]:
     """Accounts among ``names`` that may act and have something due, by name; retries before checks."""
     found: list[Due] = []
-    for row in t.rows(_due(t.level), names=listed(names), now=t.now):
+    for row in t.rows(_due(t.level), names=listed(names), now=t.now, latest_probe=latest_probe(t.now)):
         found += [Due(row.name, operation) for operation in Operation if getattr(row, operation.value)]
     return found
 
@@ -36,9 +37,11 @@ def _any(predicate: str, *more: ColumnElement[bool]) -> Exists:
 
 
 _NOW = bindparam("now", type_=tasks.c.due_at.type)
-_MAY_ACT = or_(
-    accounts.c.paused_at.is_(None), and_(accounts.c.paused_cause == Cause.BALANCE.value, accounts.c.probe_at <= _NOW)
+# A probe's moment that lies further ahead than it can is due, too: the claim finds it, and moves it.
+_PROBE_DUE = or_(
+    accounts.c.probe_at <= _NOW, accounts.c.probe_at > bindparam("latest_probe", type_=tasks.c.due_at.type)
 )
+_MAY_ACT = or_(accounts.c.paused_at.is_(None), and_(accounts.c.paused_cause == Cause.BALANCE.value, _PROBE_DUE))
 
 
 @cache

@@ -9,7 +9,7 @@ waits is the session's to say (:data:`models.db.SCHEDULER_LOCK_SECONDS` and othe
 row for hours.
 """
 
-from .accounts import ensure, pause, resume
+from .accounts import pause, resume, try_one
 from .actions import Who
 from .adding import Added, NewTask, add
 from .batches import (
@@ -27,6 +27,7 @@ from .batches import (
     unheard,
 )
 from .claims import Batch, Claim, claim, due_ids
+from .ensuring import ensure
 from .isolation import faulty
 from .looking import advance_checks
 from .people import Told, act, report
@@ -83,5 +84,6 @@ __all__ = [
     "trouble",
     "trouble_over",
     "troubles",
+    "try_one",
     "unheard",
 ]

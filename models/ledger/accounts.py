@@ -1,24 +1,24 @@
 """Accounts as rows: made from settings, paused and resumed, by people and by what providers answer."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select, update
+from sqlalchemy import Row, Select, bindparam, select, update
 
-from ..db import Transaction, insert_for
-from ..errors import BadInput, SettingsError
-from ..outcome import Accepted, Already, Blocked, Cause, Look, Outcome, Refused
+from ..db import Transaction
+from ..errors import BadInput
+from ..outcome import Accepted, Already, Blocked, Cause, Look, Outcome, Refused, Unreadable
 from ..rules import Rules
-from ..tables import accounts
-from .actions import Who, acted
+from ..states import Operation
+from ..tables import accounts, columns
+from . import breaker, forbidden, moments, permits
+from .actions import LONGEST_NAME, Who, acted
+from .texts import storable
 
-FORBIDDEN_IN_A_ROW = 3
-"""403 answers to different tasks, one after the other, that pause an account: one alone may be that task's."""
-
-BALANCE_PROBE_SECONDS = 1800.0
-"""How often one task tries whether an empty balance was filled."""
+FORBIDDEN_IN_A_ROW = forbidden.IN_A_ROW
 
 _PAID = (Accepted, Already, Refused)
 """Answers that prove an account is served again: the provider came to speak of the task itself."""
@@ -29,13 +29,15 @@ _RESUMED: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-_BY_NAME = select(accounts).where(accounts.c.name == bindparam("name"))
-_LOCKED = _BY_NAME.with_for_update()
-
-
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A row of ``redrive_accounts``."""
+    """A row of ``redrive_accounts``.
+
+    Attributes:
+        refusals: in a row, without an acceptance.
+        forbidden: the longest row of 403 answers of any operation; 0: there is none, and nobody needs to ask.
+        limit_group: the one it had last; None where the schema does not know it yet, "" where nobody has said it.
+    """
 
     name: str
     provider: str
@@ -50,45 +52,41 @@ class Account:
     created_at: datetime
     limit_group: str | None = ""
 
+    def believed(self, now: datetime) -> "Account":
+        """The same, its moments no further ahead than they can be."""
+        probe_at = moments.believed(self.probe_at, moments.latest_probe(now))
+        return replace(self, resumed_at=moments.believed(self.resumed_at, now), probe_at=probe_at)
+
     def lets_act(self, *, probe: bool) -> bool:
         """Whether a batch may make calls: not while paused, except a probe that asks whether the balance is back."""
         return self.paused_at is None or (probe and self.paused_cause == Cause.BALANCE)
 
 
-def ensure(t: Transaction, providers: Mapping[str, str]) -> None:
-    """Make a row for every configured account (name → provider).
-
-    Raises:
-        SettingsError: when a name stood for another provider before; its tasks would go to the wrong one.
-    """
-    if not providers:
-        return
-    rows = [{"name": name, "provider": provider} for name, provider in sorted(providers.items())]
-    t.execute(insert_for(t)(accounts).values(rows).on_conflict_do_nothing())
-    known = t.rows(select(accounts.c.name, accounts.c.provider).where(accounts.c.name.in_(sorted(providers))))
-    problems = [
-        f"accounts.{row.name}.provider: was {row.provider} when its tasks were added and may not change; "
-        f"give the {providers[row.name]} account another name"
-        for row in known
-        if row.provider != providers[row.name]
-    ]
-    if problems:
-        raise SettingsError(problems)
+def read(t: Transaction, name: str) -> Account | None:
+    """The account's row as it is, for who writes nothing of it."""
+    row = t.execute(_by_name(t.level), name=name).one_or_none()
+    return _of(row).believed(t.now) if row is not None else None
 
 
 def locked(t: Transaction, name: str) -> Account | None:
     """The account's row under lock: taken before any of its tasks, by everybody who may change it."""
-    return _account(t, _LOCKED, name)
+    row = t.execute(_by_name(t.level).with_for_update(), name=name).one_or_none()
+    if row is None:
+        return None
+    stored = _of(row)
+    believed = stored.believed(t.now)
+    if believed != stored:
+        return _update(t, stored, resumed_at=believed.resumed_at, probe_at=believed.probe_at)
+    return stored
 
 
-def _account(t: Transaction, statement: Select[Any], name: str) -> Account | None:
-    row = t.execute(statement, name=name).one_or_none()
-    return Account(**row._mapping) if row is not None else None  # noqa: SLF001 - public in all but its name
+@cache
+def _by_name(level: int) -> Select[Any]:
+    return select(*columns(accounts, level)).where(accounts.c.name == bindparam("name"))
 
 
-def read(t: Transaction, name: str) -> Account | None:
-    """The account's row as it is, for who writes nothing of it."""
-    return _account(t, _BY_NAME, name)
+def _of(row: Row[Any]) -> Account:
+    return Account(**row._mapping)  # noqa: SLF001 - public in all but its name
 
 
 def pause(t: Transaction, name: str, who: Who) -> None:
@@ -99,22 +97,50 @@ def pause(t: Transaction, name: str, who: Who) -> None:
     """
     account = _known(t, name)
     _update(
-        t, account, paused_at=t.now, paused_cause=Cause.OPERATOR.value, paused_reason=who.why, paused_by=who.who[:255],
-        probe_at=None,
+        t, account, paused_at=t.now, paused_cause=Cause.OPERATOR.value, paused_reason=storable(who.why),
+        paused_by=storable(who.who, LONGEST_NAME), probe_at=None,
     )  # fmt: skip
     acted(t, who, "pause", name)
 
 
-def resume(t: Transaction, name: str, who: Who) -> bool:
-    """End a pause of any cause. False when there was none.
+def resume(t: Transaction, name: str, who: Who, *, one: bool = False, force: bool = False) -> bool:
+    """End a pause of any cause, and close the account's breakers. False when it was not paused.
+
+    Args:
+        t: where.
+        name: the account's.
+        who: who says so, and why.
+        one: let one task of each operation through first; its answer decides whether the others follow.
+        force: end the penalties of its limit group, too.
 
     Raises:
         BadInput: when no such account is known.
     """
     account = _known(t, name)
-    _update(t, account, **_RESUMED, resumed_at=t.now)
-    acted(t, who, "resume", name)
+    if force:
+        permits.forgive(t, account.limit_group or name)
+    if one and account.paused_cause == Cause.BALANCE:
+        _update(t, account, probe_at=t.now)
+    else:
+        _update(t, account, **_RESUMED, resumed_at=t.now)
+    breaker.close(t, name)
+    for operation in Operation if one else ():
+        breaker.half_open(t, name, operation, "one task tries first")
+    acted(t, who, "try one" if one else "resume", name, "penalties ended" if force else "")
     return account.paused_at is not None
+
+
+def try_one(t: Transaction, name: str, operation: Operation, who: Who) -> bool:
+    """Let one task through now where an open breaker keeps all of them. False: none is open, or one tries already.
+
+    Raises:
+        BadInput: when no such account is known.
+    """
+    _known(t, name)
+    if not breaker.load(t, name, operation).half_open or not breaker.half_open(t, name, operation, ""):
+        return False
+    acted(t, who, "try one", name, operation.value)
+    return True
 
 
 def _known(t: Transaction, name: str) -> Account:
@@ -124,71 +150,75 @@ def _known(t: Transaction, name: str) -> Account:
     return account
 
 
+Answers = Sequence[tuple[datetime, Mapping[int, Outcome | Look]]]
+"""Calls, each with the moment it was opened and its answers by task."""
+
+
 def learned(
-    t: Transaction,
-    account: Account,
-    rules: Rules,
-    told: Iterable[tuple[datetime, Sequence[Outcome | Look]]],
-    *,
-    probe: bool,
+    t: Transaction, account: Account, rules: Rules, operation: Operation, calls: Answers, *, probe: bool
 ) -> Account:
-    """What calls, each with the moment it was opened and its answers, tell of the account; returns it as it is now.
+    """What calls tell of the account; returns it as it is now.
 
     What was opened before the last ``resume`` is old news and tells nothing.
     """
     since = account.resumed_at
-    news = [answer for opened_at, answers in told if since is None or opened_at >= since for answer in answers]
-    refusals, forbidden = _in_a_row(account, news)
-    blocked = _why_blocked(news, refusals, forbidden, rules)
+    news = [each for opened_at, answers in calls if since is None or opened_at >= since for each in answers.items()]
+    refusals = _refusals(account, [answer for _, answer in news])
+    in_a_row, longest = forbidden.count(t, account.name, operation, news, going=account.forbidden > 0)
+    blocked = _why_blocked([answer for _, answer in news], refusals, in_a_row, operation, rules)
     if blocked is not None:
         return _block(t, account, blocked)
-    if probe and account.paused_cause == Cause.BALANCE and any(isinstance(answer, _PAID) for answer in news):
+    if probe and account.paused_cause == Cause.BALANCE and any(isinstance(answer, _PAID) for _, answer in news):
         acted(t, Who("redrive", "the probe went through"), "resume", account.name)
+        forbidden.forget(t, account.name)
         return _update(t, account, **_RESUMED, resumed_at=t.now)
-    if (refusals, forbidden) != (account.refusals, account.forbidden):
-        return _update(t, account, refusals=refusals, forbidden=forbidden)
+    if (refusals, longest) != (account.refusals, account.forbidden):
+        return _update(t, account, refusals=refusals, forbidden=longest)
     return account
 
 
-def _in_a_row(account: Account, told: list[Outcome | Look]) -> tuple[int, int]:
-    """Refusals, and 403 answers, one after the other without an acceptance between them."""
-    refusals, forbidden = account.refusals, account.forbidden
-    for outcome in told:
-        match outcome:
-            case Accepted():
-                refusals = forbidden = 0
-            case Already(forbidden=True):
-                refusals, forbidden = refusals + 1, forbidden + 1
-            case Refused() | Already():
-                refusals, forbidden = refusals + 1, 0
-            case _:
-                pass
-    return refusals, forbidden
+def _refusals(account: Account, answers: Sequence[Outcome | Look]) -> int:
+    """Refusals one after the other without an acceptance between them."""
+    refusals = account.refusals
+    for answer in answers:
+        if isinstance(answer, Accepted):
+            refusals = 0
+        elif isinstance(answer, Refused | Already):
+            refusals += 1
+    return refusals
 
 
-def _why_blocked(told: list[Outcome | Look], refusals: int, forbidden: int, rules: Rules) -> Blocked | None:
-    for outcome in told:
-        if isinstance(outcome, Blocked):
-            return outcome
-    words = next((f"{o.code} {o.message}".strip() for o in reversed(told) if isinstance(o, Already | Refused)), "")
-    if forbidden >= FORBIDDEN_IN_A_ROW:
-        return Blocked(
-            cause=Cause.CREDENTIALS, http_status=403, message=f"{forbidden} tasks in a row forbidden: {words}"
-        )
+def _why_blocked(
+    answers: Sequence[Outcome | Look], refusals: int, in_a_row: int, operation: Operation, rules: Rules
+) -> Blocked | None:
+    for answer in answers:
+        if isinstance(answer, Blocked):
+            return answer
+    refused = (a for a in reversed(answers) if isinstance(a, Already | Refused | Unreadable))
+    words = next((f"{a.code} {a.message}".strip() for a in refused), "")
+    if in_a_row >= FORBIDDEN_IN_A_ROW:
+        return Blocked(cause=Cause.CREDENTIALS, http_status=403, message=_FORBIDDEN[operation].format(in_a_row, words))
     if refusals >= rules.breaker.max_refusals:
         return Blocked(cause=Cause.REFUSALS, message=f"{refusals} refusals without one acceptance, last: {words}")
     return None
 
 
+_FORBIDDEN = {
+    Operation.RETRY: "{} tasks in a row forbidden: {}",
+    Operation.CHECK: "checks of {} tasks in a row forbidden: {}; give the credential the permission to read them",
+}
+
+
 def _block(t: Transaction, account: Account, blocked: Blocked) -> Account:
-    """Pause for what the provider said. A pause by an operator is not overwritten, and one of the same cause stays."""
-    probe_at = t.now + timedelta(seconds=BALANCE_PROBE_SECONDS) if blocked.cause is Cause.BALANCE else None
+    """Pause for what the provider said last. A pause by an operator stays, and so does one of the same cause."""
+    probe_at = moments.latest_probe(t.now) if blocked.cause is Cause.BALANCE else None
     if account.paused_cause == blocked.cause and probe_at is not None:
         return _update(t, account, probe_at=probe_at)
-    if account.paused_at is not None:
+    if account.paused_cause in {blocked.cause, Cause.OPERATOR}:
         return account
-    reason = " ".join(str(part) for part in (blocked.http_status, blocked.code, blocked.message) if part)
+    reason = storable(" ".join(str(part) for part in (blocked.http_status, blocked.code, blocked.message) if part))
     acted(t, Who("redrive", reason), "pause", account.name)
+    forbidden.forget(t, account.name)
     return _update(
         t, account, paused_at=t.now, paused_cause=blocked.cause.value, paused_reason=reason, paused_by="redrive",
         probe_at=probe_at, refusals=0, forbidden=0,
@@ -197,7 +227,7 @@ def _block(t: Transaction, account: Account, blocked: Blocked) -> Account:
 
 def probing(t: Transaction, account: Account) -> None:
     """A probe is on its way: the next one not before this one had its time."""
-    _update(t, account, probe_at=t.now + timedelta(seconds=BALANCE_PROBE_SECONDS))
+    _update(t, account, probe_at=moments.latest_probe(t.now))
 
 
 def _update(t: Transaction, account: Account, **values: Any) -> Account:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import insert, select
 
@@ -9,6 +10,9 @@ from ..db import Transaction
 from ..rowset import rowset
 from ..tables import actions
 from ..task import Task
+from .texts import storable
+
+LONGEST_NAME = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,26 +23,26 @@ class Who:
     why: str = ""
 
 
-def acted(t: Transaction, who: Who, what: str, account: str) -> None:
+def acted(t: Transaction, who: Who, what: str, account: str, detail: str = "") -> None:
     """Record an action on an account."""
-    t.execute(insert(actions).values(at=t.now, who=who.who[:255], what=what, why=who.why, account=account))
+    t.execute(insert(actions).values(_row(t, who, what, account, detail)))
 
 
 def acted_on(t: Transaction, who: Who, what: str, tasks: Iterable[Task], detail: str = "") -> None:
     """Record an action on tasks, a row each, in one statement."""
-    rows = [
-        {
-            "at": t.now,
-            "who": who.who[:255],
-            "what": what,
-            "why": who.why,
-            "account": x.account,
-            "task_id": x.id,
-            "detail": detail,
-        }
-        for x in tasks
-    ]
+    rows = [{"task_id": x.id, **_row(t, who, what, x.account, detail)} for x in tasks]
     if rows:
-        names = ("task_id", "at", "who", "what", "why", "account", "detail")
+        names = tuple(rows[0])
         r = rowset(t.dialect, rows, actions, names)
         t.execute(insert(actions).from_select(names, select(*(r[name] for name in names))))
+
+
+def _row(t: Transaction, who: Who, what: str, account: str, detail: str) -> dict[str, Any]:
+    return {
+        "at": t.now,
+        "who": storable(who.who, LONGEST_NAME),
+        "what": what,
+        "why": storable(who.why),
+        "account": account,
+        "detail": storable(detail),
+    }

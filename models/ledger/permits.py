@@ -8,24 +8,32 @@ moments of one path lie at least one interval apart and are never given back. A 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, select, update
+from sqlalchemy import Row, Select, and_, bindparam, select, update
 
 from ..db import Transaction, insert_for
 from ..outcome import Throttled
 from ..rules import GROUP_WIDE, LATE_SECONDS, Rules
 from ..tables import limits
+from . import limit_rows
+from .moments import believed, latest_next_call, latest_penalty, wait_seconds
 
 FIRST_WAIT_SECONDS = 5.0
 LONGEST_WAIT_SECONDS = 600.0
 """The growing wait after a throttling answer that names none."""
 
+SLOWS_DOWN = "the provider's RateLimit header asks to slow down"
 
 IN_GROUP = and_(limits.c.group == bindparam("group"), ~limits.c.path.startswith("#"))
 """The rows of the API paths of ``group``."""
 
-_PATHS = select(limits).where(IN_GROUP).order_by(limits.c.path)
+
+@cache
+def _paths(level: int) -> Select[Any]:
+    return limit_rows.selected(level).where(IN_GROUP).order_by(limits.c.path)
+
 
 _TAKE = (
     update(limits)
@@ -53,16 +61,32 @@ def paths_of(t: Transaction, rules: Rules, *, lock: bool = False) -> dict[str, P
     """API path → its state, for the whole group; the group-wide penalty is already in each."""
     # Not the breakers, which may stand under the same name: whoever holds one of those takes a path afterwards, and
     # would wait here for somebody who waits for him.
-    return paths_from(t.rows(_PATHS.with_for_update() if lock else _PATHS, group=rules.group))
+    statement = _paths(t.level)
+    return paths_from(t.rows(statement.with_for_update() if lock else statement, group=rules.group), rules, t.now)
 
 
-def paths_from(rows: Iterable[Row[Any]]) -> dict[str, Path]:
+def paths_from(rows: Iterable[Row[Any]], rules: Rules, now: datetime) -> dict[str, Path]:
     """API path → its state; the group-wide penalty is already in each."""
-    found = {row.path: Path(row.next_at, row.blocked_until, row.why, row.throttles) for row in rows}
+    found = {row.path: path_of(row, rules, now) for row in rows}
     everywhere = found.get(GROUP_WIDE)
     if everywhere is None or everywhere.blocked_until is None:
         return found
     return {path: _under(state, everywhere) for path, state in found.items()}
+
+
+def path_of(row: Row[Any], rules: Rules, now: datetime) -> Path:
+    """The state in a row, its moments no further ahead than they can be."""
+    next_at = believed(row.next_at, latest_next_call(rules, now))
+    blocked_until = believed(row.blocked_until, latest_penalty(row.blocked_seconds, now))
+    return Path(next_at, blocked_until, row.why, row.throttles)
+
+
+def mend(t: Transaction, rules: Rules) -> None:
+    """Store what is believed of moments that lie further ahead than they can, so that the wait has an end."""
+    for row in t.rows(_paths(t.level).with_for_update(), group=rules.group):
+        path = path_of(row, rules, t.now)
+        if (path.next_at, path.blocked_until) != (row.next_at, row.blocked_until):
+            limit_rows.write(t, row.group, row.path, next_at=path.next_at, blocked_until=path.blocked_until)
 
 
 def _under(state: Path, everywhere: Path) -> Path:
@@ -99,7 +123,7 @@ def take(
     moments = {path: _moments(rules, n, free_at(paths, path, t.now), horizon) for path, n in wanted.items()}
     for path, mine in moments.items():
         if mine:
-            _set(t, rules.group, path, next_at=mine[-1] + _interval(rules))
+            limit_rows.write(t, rules.group, path, next_at=mine[-1] + _interval(rules))
     return moments
 
 
@@ -145,18 +169,42 @@ def penalize(t: Transaction, rules: Rules, answers: Iterable[tuple[str, Throttle
         return
     _ensure(t, rules.group, by_path)
     paths = paths_of(t, rules, lock=True)
-    for where, told in sorted(by_path.items()):
+    for where, asked in sorted(by_path.items()):
         state = paths.get(where, Path())
-        until = max(t.now + timedelta(seconds=_wait(answer, state.throttles)) for answer in told)
-        if state.blocked_until is None or until > state.blocked_until:
-            why = f"{told[0].code} {told[0].message}".strip() or "throttled"
-            _set(t, rules.group, where, blocked_until=until, why=why, throttles=state.throttles + 1)
+        seconds = max(_wait(answer, state.throttles) for answer in asked)
+        if state.blocked_until is None or t.now + timedelta(seconds=seconds) > state.blocked_until:
+            why = f"{asked[0].code} {asked[0].message}".strip() or "throttled"
+            _hold(t, rules.group, where, seconds, why=why, throttles=state.throttles + 1)
 
 
 def _wait(answer: Throttled, throttles: int) -> float:
-    if answer.wait_seconds is not None:
-        return answer.wait_seconds
-    return min(FIRST_WAIT_SECONDS * 2.0 ** min(throttles, 16), LONGEST_WAIT_SECONDS)
+    named = wait_seconds(answer.wait_seconds)
+    return named if named is not None else min(FIRST_WAIT_SECONDS * 2.0 ** min(throttles, 16), LONGEST_WAIT_SECONDS)
+
+
+def _hold(t: Transaction, group: str, path: str, seconds: float, **values: Any) -> None:
+    until = t.now + timedelta(seconds=seconds)
+    limit_rows.write(t, group, path, blocked_until=until, blocked_seconds=seconds, **values)
+
+
+def slow(t: Transaction, rules: Rules, paces: Mapping[str, float], paths: Mapping[str, Path]) -> bool:
+    """Move the next moment of paths whose answers asked for it without a refusal. False: all of them are slow enough.
+
+    Nobody was too fast, so that no later wait grows by it.
+    """
+    asked = {path: seconds for path, seconds in paces.items() if _hurries(paths, path, t.now, seconds)}
+    if not asked:
+        return False
+    _ensure(t, rules.group, asked)
+    paths = paths_of(t, rules, lock=True)
+    for path, seconds in sorted(asked.items()):
+        if _hurries(paths, path, t.now, seconds):
+            _hold(t, rules.group, path, seconds, why=SLOWS_DOWN)
+    return True
+
+
+def _hurries(paths: Mapping[str, Path], path: str, now: datetime, seconds: float) -> bool:
+    return free_at(paths, path, now) < now + timedelta(seconds=seconds)
 
 
 def relieve(t: Transaction, rules: Rules, paths: Iterable[str]) -> None:
@@ -170,10 +218,35 @@ def relieve(t: Transaction, rules: Rules, paths: Iterable[str]) -> None:
         t.execute(update(limits).where(over).values(throttles=0, why=""))
 
 
+def forgive(t: Transaction, group: str) -> None:
+    """End the penalties of a group: somebody knows better than the provider's last answer. The pace stays."""
+    for row in t.rows(_paths(t.level).with_for_update(), group=group):
+        if row.blocked_until is not None:
+            limit_rows.write(t, group, row.path, blocked_until=None, blocked_seconds=None, why="", throttles=0)
+
+
+def carry(t: Transaction, old: str, new: str) -> None:
+    """Let the paths of a group wait at least as long as those of another. Moments only ever move later."""
+    theirs = t.rows(_paths(t.level), group=old)
+    if not theirs:
+        return
+    _ensure(t, new, (row.path for row in theirs))
+    ours = {row.path: row for row in t.rows(_paths(t.level).with_for_update(), group=new)}
+    for row in theirs:
+        if later := _later(row, ours[row.path]):
+            limit_rows.write(t, new, row.path, **later)
+
+
+def _later(theirs: Row[Any], ours: Row[Any]) -> dict[str, Any]:
+    later: dict[str, Any] = {}
+    if theirs.next_at is not None and (ours.next_at is None or theirs.next_at > ours.next_at):
+        later["next_at"] = theirs.next_at
+    if theirs.blocked_until is not None and (ours.blocked_until is None or theirs.blocked_until > ours.blocked_until):
+        names = ("blocked_until", "blocked_seconds", "why", "throttles")
+        later |= {name: getattr(theirs, name) for name in names}
+    return later
+
+
 def _ensure(t: Transaction, group: str, paths: Iterable[str]) -> None:
     rows = [{"group": group, "path": path} for path in sorted({*paths, GROUP_WIDE})]
     t.execute(insert_for(t)(limits).values(rows).on_conflict_do_nothing())
-
-
-def _set(t: Transaction, group: str, path: str, **values: Any) -> None:
-    t.execute(update(limits).where(limits.c.group == group, limits.c.path == path).values(**values))

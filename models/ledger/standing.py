@@ -1,14 +1,15 @@
 """How a batch's account stands, and what the answers to calls change of that: pauses, breaker, penalties."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from ..db import Transaction
 from ..outcome import Accepted, Deferred, Look, Outcome, Reading, Throttled, Unknown, Unsent
 from ..rules import GROUP_WIDE, Rules
-from . import accounts, breaker, pace, permits
+from . import accounts, breaker, moments, pace, permits
 from .batches import Work, still_mine
+from .health import call_of
 from .totals import Steps
 
 LOCAL = "#local"
@@ -101,9 +102,10 @@ def learned(t: Transaction, work: Work, before: Standing, told: Sequence[Answere
     if before.account is None:
         return Heard(stop=True)
     calls = [each for each in told if each.path != LOCAL]
-    answers = [(each.asked_at, tuple(each.answers.values())) for each in calls]
-    account = accounts.learned(t, before.account, work.rules, answers, probe=work.probe)
-    healthy = breaker.heard(t, work.rules, work.operation, before.breaker, _health(calls), batch_id=work.id)
+    answers = [(each.asked_at, each.answers) for each in calls]
+    account = accounts.learned(t, before.account, work.rules, work.operation, answers, probe=work.probe)
+    health = [call for each in calls if (call := call_of(each.answers)) is not None]
+    healthy = breaker.feed(t, work.rules, work.operation, before.breaker, health, batch_id=work.id)
     stop = not (healthy and account.lets_act(probe=work.probe))
     return Heard(stop, _paced(t, work.rules, calls, before.paths), _calls_made(work, calls))
 
@@ -115,10 +117,20 @@ def _paced(
     told = [(each.path, answer) for each in calls for answer in each.answers.values()]
     throttled = [(path, asked) for path, answer in told if (asked := _patience(answer)) is not None]
     permits.penalize(t, rules, throttled)
+    slowed = permits.slow(t, rules, _paces(told), paths)
     through = {path for path, answer in told if not isinstance(answer, Throttled | Deferred | Unknown | Unsent)}
     if any(path in paths and paths[path].throttles for path in (*through, GROUP_WIDE)):
         permits.relieve(t, rules, through)
-    return permits.paths_of(t, rules) if throttled else paths
+    return permits.paths_of(t, rules) if throttled or slowed else paths
+
+
+def _paces(told: Iterable[tuple[str, Outcome | Look]]) -> dict[str, float]:
+    """The longest wait that answers ask for on each path, whatever they mean for their tasks."""
+    paces: dict[str, float] = {}
+    for path, answer in told:
+        if (seconds := moments.wait_seconds(answer.pace)) is not None:
+            paces[path] = max(seconds, paces.get(path, 0.0))
+    return paces
 
 
 def _patience(answer: Outcome | Look) -> Throttled | None:
@@ -126,18 +138,6 @@ def _patience(answer: Outcome | Look) -> Throttled | None:
     if isinstance(answer, Unknown) and answer.wait_seconds is not None:
         return Throttled(wait_seconds=answer.wait_seconds, code=answer.code, message=answer.message)
     return answer if isinstance(answer, Throttled) else None
-
-
-def _health(calls: Sequence[Answered]) -> list[str]:
-    """A word per call without a usable answer, '' per call with one; calls that never left say nothing."""
-    words = []
-    for each in calls:
-        answers = [a for a in each.answers.values() if not isinstance(a, Unsent)]
-        if not answers:
-            continue
-        bad = [a for a in answers if isinstance(a, Deferred | Unknown)]
-        words.append((bad[0].message or bad[0].name) if len(bad) == len(answers) else "")
-    return words
 
 
 def _calls_made(work: Work, calls: Sequence[Answered]) -> Steps:

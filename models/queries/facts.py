@@ -8,12 +8,11 @@ from sqlalchemy import Select, and_, func, or_, select, text
 from ..db import Transaction
 from ..explain.facts import ActionFacts, AttemptFacts, BatchFacts, Facts
 from ..explain.waiting import COUNTED_AHEAD
-from ..ledger import breaker, permits
-from ..ledger.accounts import Account
+from ..ledger import accounts, pace
 from ..ledger.claims import busy_ones as busy
 from ..rules import Rules
 from ..states import FAILED_STATES, BatchStatus, Operation, Status
-from ..tables import CHECK_DUE, RETRY_DUE, accounts, actions, attempts, batches, tasks
+from ..tables import CHECK_DUE, RETRY_DUE, actions, attempts, batches, tasks
 from ..task import Task
 from .tasks import get
 
@@ -26,17 +25,17 @@ def facts(t: Transaction, task_id: int, rules_of: Mapping[str, Rules]) -> Facts 
     rules = rules_of.get(task.account)
     if rules is None:
         return Facts(task=task, now=t.now, rules=None)
-    row = t.mapping(select(accounts).where(accounts.c.name == task.account))
     operation = Operation.RETRY if task.status is Status.IN_FLIGHT else task.next
+    state, paths = pace.shown(t, rules, operation)
     under_way = t.mappings(_open_batches(task, operation))
     retried_next = task.status in FAILED_STATES and task.next is Operation.RETRY
     return Facts(
         task=task,
         now=t.now,
         rules=rules,
-        account=Account(**row) if row is not None else None,
-        breaker=breaker.load(t, task.account, operation),
-        paths=permits.paths_of(t, rules),
+        account=accounts.read(t, task.account),
+        breaker=state,
+        paths=paths,
         open_batches=len(under_way),
         open_tasks=sum(batch["size"] for batch in under_way),
         batch=next(

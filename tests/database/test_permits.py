@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,8 +12,9 @@ from sqlalchemy import delete
 
 from models.ledger import permits
 from models.ledger.sending import LEAD_SECONDS
-from models.outcome import Accepted, Throttled, Unknown
+from models.outcome import Accepted, Already, Outcome, Reading, Refused, State, Throttled, Unknown
 from models.rules import GROUP_WIDE, Rules
+from models.states import DeadReason, Operation, Status
 from models.tables import limits
 
 from .world import World, make_rules
@@ -219,3 +221,77 @@ def test_a_step_says_when_to_come_again(world: World, account: str) -> None:
     assert step.permits == ()
     assert step.wait_until is not None
     assert abs(work.deadline - step.wait_until - (120 - 45)) < 5
+
+
+REMAINING = Reading(state=State.RUNNING, pace=40.0)
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_an_answer_that_asks_for_a_slower_pace_moves_its_path(world: World, operation: Operation) -> None:
+    """Before anybody is refused: the next call waits, and no later wait grows by it."""
+    world.accepted("1")
+    world.clock.forward(30)
+    if operation is Operation.CHECK:
+        path = QUERY
+        world.looked(REMAINING)
+        assert world.task(1).status is Status.RETRYING
+    else:
+        path = PATH
+        world.add("2")
+        world.retried(Accepted(pace=40.0))
+        assert world.task(2).status is Status.RETRYING
+    row = world.limit(path)
+    assert row["blocked_until"] == world.clock.now + timedelta(seconds=40)
+    assert (row["throttles"], row["blocked_seconds"]) == (0, 40)
+    assert "slow down" in row["why"]
+    penalize(world, world.rules["phones"], (path, Throttled()))
+    assert world.limit(path)["blocked_until"] == world.clock.now + timedelta(seconds=40)
+    world.clock.forward(40)
+    assert take(world, world.rules["phones"], {path: 1})[path] == [world.clock.now]
+
+
+@pytest.mark.parametrize(
+    "answer", [Unknown(pace=40.0), Already(pace=40.0), Refused(reason=DeadReason.REFUSED, pace=40.0)]
+)
+def test_whatever_the_answer_means(world: World, answer: Outcome) -> None:
+    world.add("1")
+    world.retried(answer)
+    assert world.limit(PATH)["blocked_until"] == world.clock.now + timedelta(seconds=40)
+
+
+def test_a_pace_that_is_kept_already_costs_nothing(world: World) -> None:
+    """A provider names one with every answer; only one that is slower than ours is written."""
+    rules = world.ruled("desktops", interval_seconds=30.0)
+    world.add_many("ab", "desktops")
+    work = world.begun("desktops")
+    world.open(work, [1])
+    path = world.groups(work)[0].path
+    with world.statements() as seen:
+        world.answer(work, {1: Accepted(pace=20.0)})
+    assert not [statement for statement in seen if statement.startswith("UPDATE redrive_limits")]
+    with world.database.reading() as t:
+        assert permits.paths_of(t, rules)[path].blocked_until is None
+
+
+def test_the_slowest_of_many_answers_counts(world: World) -> None:
+    ids = world.add_many("abc")
+    work = world.opened()
+    world.answer(work, {i: Accepted(pace=pace) for i, pace in zip(ids, (1.0, 40.0, None), strict=True)})
+    assert world.limit(PATH)["blocked_until"] == world.clock.now + timedelta(seconds=40)
+
+
+def test_a_slower_pace_does_not_shorten_a_penalty(world: World) -> None:
+    world.add_many("ab")
+    work = world.opened()
+    penalize(world, world.rules["phones"], (PATH, Throttled(wait_seconds=600.0, code="40014")))
+    world.answer(work, Accepted(pace=40.0))
+    row = world.limit(PATH)
+    assert (row["why"], row["throttles"]) == ("40014", 1)
+    assert row["blocked_until"] == world.clock.now + timedelta(seconds=600)
+
+
+@pytest.mark.parametrize("pace", [0.0, -5.0, float("nan"), "soon"])
+def test_a_pace_that_is_none_is_ignored(world: World, pace: Any) -> None:
+    world.add("1")
+    world.retried(Accepted(pace=pace))
+    assert world.limit(PATH)["blocked_until"] is None

@@ -129,6 +129,30 @@ def test_a_failed_probe_opens_it_for_longer(at: At, broken: SandboxThread) -> No
         assert seconds_open(ours) <= 30
 
 
+def test_resuming_closes_it(at: At, broken: SandboxThread) -> None:
+    """Whoever knows that the provider is well again does not wait for the next probe."""
+    with at(broken.url, {"reviews": REVIEWS}) as ours:
+        opened(ours)
+        broken.clear_faults()
+        assert ours.retries_of_two() == []
+        ours.world.resume("reviews")
+        assert ours.turns()["accepted"] == 7
+
+
+def test_a_clock_that_goes_back_keeps_it_open_no_longer(at: At, broken: SandboxThread) -> None:
+    """It opened while the clock was an hour fast: its probe comes within the longest wait that the settings allow."""
+    with at(broken.url, {"reviews": REVIEWS}) as ours:
+        ours.clock.forward(3600)
+        opened(ours)
+        ours.clock.forward(-3600)
+        broken.clear_faults()
+        ours.world.add_many([str(n) for n in range(200, 203)], "reviews")
+        assert ours.retries_of_two() == []
+        assert seconds_open(ours) <= 600
+        ours.clock.forward(601)
+        assert ours.work([the_probe(ours)]) == {"accepted": 1}
+
+
 def test_a_lost_probe_opens_it_for_longer(at: At, broken: SandboxThread) -> None:
     """Its worker died: it tells nothing of the provider, but nobody knows that it is well again either."""
     with at(broken.url, {"reviews": REVIEWS}) as ours:

@@ -63,6 +63,18 @@ def test_an_answer_from_before_the_resume_does_not_pause_again(at: At) -> None:
         assert ours.turns() == {"accepted": 2}
 
 
+def test_a_clock_that_goes_back_brings_no_storm(at: At, sandbox: SandboxThread) -> None:
+    """Somebody resumed while the clock was an hour fast: wrong credentials pause after the calls under way, as ever."""
+    with at(sandbox.url, {"phones": PHONES}, secrets={"GEELARK_TOKEN": "wrong"}, limits={"batch_size": 1}) as ours:
+        ours.clock.forward(3600)
+        ours.world.resume("phones")
+        ours.clock.forward(-3600)
+        ours.world.add_many([str(n) for n in range(100, 120)])
+        ours.turns()
+        assert ours.paused("phones")[0] == "credentials"
+        assert calls(sandbox, RESTART) <= 4
+
+
 def bankrupt(sandbox: SandboxThread) -> None:
     words = {"code": 41001, "msg": "balance insufficient"}
     sandbox.fault(RESTART, "status", status=200, body=words)
