@@ -88,12 +88,15 @@ def consider(task: Task, batch_id: UUID, context: Context, *, busy: bool, archiv
 def _unfit(task: Task, rules: Rules) -> tuple[SetAside, str] | None:
     """Why a task must not be claimed at all."""
     if rules.capabilities.kind(task.kind) is None:
-        known = ", ".join(repr(kind.name) for kind in rules.capabilities.kinds)
-        why = f"kind {task.kind!r}: {rules.capabilities.title} does not know it; correct it to one of {known}"
-        return SetAside.KIND, why
+        return SetAside.KIND, f"kind {task.kind!r}: is not a kind of {rules.capabilities.title}; {_kinds(rules)}"
     if task.attempts >= MOST - 1:
         return SetAside.ROW, f"attempts: {task.attempts:,} is as many as a task can have; add the task under a new id"
     return None
+
+
+def _kinds(rules: Rules) -> str:
+    known = [kind.name for kind in rules.capabilities.kinds]
+    return "leave it empty" if known == [""] else f"must be {' or '.join(known)}"
 
 
 def looks_first(task: Task, context: Context, *, archived: bool = True) -> bool:
