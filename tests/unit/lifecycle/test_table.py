@@ -3,16 +3,14 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from models import lifecycle
-from models.capabilities import GEELARK
 from models.ledger.looking import wants_look
 from models.lifecycle import Claimed, Context
 from models.migrations.row_rules_0002 import MOST
@@ -32,9 +30,10 @@ from models.outcome import (
     Unsent,
 )
 from models.rules import Rules
-from models.settings.policy import Policy
 from models.states import FAILED_STATES, FOLLOWED_STATES, DeadReason, Operation, Status, Wish
 from models.task import Seen, Task
+
+from .samples import BATCH, BLIND, FAR, LONG_AGO, NOW, POLICY, RULES, task, with_policy
 
 PAGE = Path(__file__).parents[3] / "docs" / "lifecycle.md"
 COLUMNS = (
@@ -42,29 +41,6 @@ COLUMNS = (
 )  # fmt: skip
 
 NOTHING = "\N{EN DASH}"
-
-LONG_AGO = datetime(2026, 3, 1, 11, tzinfo=UTC)
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-FAR = NOW + timedelta(days=1)
-BATCH = UUID(int=7)
-POLICY = Policy(jitter="none", max_retries=3, max_errors=4)
-RULES = Rules(account="phones", capabilities=GEELARK, policy=POLICY, group="phones", interval_seconds=1)
-BLIND = replace(RULES, capabilities=replace(GEELARK, check_ids=0))
-
-
-def with_policy(rules: Rules, **changes: Any) -> Rules:
-    return replace(rules, policy=POLICY.model_copy(update=changes))
-
-
-def task(status: Status, **values: Any) -> Task:
-    columns: dict[str, Any] = {
-        "id": 1, "account": "phones", "kind": "", "external_id": "1", "sub_id": "", "params": {}, "origin": "",
-        "dead_reason": None, "next": Operation.RETRY, "due_at": None, "priority": 0, "attempts": 2, "spent": 1,
-        "errors": 0, "refusals": 0, "max_retries": None, "granted": 0, "batch_id": None, "wish": None,
-        "held_from": None, "trigger": "due", "provider_ref": "", "seen": None, "last_error": "", "failed_at": None,
-        "status_since": LONG_AGO, "round_at": LONG_AGO, "created_at": LONG_AGO, "updated_at": LONG_AGO,
-    }  # fmt: skip
-    return Task(status=status, **(columns | values))
 
 
 def samples(column: str) -> Iterator[Task]:
