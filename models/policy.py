@@ -1,5 +1,6 @@
 """The retry policy, pure: from what happened to when it is tried again, or why never."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -18,6 +19,8 @@ class Event(StrEnum):
     """No byte of its retry left this machine."""
     DISPUTED = "disputed"
     """The provider would not retry it, and a look found it failed all the same."""
+    DENIED = "denied"
+    """The provider would not retry it, and shows no such task either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +56,44 @@ class Dead:
     reason: DeadReason
 
 
+Stood = Callable[[datetime], timedelta]
+"""How long an account has stood still since a moment: work was due, and nobody could call.
+
+It may ask the database, so it is called only where the answer can matter.
+"""
+
+
+def never_stood(_since: datetime) -> timedelta:
+    """An account that was never kept from calling."""
+    return timedelta()
+
+
+def age_of(since: datetime, now: datetime, stood: Stood) -> timedelta:
+    """The time since a moment on the account's own clock, which stands still while the account does."""
+    return max(now - since - stood(since), timedelta())
+
+
+def has_passed(seconds: float, since: datetime, now: datetime, stood: Stood) -> bool:
+    """Whether so much time has passed on the account's own clock."""
+    limit = timedelta(seconds=seconds)
+    return now - since >= limit and age_of(since, now, stood) >= limit
+
+
 _REFUSED_FOR_GOOD = 2
+_REFUSED = {Event.DISPUTED: DeadReason.REFUSED, Event.DENIED: DeadReason.NOT_FOUND}
 
 
-def decide(policy: Policy, standing: Standing, event: Event, *, now: datetime, rng: Random) -> RetryAt | Dead:
+def decide(
+    policy: Policy, standing: Standing, event: Event, *, now: datetime, rng: Random, stood: Stood = never_stood
+) -> RetryAt | Dead:
     """What becomes of a task that came back. The only place where ``too_old`` and backoff are decided."""
-    if event is Event.DISPUTED and standing.refusals >= _REFUSED_FOR_GOOD:
-        return Dead(DeadReason.REFUSED)
+    if event in _REFUSED and standing.refusals >= _REFUSED_FOR_GOOD:
+        return Dead(_REFUSED[event])
     if event is Event.UNDELIVERED and standing.errors >= policy.max_errors:
         return Dead(DeadReason.UNDELIVERABLE)
     if standing.spent >= standing.limit:
         return Dead(DeadReason.LIMIT_REACHED)
-    if now - standing.round_at >= timedelta(seconds=policy.give_up_after_seconds):
+    if has_passed(policy.give_up_after_seconds, standing.round_at, now, stood):
         return Dead(DeadReason.TOO_OLD)
     turns = standing.spent if event is Event.FAILED else standing.errors
     return RetryAt(now + timedelta(seconds=jittered(policy, backoff_seconds(policy, turns), rng)))
@@ -107,3 +136,19 @@ def jittered(policy: Policy, seconds: float, rng: Random) -> float:
 def next_look_seconds(policy: Policy, age_seconds: float) -> float:
     """How long until a followed task is looked at again: looks grow rarer as the status grows older."""
     return min(max(policy.check_after_seconds, age_seconds), policy.check_max_seconds)
+
+
+LONGEST_UNREADABLE_SECONDS = 3600.0
+_DOUBLINGS = 32
+
+
+def unread_look_seconds(policy: Policy, errors: int, *, was_answered: bool) -> float:
+    """How long until the next look after so many in a row that could not be read: twice as long each time.
+
+    An outage ends one day, so waits for an answer end at ``check_max_seconds``. Answers that nobody understands are
+    likely to stay so: waits for others grow on, to an hour.
+    """
+    longest = policy.check_max_seconds
+    if was_answered:
+        longest = max(longest, LONGEST_UNREADABLE_SECONDS)
+    return min(policy.check_after_seconds * 2.0 ** min(errors - 1, _DOUBLINGS), longest)

@@ -1,8 +1,9 @@
 """A task as a value: what :mod:`models.lifecycle` decides about, and what the ledger reads and writes."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,14 @@ from uuid import UUID
 from .outcome import Reading, State
 from .rules import Rules
 from .states import Operation, Status, Wish
+
+STALE = "?"
+"""What was seen before an attempt, where somebody else's run may have changed it since: it proves nothing."""
+
+
+def by_now(moment: datetime, now: datetime) -> datetime:
+    """A stored moment, which is at most now: one ahead of it was written before a clock went back."""
+    return min(moment, now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +32,7 @@ class Seen:
         first_at: since when looks have said the same.
         number: how many attempts the task had then.
         ran: a running state was seen since that attempt.
-        before: what was seen before that attempt, as "state/mark".
+        before: what was seen before that attempt, as "state/mark"; :data:`STALE` where that was too long before.
     """
 
     state: str
@@ -50,20 +59,22 @@ class Seen:
         return f"{self.state}/{self.mark}"
 
 
-def seen_after(old: Seen | None, reading: Reading, asked_at: datetime, number: int) -> Seen:
-    """The memory after one more reading."""
-    moment = asked_at.isoformat()
-    same_run = old is not None and old.number == number
-    same = same_run and old is not None and old.word == f"{reading.state}/{reading.mark}"
-    return Seen(
+def seen_after(old: Seen | None, reading: Reading, asked_at: datetime, number: int, *, fresh: bool = True) -> Seen:
+    """The memory after one more reading. ``fresh``: nobody else can have run the task since the old one."""
+    new = Seen(
         state=reading.state,
         mark=reading.mark,
-        at=moment,
-        first_at=old.first_at if same and old is not None else moment,
+        at=asked_at.isoformat(),
+        first_at=asked_at.isoformat(),
         number=number,
-        ran=reading.state is State.RUNNING or (same_run and old is not None and old.ran),
-        before=(old.before if same_run else old.word) if old is not None else "",
+        ran=reading.state is State.RUNNING,
     )
+    if old is None:
+        return new
+    if old.number != number:
+        return dataclasses.replace(new, before=old.word if fresh else STALE)
+    since = by_now(old.same_since, asked_at).isoformat() if old.word == new.word else new.first_at
+    return dataclasses.replace(new, first_at=since, ran=new.ran or old.ran, before=old.before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +126,14 @@ class Task:
         values["seen"] = asdict(self.seen) if self.seen is not None else None
         return values
 
+    def seen_at(self, now: datetime) -> datetime | None:
+        """When the last look that was applied was asked.
+
+        None where there is none, and where that moment is ahead of now: whatever is asked now comes after it.
+        """
+        asked_at = self.seen.asked_at if self.seen is not None else None
+        return asked_at if asked_at is not None and asked_at <= now else None
+
     def limit(self, rules: Rules) -> int:
         """Retries allowed: the task's own limit or the policy's, and what was granted, under the provider's cap."""
         own = rules.policy.max_retries if self.max_retries is None else self.max_retries
@@ -137,8 +156,32 @@ def _words(words: Iterable[StrEnum]) -> Callable[[str | None], StrEnum | None]:
     return (known | {word.value: word for word in words}).__getitem__
 
 
-def _seen(stored: Mapping[str, Any] | None) -> Seen | None:
-    return Seen(**stored) if stored else None
+_SEEN: Mapping[str, type] = {field.name: field.type for field in fields(Seen) if isinstance(field.type, type)}
+
+
+def _seen(stored: object) -> Seen | None:
+    """A stored memory. One that cannot be read is forgotten, and keys of another release are left out.
+
+    A host or another release may have written it, and a row that raises here would stop its whole account.
+    """
+    if not isinstance(stored, Mapping):
+        return None
+    try:
+        seen = Seen(**{name: stored[name] for name in _SEEN if name in stored})
+    except TypeError:
+        return None
+    typed = all(type(getattr(seen, name)) is kind for name, kind in _SEEN.items())
+    return seen if typed and _is_moment(seen.at) and _is_moment(seen.first_at) else None
+
+
+def _is_moment(stored: str) -> bool:
+    """Whether it is a moment of the calendar in every time zone: one at an end of the calendar is not."""
+    try:
+        moment = datetime.fromisoformat(stored)
+        moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return False
+    return moment.tzinfo is not None
 
 
 _READERS: Sequence[tuple[int, Callable[[Any], Any]]] = [

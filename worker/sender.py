@@ -91,7 +91,7 @@ class Sender:
         except Exception as error:  # noqa: BLE001 - somebody else's code may raise anything
             self._defect(operation.value, error)
             plan, known = Plan(()), set()
-        left = {task.id: Deferred(message="the provider's code has no call for it") for task in tasks}
+        left = {task.id: Deferred(message="the provider's code has no call for it", of_task=True) for task in tasks}
         return Plan(plan.calls, {id_: words for id_, words in left.items() if id_ not in known} | {**plan.refused})
 
     async def retry(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from ..lifecycle import release, revive
-from ..states import DeadReason, Operation
+from ..states import DeadReason, Operation, SetAside
 from .facts import Known
 from .past import by, last_attempt, spent
 from .waiting import look
@@ -30,11 +30,19 @@ def held(known: Known) -> Iterator[str]:
     if who := by(known, "hold"):
         yield f"{who} asked for it."
     else:
-        yield 'Nobody could tell whether its last retry ran, and on_unknown = "hold" leaves that to people.'
+        yield _set_aside(known)
     yield from last_attempt(known)
     back = release(task, known.context).task
     first = ", and looks at the provider first" if back.next is Operation.CHECK else ""
     yield f"`redrive release {task.id}` makes it {back.status} again{first}."
+
+
+def _set_aside(known: Known) -> str:
+    if known.facts.set_aside is SetAside.UNREADABLE:
+        return "Its looks were answered with what nobody here understands, so it is for people to say what it is."
+    if known.rules.policy.on_unknown == "retry":
+        return 'Nobody could tell whether its last retry ran. on_unknown says "retry" by now: its turn comes soon.'
+    return 'Nobody could tell whether its last retry ran, and on_unknown = "hold" leaves that to people.'
 
 
 def succeeded(known: Known) -> Iterator[str]:

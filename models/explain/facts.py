@@ -9,8 +9,9 @@ from ..ledger.accounts import Account
 from ..ledger.breaker import Breaker
 from ..ledger.permits import Path
 from ..lifecycle import Context
+from ..policy import Stood, never_stood
 from ..rules import Rules
-from ..states import BatchStatus, Operation
+from ..states import BatchStatus, Operation, SetAside
 from ..task import Task
 
 
@@ -65,6 +66,8 @@ class Facts:
         open_batches: of its account and the operation that is next, and ``open_tasks``: the tasks in them.
         busy: a conflicting task is under way, or an attempt of this one is open.
         ahead: due tasks of the account that come before it, counted up to a bound.
+        set_aside: why Redrive itself has set it aside.
+        stood: how long its account has stood still since a moment.
     """
 
     task: Task
@@ -80,6 +83,8 @@ class Facts:
     action: ActionFacts | None = None
     busy: bool = False
     ahead: int = 0
+    set_aside: SetAside | None = None
+    stood: Stood = never_stood
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ class Known:
     @property
     def context(self) -> Context:
         """What the lifecycle decides by."""
-        return Context(self.rules, self.now)
+        return Context(self.rules, self.now, stood=self.facts.stood)
 
     @property
     def limit(self) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from ..ledger.permits import free_at
+from ..lifecycle import settle_seconds, settles_at
 from ..states import BatchStatus, Operation
 from .facts import BatchFacts, Known
 from .obstacles import api_path
@@ -73,7 +74,8 @@ def unknown(known: Known) -> Iterator[str]:
     yield "It is not retried before the provider has been asked what became of it."
     yield from _looks(known)
     then = "held" if known.rules.policy.on_unknown == "hold" else "tried again"
-    yield f"If nobody can tell {_until(known)}, it is {then} (on_unknown)."
+    most = known.rules.policy.max_errors
+    yield f"If nobody can tell {_until(known)}, or {most} looks in a row cannot be read, it is {then} (on_unknown)."
     yield from wish(known)
 
 
@@ -82,19 +84,23 @@ def _number(known: Known) -> str:
 
 
 def _until(known: Known) -> str:
-    ends_at = known.task.status_since + timedelta(seconds=known.rules.policy.check_timeout_seconds)
+    since, timeout = known.task.status_since, timedelta(seconds=known.rules.policy.check_timeout_seconds)
+    ends_at = since + timeout + known.facts.stood(since)
     return f"until {clock(ends_at, known.now)}" if ends_at > known.now else "at the next look"
 
 
 def _looks(known: Known) -> Iterator[str]:
     task = known.task
+    if not known.rules.capabilities.can_check:
+        yield f"{known.rules.capabilities.title} cannot be asked any more what became of it."
+        return
     if task.seen is not None and task.seen.number == task.attempts:
         yield f"The last look, {ago(task.seen.asked_at, known.now)}, said {quoted(task.seen.state)}."
     yield from look(known)
     if task.errors:
         words = f": {quoted(task.last_error)}" if task.last_error else ""
         yield f"{many(task.errors, 'look')} in a row could not be read{words}."
-    settles_at = task.status_since + timedelta(seconds=known.rules.policy.settle_seconds)
-    if settles_at > known.now:
-        settle = duration(known.rules.policy.settle_seconds)
-        yield f"For the first {settle}, until {clock(settles_at, known.now)}, an old state is not taken for a new one."
+    settled_at = settles_at(task, known.rules)
+    if settled_at > known.now:
+        settle = duration(settle_seconds(task, known.rules))
+        yield f"For the first {settle}, until {clock(settled_at, known.now)}, an old state is not taken for a new one."

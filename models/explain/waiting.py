@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID
 
-from ..lifecycle import Leave, LookFirst, consider
+from ..lifecycle import Leave, LookFirst, SetAsideTask, consider, wakes
 from ..policy import backoff_seconds
 from ..settings.policy import Policy
 from ..states import BatchStatus, Operation, Status
@@ -37,16 +37,23 @@ def failed(known: Known) -> Iterator[str]:
 
 
 def _rests(known: Known) -> Iterator[str]:
+    if wakes(known.task, known.context):
+        yield "It rested while retry_canceled was false. The policy retries canceled tasks again: its turn comes soon."
+        return
     yield "The policy does not retry what was canceled (retry_canceled = false), so it rests."
     yield f"`redrive retry {known.task.id}` retries it all the same."
 
 
 def looked_at_first(known: Known) -> Iterator[str]:
     """Its next turn is a look."""
+    if not known.rules.capabilities.can_check:
+        yield f"{known.rules.capabilities.title} cannot be asked for its state any more: it is retried without a look."
+        return
     yield "Its next turn is a look at the provider: what succeeded or runs meanwhile is not retried."
     yield from look(known)
     if known.task.errors:
-        yield f"{many(known.task.errors, 'look')} in a row could not be read."
+        most = known.rules.policy.max_errors
+        yield f"{many(known.task.errors, 'look')} in a row could not be read; after {most} it is held."
     yield "If it is still failed then, it is due for its retry at once."
 
 
@@ -85,6 +92,9 @@ def _retried(known: Known) -> Iterator[str]:
             return
         case Leave(then) if then.due_at is None:
             yield from _rests(known)
+            return
+        case SetAsideTask(why=why):
+            yield f"It is set aside and not retried: {why}."
             return
         case Leave():
             yield "It waits for what excludes it: an attempt of it is unanswered, or a task of the same review runs."
@@ -152,10 +162,9 @@ def _in_turn(known: Known, operation: Operation) -> Iterator[str]:
 def _afterwards(known: Known) -> Iterator[str]:
     task, policy = known.task, known.rules.policy
     left = known.limit - task.spent
-    age = (known.now - task.round_at).total_seconds()
     if left == 1:
         yield "It is the last retry: if that fails, the task is dead (limit_reached)."
-    elif age >= policy.give_up_after_seconds:
+    elif known.context.passed(policy.give_up_after_seconds, task.round_at):
         limit = duration(policy.give_up_after_seconds)
         yield f"It has been tried for longer than {limit}: if this retry fails, the task is dead (too_old)."
     elif left > 1:

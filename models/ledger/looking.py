@@ -7,11 +7,11 @@ from sqlalchemy import insert, select
 
 from ..db import Transaction
 from ..lifecycle import Context, Settled, read, unread
-from ..outcome import Look, Outcome, Reading, State, Unsent
+from ..outcome import Look, Outcome, Reading, State
 from ..rowset import rowset
 from ..states import AT_WORK_STATES, FAILED_STATES, FOLLOWED_STATES, Operation
 from ..tables import archives, tasks
-from ..task import Task, replace
+from ..task import Task
 from . import attempts, permits
 from .attempts import Key
 from .batches import Work
@@ -117,9 +117,7 @@ def _older(task: Task, each: Answered) -> bool:
 def _after(task: Task, look: Outcome | Look, each: Answered, context: Context) -> Settled:
     if isinstance(look, Reading):
         return read(task, look, each.asked_at, context)
-    if isinstance(look, Unsent):
-        return Settled(replace(task, due_at=context.now))
-    return Settled(unread(task, look.message, context))
+    return Settled(unread(task, look, context))
 
 
 def _archive(t: Transaction, kept: Sequence[tuple[Task, Reading]]) -> None:

@@ -5,18 +5,24 @@ these functions, under its locks, and writes what they return.
 """
 
 from .answers import answered, gave_back, lost
-from .claiming import Claimed, Leave, LookFirst, consider, looks_first
+from .claiming import Claimed, Decision, Leave, LookFirst, SetAsideTask, consider, looks_first
+from .following import settle_seconds, settles_at
 from .moves import Context
 from .operators import Said, force, hold, release, retry_now, revive, stop
 from .owners import add_again, report
-from .readings import Settled, read, unread
+from .quarantine import readmitted, set_aside
+from .readings import Settled, read
+from .revisions import uncheckable, unheld, wakes, woken
+from .unread import unread
 
 __all__ = [
     "Claimed",
     "Context",
+    "Decision",
     "Leave",
     "LookFirst",
     "Said",
+    "SetAsideTask",
     "Settled",
     "add_again",
     "answered",
@@ -27,10 +33,18 @@ __all__ = [
     "looks_first",
     "lost",
     "read",
+    "readmitted",
     "release",
     "report",
     "retry_now",
     "revive",
+    "set_aside",
+    "settle_seconds",
+    "settles_at",
     "stop",
+    "uncheckable",
+    "unheld",
     "unread",
+    "wakes",
+    "woken",
 ]

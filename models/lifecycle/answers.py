@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from ..outcome import Accepted, Already, Blocked, Deferred, Outcome, Refused, Throttled, Unknown, Unsent
-from ..policy import Event
+from ..policy import Event, backoff_seconds, jittered
 from ..states import Status
 from ..task import Task, replace
 from . import moves
@@ -16,31 +16,39 @@ SPENT = (Accepted, Unknown)
 """The outcomes that count against the limit: the provider took the retry, or may have."""
 
 
-def answered(task: Task, outcome: Outcome, context: Context) -> Task:
+def answered(task: Task, outcome: Outcome, context: Context, *, probe: bool = False) -> Task:
     """The task after its attempt was closed with ``outcome``.
 
     A task that left the batch meanwhile (the owner reported its success) only counts what was spent.
+
+    ``probe``: the attempt tried whether the account works again; that it does not is no fault of the task.
     """
+    task = context.anchored(task)
     counted = replace(task, spent=task.spent + isinstance(outcome, SPENT))
     if task.status is not Status.IN_FLIGHT:
         return counted
     if isinstance(outcome, Accepted):
         return _accepted(counted, outcome, context)
-    return _not_accepted(replace(counted, last_error=outcome.message or task.last_error), outcome, context)
+    counted = replace(counted, last_error=outcome.message or task.last_error)
+    return _not_accepted(counted, outcome, context, probe=probe)
 
 
-def _not_accepted(counted: Task, outcome: NotAccepted, context: Context) -> Task:
+def _not_accepted(counted: Task, outcome: NotAccepted, context: Context, *, probe: bool) -> Task:
     match outcome:
         case Already():
-            return _already(replace(counted, refusals=counted.refusals + 1), context)
+            return _already(replace(counted, refusals=moves.one_more(counted.refusals)), context)
         case Refused():
             return moves.dead(counted, outcome.reason, context.now)
+        case Deferred(of_task=True):
+            return moves.came_back(moves.erred(counted), Event.UNDELIVERED, context, status=_was(counted))
+        case Deferred() if not probe:
+            return _kept_back(counted, context)
         case Deferred():
-            return _deferred(counted, context)
+            return gave_back(counted, context.now)
         case Throttled() | Blocked() | Unsent():
             return gave_back(counted, context.now)
         case Unknown():
-            return _unknown(counted, context.now, context)
+            return _unknown(_referred(counted, outcome.ref), context.now, context)
     assert_never(outcome)
 
 
@@ -55,7 +63,18 @@ def lost(task: Task, *, was_open: bool, lease_until: datetime, context: Context)
         return replace(task, spent=task.spent + was_open)
     if not was_open:
         return gave_back(task, context.now)
-    return _unknown(replace(task, spent=task.spent + 1), lease_until, context)
+    return _unknown(replace(context.anchored(task), spent=task.spent + 1), lease_until, context)
+
+
+def _kept_back(task: Task, context: Context) -> Task:
+    """The way to the provider is closed, which is not the task's fault: it waits, and grows no older in errors."""
+    wait = jittered(context.rules.policy, backoff_seconds(context.rules.policy, 1), context.rng)
+    return moves.failed(task, context.after(wait), context.now, status=_was(task))
+
+
+def _referred(task: Task, ref: str) -> Task:
+    """The id that the provider gave for the run, which looks follow from now on."""
+    return replace(task, provider_ref=ref[:255] or task.provider_ref)
 
 
 def _was(task: Task) -> Status:
@@ -63,7 +82,7 @@ def _was(task: Task) -> Status:
 
 
 def _accepted(task: Task, outcome: Accepted, context: Context) -> Task:
-    task = replace(task, errors=0, refusals=0, trigger="due", provider_ref=outcome.ref[:255] or task.provider_ref)
+    task = _referred(replace(task, errors=0, refusals=0, trigger="due"), outcome.ref)
     if not (context.rules.policy.track_results and context.rules.capabilities.can_check):
         return moves.succeeded(task, context.now)
     return moves.followed(task, Status.RETRYING, _first_look(context.now, context), context.now)
@@ -75,21 +94,20 @@ def _first_look(since: datetime, context: Context) -> datetime:
 
 def _already(task: Task, context: Context) -> Task:
     if context.rules.capabilities.can_check:
-        return moves.followed(replace(task, trigger="due"), Status.UNKNOWN, context.now, context.now)
-    disputed = replace(task, errors=task.errors + 1)
-    return moves.came_back(disputed, Event.DISPUTED, context, status=_was(task))
-
-
-def _deferred(task: Task, context: Context) -> Task:
-    undelivered = replace(task, errors=task.errors + 1)
-    return moves.came_back(undelivered, Event.UNDELIVERED, context, status=_was(task))
+        # From here on errors count looks in a row; the call was delivered.
+        delivered = replace(task, errors=0, trigger="due")
+        return moves.followed(delivered, Status.UNKNOWN, context.now, context.now)
+    return moves.came_back(moves.erred(task), Event.DISPUTED, context, status=_was(task))
 
 
 def _unknown(task: Task, since: datetime, context: Context) -> Task:
-    """It may run now. ``since`` is when the answer failed to come: belief in an old state settles from there."""
+    """It may run now. ``since`` is when the answer failed to come: the first look counts from there.
+
+    Belief in an old state settles from now: a worker that is given up may have made its call at the last moment.
+    """
     task = replace(task, errors=0, refusals=0, trigger="due")
     if context.rules.capabilities.can_check:
-        return moves.followed(task, Status.UNKNOWN, _first_look(since, context), since)
+        return moves.followed(task, Status.UNKNOWN, _first_look(since, context), context.now)
     if context.rules.policy.on_unknown == "hold" and task.wish is None:
         return moves.held(task, _was(task), context.now)
     return moves.came_back(task, Event.FAILED, context, status=_was(task))

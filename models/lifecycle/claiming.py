@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from ..capabilities import Kind
-from ..states import DeadReason, Status
+from ..migrations.row_rules_0002 import MOST
+from ..rules import Rules
+from ..states import DeadReason, SetAside, Status
 from ..task import Task, replace
 from . import moves
 from .moves import Context
@@ -31,15 +33,45 @@ class Leave:
     task: Task
 
 
-def consider(task: Task, batch_id: UUID, context: Context, *, busy: bool) -> Claimed | LookFirst | Leave:
-    """What becomes of a due task. ``busy``: an open attempt, or a conflicting task under way, stands in its way."""
-    if task.status is Status.CANCELED and not context.rules.policy.retry_canceled and task.trigger == "due":
-        return Leave(moves.resting(task, context))
+@dataclass(frozen=True, slots=True)
+class SetAsideTask:
+    """It cannot be claimed and goes into quarantine, with its ``cause`` and a sentence that says ``why``.
+
+    It is due again much later: until then its row in the quarantine keeps it from being claimed.
+    """
+
+    task: Task
+    cause: SetAside
+    why: str
+
+
+Decision = Claimed | LookFirst | Leave | SetAsideTask
+
+SET_ASIDE_SECONDS = 3600.0
+
+
+def consider(task: Task, batch_id: UUID, context: Context, *, busy: bool, archived: bool = True) -> Decision:
+    """What becomes of a due task.
+
+    Args:
+        task: as it is.
+        batch_id: the batch it would go into.
+        context: what decides.
+        busy: an open attempt, or a conflicting task under way, stands in its way.
+        archived: whether the result of its last attempt is kept, where the account archives.
+    """
+    task = context.anchored(task)
+    if (found := _unfit(task, context.rules)) is not None:
+        cause, why = found
+        later = replace(task, last_error=why, due_at=context.after(SET_ASIDE_SECONDS))
+        return SetAsideTask(later, cause, why)
+    if moves.rests(rested := moves.resting(task, context)):
+        return Leave(rested)
     if busy:
         return Leave(replace(task, due_at=context.after(context.rules.policy.check_after_seconds)))
     if task.spent >= task.limit(context.rules):
         return Leave(moves.dead(task, DeadReason.LIMIT_REACHED, context.now))
-    if looks_first(task, context):
+    if looks_first(task, context, archived=archived):
         return LookFirst(moves.look_first(task, context.now))
     return Claimed(
         replace(
@@ -53,17 +85,36 @@ def consider(task: Task, batch_id: UUID, context: Context, *, busy: bool) -> Cla
     )
 
 
-def looks_first(task: Task, context: Context) -> bool:
+def _unfit(task: Task, rules: Rules) -> tuple[SetAside, str] | None:
+    """Why a task must not be claimed at all."""
+    if rules.capabilities.kind(task.kind) is None:
+        return SetAside.KIND, f"kind {task.kind!r}: is not a kind of {rules.capabilities.title}; {_kinds(rules)}"
+    if task.attempts >= MOST - 1:
+        return SetAside.ROW, f"attempts: {task.attempts:,} is as many as a task can have; add the task under a new id"
+    return None
+
+
+def _kinds(rules: Rules) -> str:
+    known = [kind.name for kind in rules.capabilities.kinds]
+    return "leave it empty" if known == [""] else f"must be {' or '.join(known)}"
+
+
+def looks_first(task: Task, context: Context, *, archived: bool = True) -> bool:
     """Whether the provider is asked for the task's state before this retry."""
     rules = context.rules
     if not rules.capabilities.can_check:
         return False
-    if rules.policy.check_before_retry == "always":
-        return task.seen is None or task.due_at is None or task.seen.asked_at < task.due_at
+    if rules.policy.check_before_retry == "always" or (rules.archives and not archived):
+        return not _just_looked_at(task)
     if task.seen is not None:
         return False
     kind = rules.capabilities.kind(task.kind)
     return rules.archives or _required(kind) or _doubtful(task, context)
+
+
+def _just_looked_at(task: Task) -> bool:
+    """It is due since its look was asked. A look that brings no result to archive must not be made for ever."""
+    return task.seen is not None and task.due_at is not None and task.seen.asked_at >= task.due_at
 
 
 def _required(kind: Kind | None) -> bool:

@@ -4,23 +4,55 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
-from ..policy import Dead, Event, RetryAt, Standing, decide
+from ..migrations.row_rules_0002 import MOST
+from ..policy import Dead, Event, RetryAt, Standing, Stood, age_of, decide, has_passed, never_stood
 from ..rules import Rules
 from ..states import DeadReason, Operation, Status, Wish
-from ..task import Task, replace
+from ..task import Task, by_now, replace
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a decision may depend on besides the task: the account's rules, the moment, the dice."""
+    """What a decision may depend on besides the task.
+
+    Attributes:
+        rules: the account's.
+        now: the moment.
+        rng: the dice.
+        stood: how long the account has stood still since a moment.
+    """
 
     rules: Rules
     now: datetime
     rng: Random = field(default_factory=Random)
+    stood: Stood = never_stood
 
     def after(self, seconds: float) -> datetime:
         """The moment so many seconds from now."""
         return self.now + timedelta(seconds=seconds)
+
+    def age(self, since: datetime) -> timedelta:
+        """The time since a moment on the account's own clock."""
+        return age_of(since, self.now, self.stood)
+
+    def passed(self, seconds: float, since: datetime) -> bool:
+        """Whether so much time has passed on that clock. Asks it only where the usual clock says yes."""
+        return has_passed(seconds, since, self.now, self.stood)
+
+    def anchored(self, task: Task) -> Task:
+        """The task without moments ahead of now, which a clock that went back has left: it would never be so old."""
+        since, round_at = by_now(task.status_since, self.now), by_now(task.round_at, self.now)
+        return replace(task, status_since=since, round_at=round_at)
+
+
+def one_more(count: int) -> int:
+    """A counter's next value. It stays at the end of what a row can hold: from there on it decides nothing new."""
+    return min(count + 1, MOST)
+
+
+def erred(task: Task) -> Task:
+    """One more failure in a row that was the task's."""
+    return replace(task, errors=one_more(task.errors))
 
 
 def _moved(task: Task, status: Status, now: datetime) -> Task:
@@ -71,6 +103,11 @@ def look_first(task: Task, due_at: datetime) -> Task:
     return replace(task, next=Operation.CHECK, due_at=due_at)
 
 
+def looked_at_first(task: Task, context: Context) -> Task:
+    """The same, now, where the provider can be asked."""
+    return look_first(task, context.now) if context.rules.capabilities.can_check else task
+
+
 def followed(task: Task, status: Status, due_at: datetime, now: datetime) -> Task:
     """Retrying or unknown: looked at from ``due_at`` on. A wish stays until it can be granted."""
     return replace(_moved(task, status, now), next=Operation.CHECK, due_at=due_at)
@@ -80,7 +117,8 @@ def came_back(task: Task, event: Event, context: Context, *, status: Status = St
     """Failed again after an attempt: the policy decides when, or whether, it is tried again."""
     if task.wish is not None:
         return failed(task, context.now, context.now, status=status)
-    match decide(context.rules.policy, standing(task, context.rules), event, now=context.now, rng=context.rng):
+    policy, now = context.rules.policy, context.now
+    match decide(policy, standing(task, context.rules), event, now=now, rng=context.rng, stood=context.stood):
         case Dead(reason):
             return dead(task, reason, context.now)
         case RetryAt(when):
@@ -89,8 +127,30 @@ def came_back(task: Task, event: Event, context: Context, *, status: Status = St
 
 def resting(task: Task, context: Context) -> Task:
     """A canceled task rests where the policy does not retry what was canceled, unless somebody asked for it."""
-    rests = task.status is Status.CANCELED and not context.rules.policy.retry_canceled and task.trigger == "due"
-    return replace(task, due_at=None, next=Operation.RETRY) if rests else task
+    wanted = context.rules.policy.retry_canceled or task.trigger != "due"
+    return task if wanted or task.status is not Status.CANCELED else replace(task, due_at=None, next=Operation.RETRY)
+
+
+def rests(task: Task) -> bool:
+    """Whether it rests now: by the policy of the day on which it was canceled."""
+    return task.status is Status.CANCELED and task.due_at is None
+
+
+def new_round(task: Task, status: Status, context: Context) -> Task:
+    """Failed (or canceled) anew: its age, what was seen of it and what went wrong begin again."""
+    fresh = replace(task, round_at=context.now, seen=None, errors=0, refusals=0, trigger="due")
+    return resting(failed(fresh, context.now, context.now, status=status), context)
+
+
+def granted(task: Task, more: int, context: Context) -> Task:
+    """So many retries more than the limit; more than were spent, where the limit was lowered below them."""
+    overdrawn = max(0, task.spent - task.round_of_retries(context.rules) - task.granted)
+    return replace(task, granted=min(task.granted + overdrawn + more, MOST))
+
+
+def granted_a_round(task: Task, context: Context) -> Task:
+    """As many retries more as a new task has."""
+    return granted(task, task.round_of_retries(context.rules), context)
 
 
 def standing(task: Task, rules: Rules) -> Standing:

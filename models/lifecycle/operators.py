@@ -38,7 +38,7 @@ def release(task: Task, context: Context) -> Said:
         back = moves.at_work(task, task.held_from, context.now)
     else:
         back = moves.failed(task, context.now, context.now, status=task.held_from)
-    return Said(_looked_at_first(back, context))
+    return Said(moves.looked_at_first(back, context))
 
 
 def stop(task: Task, context: Context, *, is_open: bool) -> Said:
@@ -50,12 +50,17 @@ def stop(task: Task, context: Context, *, is_open: bool) -> Said:
     return Said(moves.dead(task, DeadReason.STOPPED, context.now))
 
 
-def retry_now(task: Task, context: Context) -> Said:
-    """Now, within the limits: a look for what is at work or followed, a retry for what failed."""
+def retry_now(task: Task, context: Context, *, releases: bool = True) -> Said:
+    """Now, within the limits: a look for what is at work or followed, a retry for what failed.
+
+    ``releases``: whoever asks may also release what is held. A program's request may not.
+    """
     if task.status in ENDED_STATES:
         return Said(task, f"it is {_end(task)}: only --force retries it")
     if task.status is Status.IN_FLIGHT:
         return Said(task, "a retry of it is under way")
+    if task.status is Status.HELD and not releases:
+        return Said(task, "it is held: `redrive release` lets it go on")
     if task.status is Status.HELD:
         task = release(task, context).task
     if task.status in FAILED_STATES:
@@ -71,7 +76,7 @@ def force(task: Task, context: Context) -> Said:
         return retry_now(task, context)
     if _used_up(task, context):
         return Said(task, _cap(context))
-    task = _granted(task, 1, context)
+    task = moves.granted(task, 1, context)
     if task.status in ENDED_STATES:
         task = _reopened(task, context)
     said = retry_now(task, context)
@@ -85,24 +90,11 @@ def revive(task: Task, context: Context) -> Said:
         return Said(task, f"not ended: it is {task.status}")
     if _used_up(task, context):
         return Said(task, _cap(context))
-    return Said(_reopened(_granted(task, task.round_of_retries(context.rules), context), context))
-
-
-def _granted(task: Task, more: int, context: Context) -> Task:
-    """So many retries more than the limit; more than were spent, where the limit was lowered below them."""
-    overdrawn = max(0, task.spent - task.round_of_retries(context.rules) - task.granted)
-    return replace(task, granted=task.granted + overdrawn + more)
+    return Said(_reopened(moves.granted_a_round(task, context), context))
 
 
 def _reopened(task: Task, context: Context) -> Task:
-    fresh = replace(task, errors=0, refusals=0, seen=None, round_at=context.now)
-    return _looked_at_first(moves.failed(fresh, context.now, context.now), context)
-
-
-def _looked_at_first(task: Task, context: Context) -> Task:
-    if context.rules.capabilities.can_check:
-        return moves.look_first(task, context.now)
-    return task
+    return moves.looked_at_first(moves.new_round(task, Status.FAILED, context), context)
 
 
 def _used_up(task: Task, context: Context) -> bool:

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from ..states import AT_WORK_STATES, FAILED_STATES, Status
-from ..task import Task, replace
+from ..states import AT_WORK_STATES, ENDED_STATES, FAILED_STATES, Status
+from ..task import Task, by_now, replace
 from . import moves
 from .moves import Context
 from .operators import Said
@@ -15,10 +15,17 @@ def add_again(task: Task, new: Task, context: Context) -> Task:
     A nightly export must not reopen what succeeded, nor reset what is under way.
     """
     if task.status in AT_WORK_STATES and new.status in FAILED_STATES:
-        return _new_round(replace(_filled(task, new), failed_at=new.failed_at), new.status, context)
+        return moves.new_round(replace(_filled(task, new), failed_at=new.failed_at), new.status, context)
+    if _fails_anew(task, new.status):
+        return moves.new_round(moves.granted_a_round(_filled(task, new), context), new.status, context)
     if task.status in FAILED_STATES:
         return _filled(task, new)
     return task
+
+
+def _fails_anew(task: Task, status: Status) -> bool:
+    """Whether it rests as canceled and its owner says that it has failed: somebody ran it again meanwhile."""
+    return status is Status.FAILED and moves.rests(task)
 
 
 def _filled(task: Task, new: Task) -> Task:
@@ -37,7 +44,8 @@ def report(
     task: Task, status: Status, context: Context, *, at: datetime | None, reason: str = "", is_open: bool = False
 ) -> Said:
     """The owner learned that the task is ``status`` (pending, running, failed, canceled or succeeded) since ``at``."""
-    if at is not None and at < task.status_since:
+    at = by_now(at, context.now) if at is not None else None
+    if at is not None and at < by_now(task.status_since, context.now):
         return Said(task, f"ignored: older than what is known since {task.status_since:%Y-%m-%d %H:%M:%S} UTC")
     if status is Status.SUCCEEDED:
         return _reported_success(task, context)
@@ -66,29 +74,33 @@ def _reported_work(task: Task, status: Status, context: Context, *, is_open: boo
         case Status.HELD:
             return Said(replace(task, held_from=status))
         case _:
-            return Said(moves.at_work(replace(task, seen=None, round_at=context.now), status, context.now))
+            fresh = replace(_reopened(task, context), seen=None, round_at=context.now)
+            return Said(moves.at_work(fresh, status, context.now))
+
+
+def _reopened(task: Task, context: Context) -> Task:
+    """What had ended and runs again has a round of retries for its next failure, granted once."""
+    has_one = task.granted >= task.spent
+    return task if has_one or task.status not in ENDED_STATES else moves.granted_a_round(task, context)
 
 
 def _reported_failure(task: Task, status: Status, at: datetime, reason: str, context: Context) -> Said:
     told = replace(task, last_error=reason or task.last_error, failed_at=at)
+    forgotten = replace(told, seen=None)  # it was seen before a run that somebody else has made
     match task.status:
         case Status.PENDING | Status.RUNNING:
-            return Said(_new_round(told, status, context))
+            return Said(moves.new_round(told, status, context))
+        case Status.CANCELED if _fails_anew(task, status):
+            return Said(moves.new_round(moves.granted_a_round(told, context), status, context))
         case Status.FAILED | Status.CANCELED:
-            return Said(told)
+            return Said(forgotten)
         case Status.IN_FLIGHT:
             return Said(task, "ignored: old news, a retry of it is under way")
         case Status.RETRYING | Status.UNKNOWN:
             return Said(replace(task, due_at=context.now))
         case Status.HELD:
-            return Said(replace(told, held_from=status))
+            return Said(replace(forgotten, held_from=status))
         case Status.SUCCEEDED:
-            granted = task.granted + task.round_of_retries(context.rules)
-            return Said(_new_round(replace(told, granted=granted), status, context))
+            return Said(moves.new_round(moves.granted_a_round(told, context), status, context))
         case _:
             return Said(task, f"ignored: it is dead ({task.dead_reason}); `redrive revive` brings it back")
-
-
-def _new_round(task: Task, status: Status, context: Context) -> Task:
-    fresh = replace(task, round_at=context.now, seen=None, errors=0, refusals=0, trigger="due")
-    return moves.resting(moves.failed(fresh, context.now, context.now, status=status), context)

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from ..outcome import Reading, State
-from ..policy import Event, backoff_seconds, next_look_seconds
+from ..policy import Event
 from ..states import AT_WORK_STATES, FOLLOWED_STATES, DeadReason, Operation, Status
-from ..task import Seen, Task, replace, seen_after
-from . import moves
+from ..task import STALE, Seen, Task, replace, seen_after
+from . import following, moves
 from .moves import Context
 
 _ENDS = (State.SUCCEEDED, State.FAILED, State.CANCELED)
@@ -24,22 +24,18 @@ class Settled:
 
 def read(task: Task, reading: Reading, asked_at: datetime, context: Context) -> Settled:
     """The task after a readable look that was asked at ``asked_at``."""
-    seen = seen_after(task.seen, reading, asked_at, task.attempts)
-    task = replace(task, errors=0)
+    task = replace(context.anchored(task), errors=0)
+    seen = seen_after(task.seen, reading, asked_at, task.attempts, fresh=_is_fresh(task, context))
     if task.status in FOLLOWED_STATES:
         return _read_followed(task, reading, seen, asked_at, context)
     return Settled(_read_waiting(replace(task, seen=seen), reading, seen, context))
 
 
-def unread(task: Task, message: str, context: Context) -> Task:
-    """The look failed or could not be read: later, a little rarer each time."""
-    policy = context.rules.policy
-    task = replace(task, last_error=message or task.last_error)
-    if task.status in FOLLOWED_STATES and _timed_out(task, context):
-        return _expired(task, context)
-    task = replace(task, errors=task.errors + 1)
-    wait = max(policy.check_after_seconds, min(backoff_seconds(policy, task.errors), policy.check_max_seconds))
-    return replace(task, due_at=context.after(wait))
+def _is_fresh(task: Task, context: Context) -> bool:
+    """Whether the look before the attempt was so close to its answer that nobody else can have run the task between."""
+    seen_at = task.seen_at(context.now)
+    settle = timedelta(seconds=context.rules.policy.settle_seconds)
+    return seen_at is not None and task.status_since - seen_at <= settle
 
 
 def _read_waiting(task: Task, reading: Reading, seen: Seen, context: Context) -> Task:
@@ -50,7 +46,7 @@ def _read_waiting(task: Task, reading: Reading, seen: Seen, context: Context) ->
             return moves.at_work(task, task.status, context.now)
         case State.RUNNING:
             first_look = context.after(context.rules.policy.check_after_seconds)
-            return moves.followed(task, Status.RETRYING, first_look, context.now)
+            return moves.followed(replace(task, refusals=0), Status.RETRYING, first_look, context.now)
         case State.SUCCEEDED:
             return moves.succeeded(task, context.now)
         case State.GONE:
@@ -81,13 +77,13 @@ def _failed_before_retry(task: Task, reading: Reading, seen: Seen, context: Cont
 
 
 def _read_followed(task: Task, reading: Reading, seen: Seen, asked_at: datetime, context: Context) -> Settled:
-    settles_at = task.status_since + timedelta(seconds=context.rules.policy.settle_seconds)
+    settles_at = following.settles_at(task, context.rules)
     task = replace(task, seen=seen)
     match reading.state:
         case State.RUNNING:
             return _running(task, context)
         case State.MISSING if task.status is Status.RETRYING:
-            return Settled(_later(replace(task, last_error=_missing(reading)), context))
+            return Settled(following.later(replace(task, last_error=_missing(reading)), context))
         case State.GONE:
             return Settled(_gone(task, reading, context), f"gone: {reading.code} {reading.message}".strip())
     if asked_at < settles_at and (reading.state is State.MISSING or not _proves_a_run(task, seen, context)):
@@ -107,7 +103,8 @@ def _proves_a_run(task: Task, seen: Seen, context: Context) -> bool:
 
     A mark that was not known before proves nothing, the first look may simply be the first to read one; and where
     no look told whether it had failed or been canceled, neither of the two is news. Nor is a success where an earlier
-    retry may have brought it: a failure reported since then has made us forget what was seen.
+    retry may have brought it: a failure reported since then has made us forget what was seen. What was seen too long
+    before the retry proves nothing, not even a success: somebody else may have run the task in between.
     """
     if seen.ran:
         return True
@@ -115,7 +112,7 @@ def _proves_a_run(task: Task, seen: Seen, context: Context) -> bool:
     if kind is not None and kind.conflict:
         return False  # a run of the whole, or of a part, may have changed it since the look before the retry
     state, _, mark = seen.before.partition("/")
-    if not state and task.spent > 1:
+    if state == STALE or (not state and task.spent > 1):
         return False
     if seen.state == State.SUCCEEDED != state:
         return True
@@ -130,48 +127,24 @@ def _running(task: Task, context: Context) -> Settled:
     if task.status is Status.UNKNOWN:
         first_look = context.after(context.rules.policy.check_after_seconds)
         return Settled(moves.followed(task, Status.RETRYING, first_look, context.now))
-    if _timed_out(task, context):
-        return Settled(_expired(task, context), "expired")
-    return Settled(_later(task, context))
-
-
-def _later(task: Task, context: Context) -> Task:
-    if _timed_out(task, context):
-        return _expired(task, context)
-    age = (context.now - task.status_since).total_seconds()
-    return replace(task, due_at=context.after(next_look_seconds(context.rules.policy, age)))
-
-
-def _timed_out(task: Task, context: Context) -> bool:
-    return context.now - task.status_since >= timedelta(seconds=context.rules.policy.check_timeout_seconds)
-
-
-def _expired(task: Task, context: Context) -> Task:
-    """Followed for too long. A retry known to run is given up; a doubtful one is held, or tried again."""
-    if task.status is Status.RETRYING:
-        return moves.dead(task, DeadReason.EXPIRED, context.now)
-    if context.rules.policy.on_unknown == "hold" and task.wish is None:
-        return moves.held(task, Status.FAILED, context.now)
-    return moves.came_back(task, Event.FAILED, context)
+    if following.timed_out(task, context):
+        return Settled(following.expired(task, context), "expired")
+    return Settled(following.later(task, context))
 
 
 def _failed_again(task: Task, reading: Reading, context: Context) -> Task:
     status = Status(reading.state.value)
     task = replace(task, last_error=reading.message or task.last_error, failed_at=context.now)
     if task.refusals:
-        return _disputed(task, context, status)
+        return moves.came_back(moves.erred(task), Event.DISPUTED, context, status=status)
     return moves.came_back(task, Event.FAILED, context, status=status)
 
 
 def _missing_again(task: Task, context: Context) -> Task:
     """The retry call is the authority, unless it was what refused: asking it for ever would be no answer."""
     if task.refusals:
-        return _disputed(task, context, Status.FAILED)
+        return moves.came_back(moves.erred(task), Event.DENIED, context)
     return moves.failed(task, context.now, context.now)
-
-
-def _disputed(task: Task, context: Context, status: Status) -> Task:
-    return moves.came_back(replace(task, errors=task.errors + 1), Event.DISPUTED, context, status=status)
 
 
 def _gone(task: Task, reading: Reading, context: Context) -> Task:

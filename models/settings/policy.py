@@ -31,12 +31,13 @@ class Policy(Section):
         factor: what an exponential wait is multiplied by after each attempt.
         max_seconds: the longest wait.
         jitter: how much of a wait is left to the dice: all of it, half of it, nothing.
-        max_errors: undelivered attempts in a row before the task is dead (``undeliverable``).
-        give_up_after_seconds: age of a task's round at which it is dead (``too_old``).
+        max_errors: failures in a row of the task's own before it is given up: retries for which there is no call
+            (dead, ``undeliverable``), and looks that nobody can read (held, or as ``on_unknown`` says).
+        give_up_after_seconds: age of a task's round at which it is dead (``too_old``), on its account's own clock.
         check_after_seconds: from a retry to the first look at it; later looks come ever more slowly.
-        check_max_seconds: the longest time between two looks.
+        check_max_seconds: the longest time between two looks; those that nobody understands are up to an hour apart.
         settle_seconds: how long a provider may go on showing the state from before the retry.
-        check_timeout_seconds: how long a retried task is followed before it is given up or held.
+        check_timeout_seconds: how long a retried task is followed before it is given up or held, on the same clock.
         track_results: whether an accepted retry is followed to its end; otherwise accepted counts as succeeded.
         check_before_retry: whether a task is looked at before it is retried; ``auto``: where the provider retries
             by itself.

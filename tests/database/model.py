@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-SETTLE, CHECK_AFTER, CHECK_MAX, CHECK_TIMEOUT = 60, 30, 300, 86_400
+SETTLE, CHECK_AFTER, CHECK_MAX, CHECK_MOST, CHECK_TIMEOUT = 60, 30, 300, 3600, 86_400
 BASE, LONGEST, GIVE_UP, MAX_ERRORS, LEASE, WINDOW = 30, 3600, 604_800, 3, 120, 4
 
 WAITING = ("failed", "canceled")
@@ -38,6 +38,8 @@ class Look:
     number: int
     state: str
     mark: str
+    since: datetime
+    """Since when the task had its status then."""
 
     @property
     def said(self) -> tuple[str, str]:
@@ -167,8 +169,8 @@ class Model:
         """It came back: when, or whether, it is tried again."""
         if task.wish:
             return self._fail(task, word, self.at())
-        if event == "disputed" and task.refusals >= 2:
-            return self._die(task, "refused")
+        if event in ("disputed", "denied") and task.refusals >= 2:
+            return self._die(task, "refused" if event == "disputed" else "not_found")
         if event == "undelivered" and task.errors >= MAX_ERRORS:
             return self._die(task, "undeliverable")
         if task.spent >= self.limit(task):
@@ -195,6 +197,16 @@ class Model:
             self._rest(self.tasks[task_id])
         elif self.tasks[task_id].status in WORKING and word in WAITING:
             self._new_failure(self.tasks[task_id], word)
+        else:
+            self._failed_elsewhere(self.tasks[task_id], word)
+
+    def _failed_elsewhere(self, task: Task, word: str) -> bool:
+        """What rests as canceled has failed since: somebody ran it again."""
+        anew = word == "failed" and task.status == "canceled" and task.due is None
+        if anew:
+            self._grant_a_round(task)
+            self._new_failure(task, word)
+        return anew
 
     def report(self, task: Task, word: str, at: datetime | None) -> None:
         if at is not None and at < task.since:
@@ -215,6 +227,8 @@ class Model:
         elif task.status in WORKING:
             self._work(task, word)
         elif task.status != "retrying" and not (task.status == "in_flight" and task.open):
+            if task.status in ENDED and task.granted < task.spent:
+                self._grant_a_round(task)
             self._work(task, word)
             task.looks, task.round = [], self.now
 
@@ -222,12 +236,14 @@ class Model:
         if task.status in FOLLOWED:
             task.due = self.at()
         elif task.status == "held":
-            task.back = word
+            task.back, task.looks = word, []
         elif task.status in WORKING:
             self._new_failure(task, word)
         elif task.status == "succeeded":
-            task.granted += self.own[task.account]
+            self._grant_a_round(task)
             self._new_failure(task, word)
+        elif task.status in WAITING and not self._failed_elsewhere(task, word):
+            task.looks = []
 
     # --- the operator ---
 
@@ -278,9 +294,15 @@ class Model:
         cap = self.spec(task).cap
         if cap is not None and task.spent >= cap:
             return False
+        self._raise_limit(task, more)
+        return True
+
+    def _raise_limit(self, task: Task, more: int) -> None:
         # Where the limit was lowered below what is spent, a grant counts from what is spent.
         task.granted = max(task.granted, task.spent - self.own[task.account]) + more
-        return True
+
+    def _grant_a_round(self, task: Task) -> None:
+        self._raise_limit(task, self.own[task.account])
 
     def _reopen(self, task: Task) -> None:
         self._new_failure(task, "failed")
@@ -411,7 +433,7 @@ class Model:
         elif outcome == "already":
             task.refusals += 1
             if self.spec(task).can_check:
-                task.asked_for = False
+                task.asked_for, task.errors = False, 0
                 self._follow(task, "unknown", self.now, self.now)
             else:
                 task.errors += 1
@@ -419,6 +441,8 @@ class Model:
         elif outcome == "refused":
             self._die(task, "not_found")
         elif outcome == "deferred":
+            self._fail(task, word, self.at(BASE))
+        elif outcome == "no_call":
             task.errors += 1
             self._again(task, word, "undelivered")
         elif outcome == "unknown":
@@ -429,7 +453,7 @@ class Model:
     def _doubtful(self, task: Task, since: datetime) -> None:
         task.errors, task.refusals, task.asked_for = 0, 0, False
         if self.spec(task).can_check:
-            self._follow(task, "unknown", since, max(self.now, since + seconds(CHECK_AFTER)))
+            self._follow(task, "unknown", self.now, max(self.now, since + seconds(CHECK_AFTER)))
         elif task.wish == "stop":
             self._die(task, "stopped")
         else:
@@ -476,29 +500,49 @@ class Model:
         late = last is not None and last.number == task.number and asked < last.asked
         if task.number != number or not self._wants_look(task) or late:
             return
-        if state == "unsent":
+        if state in ("unsent", "throttled", "blocked"):
             task.due = self.at()
-        elif state in ("throttled", "blocked", "unreadable"):
-            self._unread(task)
+        elif state == "deferred":
+            task.due = self.at(CHECK_AFTER)
+        elif state in ("unanswered", "unreadable"):
+            self._unread(task, state)
         else:
-            task.looks.append(Look(asked, number, state, mark))
+            task.looks.append(Look(asked, number, state, mark, task.since))
             task.errors = 0
             if task.status in FOLLOWED:
                 self._look_at_followed(task, state, asked)
             else:
                 self._look_at_waiting(task, state, asked)
 
-    def _unread(self, task: Task) -> None:
+    def _unread(self, task: Task, why: str) -> None:
+        settled = self.now >= task.since + seconds(SETTLE) and task.status not in WORKING
+        if why == "unreadable" and task.refusals and task.errors and settled:
+            return self._fail(task, "failed", self.at()) if task.wish else self._die(task, "refused")
+        task.errors += 1
         if task.status in FOLLOWED and self._timed_out(task):
             self._expire(task)
+        elif task.errors >= MAX_ERRORS and task.status != "retrying":
+            self._give_up(task)
         else:
-            task.errors += 1
-            task.due = self.now + seconds(CHECK_AFTER), self.now + seconds(CHECK_MAX)
+            most = CHECK_MOST if why == "unreadable" else CHECK_MAX
+            task.due = self.at(min(CHECK_AFTER * 2 ** (task.errors - 1), most))
+        return None
+
+    def _give_up(self, task: Task) -> None:
+        """Nobody could read what became of it, time and again."""
+        if task.status == "unknown":
+            self._expire(task)
+        elif task.status in WORKING:
+            self._work(task, task.status)
+        else:
+            task.errors = 0
+            self._park(task, task.status)
 
     def _timed_out(self, task: Task) -> bool:
         return self.now >= task.since + seconds(CHECK_TIMEOUT)
 
     def _expire(self, task: Task) -> None:
+        task.errors = 0
         if task.status == "retrying":
             self._die(task, "expired")
         elif task.wish:
@@ -513,6 +557,7 @@ class Model:
         elif state == "gone":
             self._die(task, "resource_gone")
         elif state == "running" and not working:
+            task.refusals = 0
             self._follow(task, "retrying", self.now, self.now + seconds(CHECK_AFTER))
         elif state in ("running", "missing") and working:
             self._work(task, task.status)
@@ -558,7 +603,8 @@ class Model:
             self._succeed(task)
         elif task.refusals:
             task.errors += 1
-            self._again(task, "failed" if state == "missing" else state, "disputed")
+            missing = state == "missing"
+            self._again(task, "failed" if missing else state, "denied" if missing else "disputed")
         elif state == "missing":
             self._fail(task, "failed", self.at())
         else:
@@ -580,8 +626,11 @@ class Model:
             return True
         if self.spec(task).whole_and_part:
             return False  # a run of the whole changes the part, and the other way round
+        if before is not None and ours[0].since - before.asked > seconds(SETTLE):
+            return False  # somebody else may have run it since
         if before is None:
-            return last.state == "succeeded"  # added because it had failed
+            # Added because it had failed; a later failure says nothing of what an earlier retry brought.
+            return last.state == "succeeded" and task.spent <= 1
         if before.state in ("running", "gone", "missing"):
             return last.state == "succeeded"
         return last.state != before.state or (last.mark != before.mark and "" not in (last.mark, before.mark))

@@ -35,6 +35,7 @@ from models.outcome import (
     State,
     Throttled,
     Unknown,
+    Unreadable,
     Unsent,
 )
 from models.rules import BreakerRules, Rules
@@ -69,13 +70,16 @@ OUTCOMES: dict[str, Callable[[float], Outcome]] = {
     "already": lambda _: Already(code="48001"),
     "refused": lambda _: Refused(reason=DeadReason.NOT_FOUND),
     "deferred": lambda _: Deferred(message="refused"),
+    "no_call": lambda _: Deferred(message="no call for it", of_task=True),
     "throttled": lambda wait: Throttled(wait_seconds=wait),
     "blocked": lambda _: Blocked(cause=Cause.CREDENTIALS, code="40003"),
     "unknown": lambda _: Unknown(message="timeout"),
     "unsent": lambda _: Unsent(),
 }
 NO_READING: dict[str, Callable[[float], Look]] = {
-    "unreadable": lambda _: Unknown(message="broken JSON"),
+    "unanswered": lambda _: Unknown(message="broken JSON"),
+    "unreadable": lambda _: Unreadable(message="a word nobody knows"),
+    "deferred": lambda _: Deferred(message="refused"),
     "throttled": lambda wait: Throttled(wait_seconds=wait),
     "blocked": lambda _: Blocked(cause=Cause.CREDENTIALS),
     "unsent": lambda _: Unsent(),

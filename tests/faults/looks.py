@@ -50,7 +50,7 @@ def unread(fault: str, answer: Reply, *words: str, kind: Mapping[str, str] | Non
 
 def throttled(fault: str, answer: Reply, seconds: float, *words: str) -> LookRow:
     """Nor does this, and the next look comes when the path is free."""
-    said = ("1 look in a row could not be read", "It is due for a look in 30 s", "asked for patience", *words)
+    said = ("It is due for a look", "asked for patience", *words)
     return LookRow(fault, answer, "retrying", seconds, said)
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from models.capabilities import GEELARK, HUAWEI_WORKSPACE, Capabilities
+from models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capabilities
 from models.explain import ActionFacts, AttemptFacts, BatchFacts, Facts, explain
 from models.explain.words import ahead, clock, duration, many
 from models.ledger.accounts import Account
@@ -15,7 +15,7 @@ from models.ledger.breaker import Breaker
 from models.ledger.permits import Path
 from models.rules import Rules
 from models.settings.policy import Policy
-from models.states import BatchStatus, Operation, Status, Wish
+from models.states import BatchStatus, Operation, SetAside, Status, Wish
 from models.task import Seen, Task
 
 NOW = datetime(2026, 3, 1, 22, 10, 51, tzinfo=UTC)
@@ -161,6 +161,50 @@ def test_a_canceled_task_rests_where_the_policy_says_so() -> None:
     assert "retry_canceled" not in answer(task(Status.CANCELED, **DUE))
 
 
+def test_a_policy_that_changed_is_told_as_it_is_today() -> None:
+    """What an older policy decided is said beside what follows from today's."""
+    assert "retries canceled tasks again" in answer(task(Status.CANCELED))
+    doubtful = task(Status.HELD, held_from=Status.FAILED, **TWICE)
+    assert 'on_unknown says "retry" by now' in answer(doubtful, rules=rules(on_unknown="retry"))
+    unread = answer(doubtful, rules=rules(on_unknown="retry"), set_aside=SetAside.UNREADABLE)
+    assert "on_unknown" not in unread
+    assert "nobody here understands" in unread
+
+
+@pytest.mark.parametrize("status", [Status.RETRYING, Status.UNKNOWN, Status.FAILED])
+def test_a_provider_that_lost_its_status_call_is_not_said_to_be_looked_at(status: Status) -> None:
+    """Its next turn would have been a look, which nobody makes."""
+    blind = replace(rules(), capabilities=replace(GEELARK, check_ids=0))
+    told = answer(task(status, **CHECK, due_at=before(seconds=2)), rules=blind)
+    assert "cannot be asked" in told
+    assert "due for a look" not in told
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "kind", "words"),
+    [
+        (GEELARK, "task", "kind 'task': is not a kind of GeeLark cloud phones; leave it empty"),
+        (HUAWEI_WORKSPACE, "", "must be task or record"),
+        (DOCFLOW, "review", "must be review_task or review_rule"),
+    ],
+)
+def test_a_task_that_is_never_claimed_says_why(capabilities: Capabilities, kind: str, words: str) -> None:
+    """The explanation is by the function that sets it aside."""
+    mine = account(provider=capabilities.provider)
+    told = answer(task(kind=kind, **DUE), rules=rules(capabilities), account=mine)
+    assert "It is set aside and not retried" in told
+    assert words in told
+    assert "scheduler takes it" not in told
+
+
+def test_ages_are_told_on_the_accounts_own_clock() -> None:
+    """A pause moves the end of what is followed."""
+    followed = task(Status.RETRYING, **CHECK, due_at=after(seconds=9), status_since=before(hours=30))
+    assert "If no end shows at the next look" in answer(followed)
+    paused = answer(followed, stood=lambda _since: timedelta(hours=10))
+    assert "If no end shows until 2026-03-02 02:10:51 UTC" in paused
+
+
 def test_a_look_before_the_first_retry_is_told() -> None:
     told = answer(task(**DUE, origin="client_ui"))
     assert "Before this retry the provider is asked for its state." in told
@@ -170,7 +214,7 @@ def test_a_task_whose_next_turn_is_a_look_says_so() -> None:
     told = answer(task(**CHECK, due_at=after(seconds=40), errors=2))
     assert "Its next turn is a look" in told
     assert "It is looked at in 40 s" in told
-    assert "2 looks in a row could not be read." in told
+    assert "2 looks in a row could not be read; after 20 it is held." in told
 
 
 def test_a_look_that_is_under_way_says_in_which_batch() -> None:
@@ -241,7 +285,7 @@ def test_what_is_claimed_already_is_told_when_it_fills_half_a_lease() -> None:
     slow = replace(rules(HUAWEI_WORKSPACE), interval_seconds=6.0)
     desktops = account(provider="huawei_workspace")
     assert "11 tasks are claimed already: all that can be sent in 1 min." in answer(
-        task(**DUE), rules=slow, account=desktops, open_batches=1, open_tasks=11
+        task(kind="task", **DUE), rules=slow, account=desktops, open_batches=1, open_tasks=11
     )
 
 

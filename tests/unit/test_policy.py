@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.policy import Dead, Event, RetryAt, Standing, backoff_seconds, decide, jittered, next_look_seconds
+from models.policy import (
+    Dead,
+    Event,
+    RetryAt,
+    Standing,
+    backoff_seconds,
+    decide,
+    jittered,
+    next_look_seconds,
+    unread_look_seconds,
+)
 from models.settings.policy import Policy
 from models.states import DeadReason
 
@@ -94,6 +104,7 @@ WEEK_OLD = NOW - timedelta(days=7)
         (Event.FAILED, {"round_at": WEEK_OLD}, DeadReason.TOO_OLD),
         (Event.UNDELIVERED, {"errors": 20}, DeadReason.UNDELIVERABLE),
         (Event.DISPUTED, {"refusals": 2}, DeadReason.REFUSED),
+        (Event.DENIED, {"refusals": 2}, DeadReason.NOT_FOUND),
         # The more telling reason wins.
         (Event.FAILED, {"spent": 5, "round_at": WEEK_OLD}, DeadReason.LIMIT_REACHED),
         (Event.DISPUTED, {"refusals": 2, "spent": 5}, DeadReason.REFUSED),
@@ -110,6 +121,7 @@ def test_dead(event: Event, values: dict[str, Any], reason: DeadReason) -> None:
         (Event.FAILED, {"round_at": WEEK_OLD + timedelta(seconds=1)}),
         (Event.UNDELIVERED, {"errors": 19}),
         (Event.DISPUTED, {"refusals": 1}),
+        (Event.DENIED, {"refusals": 1}),
         # Errors and refusals decide only about what they are about.
         (Event.FAILED, {"errors": 99, "refusals": 9}),
         (Event.DISPUTED, {"errors": 99, "refusals": 1}),
@@ -118,6 +130,32 @@ def test_dead(event: Event, values: dict[str, Any], reason: DeadReason) -> None:
 )
 def test_one_short_of_dead(event: Event, values: dict[str, Any]) -> None:
     assert isinstance(after(policy(), event, **values), RetryAt)
+
+
+@pytest.mark.parametrize(
+    ("stood", "expected"),
+    [(timedelta(0), Dead), (timedelta(days=1), Dead), (timedelta(days=1, seconds=1), RetryAt)],
+    ids=["never stood", "exactly", "a second more"],
+)
+def test_a_round_is_too_old_by_the_accounts_own_clock(stood: timedelta, expected: type) -> None:
+    """Eight days old, a week is allowed: it depends on how long nobody could call."""
+    eight_days = standing(round_at=NOW - timedelta(days=8))
+    found = decide(policy(), eight_days, Event.FAILED, now=NOW, rng=Random(1), stood=lambda _since: stood)
+    assert isinstance(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("was_answered", "timetable"),
+    [
+        (False, "0:00:30 0:01:00 0:02:00 0:04:00 0:05:00 0:05:00 0:05:00 0:05:00 0:05:00"),
+        (True, "0:00:30 0:01:00 0:02:00 0:04:00 0:08:00 0:16:00 0:32:00 1:00:00 1:00:00"),
+    ],
+    ids=["no answer", "not understood"],
+)
+def test_timetable_of_looks_that_bring_no_reading(was_answered: bool, timetable: str) -> None:  # noqa: FBT001
+    """Ever less often, and what is answered with nonsense less often still."""
+    for errors, expected in enumerate(timetable.split(), start=1):
+        assert str(timedelta(seconds=unread_look_seconds(policy(), errors, was_answered=was_answered))) == expected
 
 
 @pytest.mark.parametrize(("age", "wait"), [(0, 30), (29, 30), (60, 60), (200, 200), (300, 300), (86_400, 300)])

@@ -3,18 +3,17 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from models import lifecycle
-from models.capabilities import GEELARK
 from models.ledger.looking import wants_look
 from models.lifecycle import Claimed, Context
+from models.migrations.row_rules_0002 import MOST
 from models.outcome import (
     Accepted,
     Already,
@@ -27,12 +26,14 @@ from models.outcome import (
     State,
     Throttled,
     Unknown,
+    Unreadable,
     Unsent,
 )
 from models.rules import Rules
-from models.settings.policy import Policy
 from models.states import FAILED_STATES, FOLLOWED_STATES, DeadReason, Operation, Status, Wish
 from models.task import Seen, Task
+
+from .samples import BATCH, BLIND, FAR, LONG_AGO, NOW, POLICY, RULES, task, with_policy
 
 PAGE = Path(__file__).parents[3] / "docs" / "lifecycle.md"
 COLUMNS = (
@@ -40,29 +41,6 @@ COLUMNS = (
 )  # fmt: skip
 
 NOTHING = "\N{EN DASH}"
-
-LONG_AGO = datetime(2026, 3, 1, 11, tzinfo=UTC)
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-FAR = NOW + timedelta(days=1)
-BATCH = UUID(int=7)
-POLICY = Policy(jitter="none", max_retries=3, max_errors=4)
-RULES = Rules(account="phones", capabilities=GEELARK, policy=POLICY, group="phones", interval_seconds=1)
-BLIND = replace(RULES, capabilities=replace(GEELARK, check_ids=0))
-
-
-def with_policy(rules: Rules, **changes: Any) -> Rules:
-    return replace(rules, policy=POLICY.model_copy(update=changes))
-
-
-def task(status: Status, **values: Any) -> Task:
-    columns: dict[str, Any] = {
-        "id": 1, "account": "phones", "kind": "", "external_id": "1", "sub_id": "", "params": {}, "origin": "",
-        "dead_reason": None, "next": Operation.RETRY, "due_at": None, "priority": 0, "attempts": 2, "spent": 1,
-        "errors": 0, "refusals": 0, "max_retries": None, "granted": 0, "batch_id": None, "wish": None,
-        "held_from": None, "trigger": "due", "provider_ref": "", "seen": None, "last_error": "", "failed_at": None,
-        "status_since": LONG_AGO, "round_at": LONG_AGO, "created_at": LONG_AGO, "updated_at": LONG_AGO,
-    }  # fmt: skip
-    return Task(status=status, **(columns | values))
 
 
 def samples(column: str) -> Iterator[Task]:
@@ -95,10 +73,14 @@ class Event:
     word: str = "failed"
     """What "as told" and "as read" mean."""
     is_look: bool = False
+    stood: timedelta = timedelta()
+    """How long the account stood still."""
+    only: tuple[Status, ...] = tuple(Status)
+    """The statuses in which the event can happen, where a column holds others, too."""
 
 
-def told(outcome: Outcome, **more: Any) -> Event:
-    return Event(lambda x, context, _: lifecycle.answered(x, outcome, context), **more)
+def told(outcome: Outcome, *, probe: bool = False, **more: Any) -> Event:
+    return Event(lambda x, context, _: lifecycle.answered(x, outcome, context, probe=probe), **more)
 
 
 def look(state: State, *, asked_ago: float = 0, **more: Any) -> Event:
@@ -110,25 +92,30 @@ def look(state: State, *, asked_ago: float = 0, **more: Any) -> Event:
     )
 
 
-def unread(**more: Any) -> Event:
-    return Event(lambda x, context, _: lifecycle.unread(x, "", context), is_look=True, **more)
+def unread(*looks: Outcome | Unreadable, probe: bool = False, **more: Any) -> Event:
+    def act(x: Task, context: Context, _: bool) -> Task:  # noqa: FBT001 - the shape of an event
+        first, *others = (lifecycle.unread(x, each, context, probe=probe) for each in looks)
+        assert all(each == first for each in others)
+        return first
+
+    return Event(act, is_look=True, **more)
 
 
-def reported(status: Status, *, at: datetime | None = None) -> Event:
+def reported(status: Status, *, at: datetime | None = None, **more: Any) -> Event:
     def act(x: Task, context: Context, is_open: bool) -> Task:  # noqa: FBT001 - the shape of an event
         return lifecycle.report(x, status, context, at=at, reason="why", is_open=is_open).task
 
-    return Event(act, word=status)
+    return Event(act, word=status, **more)
 
 
-def added(status: Status) -> Event:
-    new = task(status, origin="api", params={"a": 1}, max_retries=4)
-    return Event(lambda x, context, _: lifecycle.add_again(x, new, context), word=status)
+def added(status: Status, *, own: int | None = 4, **more: Any) -> Event:
+    new = task(status, origin="api", params={"a": 1}, max_retries=own)
+    return Event(lambda x, context, _: lifecycle.add_again(x, new, context), word=status, **more)
 
 
-def claimed(*, busy: bool = False, **more: Any) -> Event:
+def claimed(*, busy: bool = False, archived: bool = True, **more: Any) -> Event:
     def act(x: Task, context: Context, _: bool) -> Task:  # noqa: FBT001
-        decision = lifecycle.consider(x, BATCH, context, busy=busy)
+        decision = lifecycle.consider(x, BATCH, context, busy=busy, archived=archived)
         assert isinstance(decision, Claimed) == (decision.task.status is Status.IN_FLIGHT)
         return decision.task
 
@@ -154,24 +141,45 @@ OPERATORS: Mapping[str, Event] = {
 }
 
 SPENT = {"spent": 3, "attempts": 3}
+RESTING: dict[str, Any] = {"given": {"due_at": None}, "only": (Status.CANCELED,)}
+SEEN = Seen(state="failed", mark="", at=LONG_AGO.isoformat(), first_at=LONG_AGO.isoformat(), number=2)
 CAPPED = {"spent": 5, "attempts": 5, "granted": 9}
 FRESH = {"status_since": NOW - timedelta(seconds=10)}
 OLD = {"status_since": NOW - timedelta(days=2)}
+LAST = {"errors": POLICY.max_errors - 1}
+PREVENTED = (Throttled(), Blocked(cause=Cause.CREDENTIALS), Unsent())
+UNCHECKABLE = Event(lambda x, c, _: lifecycle.uncheckable(x, c), rules=BLIND, is_look=True)
 READ_ONCE = {"attempts": 0, "spent": 0, "origin": "client_ui"} | FRESH
 
 EVENTS: dict[str, Event] = {
     "added again: failed": added(Status.FAILED),
+    "added again: failed, though it rests as canceled": added(Status.FAILED, own=None, **RESTING),
     "added again: running": added(Status.RUNNING),
     "reported failed": reported(Status.CANCELED),
+    "reported failed, though it rests as canceled": reported(Status.FAILED, **RESTING),
     "reported running": reported(Status.RUNNING),
     "reported succeeded": reported(Status.SUCCEEDED),
     "reported, but older than status_since": reported(Status.SUCCEEDED, at=LONG_AGO - timedelta(seconds=1)),
     "claimed": claimed(),
     "claimed, all retries spent": claimed(given=SPENT),
     "claimed, to be looked at before its first retry": claimed(given={"origin": "client_ui"}),
+    "claimed, what its last attempt brought not archived yet": claimed(
+        archived=False, rules=replace(RULES, archives=True), given={"seen": SEEN}
+    ),
+    "claimed, of a kind its provider does not know": claimed(given={"kind": "review_rule"}),
+    "claimed, with as many attempts as a row can count": claimed(given={"attempts": MOST - 1}),
     "claimed, something else in its way": claimed(busy=True),
     "its batch gives it back": Event(given_back),
     "its batch's lease is over": Event(lost),
+    "it rests as canceled, and retry_canceled is true again": Event(lambda x, c, _: lifecycle.woken(x, c), **RESTING),
+    'it is held for on_unknown, which says "retry" by now': Event(
+        lambda x, c, _: lifecycle.unheld(x, c), rules=with_policy(RULES, on_unknown="retry")
+    ),
+    "its next turn is a look, and the status call is gone": UNCHECKABLE,
+    "its next turn is a look, the status call is gone, and check_timeout_seconds are over": replace(
+        UNCHECKABLE, given=OLD
+    ),
+    "it is let out of the quarantine": Event(lambda x, c, _: lifecycle.readmitted(x, c)),
     "accepted": told(Accepted()),
     "accepted, results not tracked": told(Accepted(), rules=with_policy(RULES, track_results=False)),
     "already": told(Already()),
@@ -179,7 +187,9 @@ EVENTS: dict[str, Event] = {
     "already twice, no status call": told(Already(), rules=BLIND, given={"refusals": 1, "errors": 1}),
     "refused": told(Refused(reason=DeadReason.NOT_FOUND)),
     "deferred": told(Deferred()),
-    "deferred, max_errors in a row": told(Deferred(), given={"errors": 3}),
+    "deferred, of a probe": told(Deferred(), probe=True),
+    "deferred, there is no call for it": told(Deferred(of_task=True)),
+    "deferred, there is no call for it, max_errors in a row": told(Deferred(of_task=True), given={"errors": 3}),
     "throttled": told(Throttled()),
     "blocked": told(Blocked(cause=Cause.CREDENTIALS)),
     "unsent": told(Unsent()),
@@ -200,11 +210,26 @@ EVENTS: dict[str, Event] = {
     "no such task, not settled yet": look(State.MISSING, given=FRESH),
     "no such task": look(State.MISSING),
     "no such task, after already": look(State.MISSING, given={"refusals": 1}),
-    "no reading": unread(),
+    "no such task, after already twice in a row": look(State.MISSING, given={"refusals": 2}),
+    "no answer": unread(Unknown()),
+    "no answer, to a probe": unread(Unknown(), Deferred(), probe=True),
+    "not understood": unread(Unreadable(), Deferred(of_task=True)),
+    "not understood, max_errors in a row": unread(Unreadable(), Unknown(), given=LAST),
+    'not understood, max_errors in a row, on_unknown = "retry"': unread(
+        Unreadable(), Unknown(), given=LAST, rules=with_policy(RULES, on_unknown="retry")
+    ),
+    "not understood, after already": unread(Unreadable(), given={"refusals": 1}),
+    "not understood, after already, again and settled": unread(Unreadable(), given={"refusals": 1, "errors": 1}),
+    "a look that is deferred": unread(Deferred()),
+    "a look that is throttled, blocked or unsent": unread(*PREVENTED),
+    "the same, after check_timeout_seconds": unread(*PREVENTED, given=OLD),
+    "not understood after check_timeout_seconds, the account stood still": unread(
+        Unreadable(), Unknown(), given=OLD, stood=timedelta(days=1, seconds=1)
+    ),
     "running, after check_timeout_seconds": look(State.RUNNING, given=OLD),
-    "no reading, after check_timeout_seconds": unread(given=OLD),
-    'no reading, after check_timeout_seconds, on_unknown = "retry"': unread(
-        given=OLD, rules=with_policy(RULES, on_unknown="retry")
+    "no answer, or not understood, after check_timeout_seconds": unread(Unknown(), Unreadable(), given=OLD),
+    'no answer, or not understood, after check_timeout_seconds, on_unknown = "retry"': unread(
+        Unknown(), Unreadable(), given=OLD, rules=with_policy(RULES, on_unknown="retry")
     ),
     **OPERATORS,
     "release, with a wish": replace(OPERATORS["release"], given={"wish": Wish.STOP}),
@@ -258,6 +283,10 @@ def part(words: str, was: Task, event: Event) -> dict[str, Any]:  # noqa: C901, 
             return {"next": Operation.CHECK}
         case "retry next":
             return {"next": Operation.RETRY, "due_at": None}
+        case "set aside":
+            return {}
+        case "due in an hour":
+            return {"due_at": NOW + timedelta(hours=1)}
         case "spent":
             return {"spent": was.spent + 1}
         case "granted 1":
@@ -277,7 +306,7 @@ def part(words: str, was: Task, event: Event) -> dict[str, Any]:  # noqa: C901, 
     raise AssertionError(f"the page says {words!r}, which this test does not know")
 
 
-MOMENTS = ("due at settle", "due later", "backoff")
+MOMENTS = ("due at settle", "due at its end", "due later", "backoff", "first backoff")
 
 
 def checked(words: str, was: Task, now: Task, event: Event) -> bool:
@@ -287,13 +316,17 @@ def checked(words: str, was: Task, now: Task, event: Event) -> bool:
         case "due at settle":
             begin = NOW if was.status in FAILED_STATES else was.status_since
             assert now.due_at == begin + timedelta(seconds=policy.settle_seconds)
+        case "due at its end":
+            assert now.due_at == was.status_since + timedelta(seconds=policy.check_timeout_seconds)
+        case "first backoff":
+            assert now.due_at == NOW + timedelta(seconds=30)
         case "due later":
             assert now.due_at is not None
             later = (now.due_at - NOW).total_seconds()
             assert policy.check_after_seconds <= later <= policy.check_max_seconds
         case "backoff":
             # Base 30 s, doubled each time, by what is spent or by errors in a row.
-            turns = now.spent if now.errors == was.errors else now.errors
+            turns = now.errors if now.errors > was.errors else now.spent
             assert now.due_at == NOW + timedelta(seconds=30 * 2 ** (turns - 1))
         case "fills gaps":
             assert (now.origin, now.params, now.max_retries) == ("api", {"a": 1}, 4)
@@ -329,8 +362,11 @@ def test_a_cell_says_what_the_code_does(name: str, column: str, words: str) -> N
     """The task is as the cell says in every column that matters, and as it was in all others."""
     event = EVENTS[name]
     for sample in samples(column):
+        if sample.status not in event.only:
+            continue
         was = prepared(sample, event)
-        now = event.act(was, Context(event.rules, NOW, Random(1)), column == "sending")
+        context = Context(event.rules, NOW, Random(1), stood=lambda _: event.stood)
+        now = event.act(was, context, column == "sending")
         expected = {one: getattr(was, one) for one in HELD}
         parts = words.split(" · ")
         for each in parts:
