@@ -1,6 +1,6 @@
 """What waits for nobody and holds nobody up: totals, old rows, batches that no worker will begin."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 import structlog
@@ -24,17 +24,27 @@ UNBEGUN = timedelta(minutes=10)
 class Chores:
     """Done between the claims, a little at a time. One that fails stops no other, and is tried again later."""
 
-    def __init__(self, database: Database, accounts: Sequence[str], keep: RetentionSettings, later: Later) -> None:
+    def __init__(
+        self,
+        database: Database,
+        accounts: Sequence[str],
+        keep: RetentionSettings,
+        later: Later,
+        more: Mapping[str, tuple[Callable[[], int], float]],
+    ) -> None:
         self.pruner = Pruner(database, accounts, keep)
         self._database = database
         self._accounts = accounts
         self._later = later
         self._next: dict[str, float] = {}
+        self._more = more
 
     def turn(self) -> int:
         """Do what it is time for; returns the number of old rows deleted."""
         self._do("fold", self._fold, FOLD_SECONDS)
         self._do("orphans", self._give_back_orphans, ORPHANS_SECONDS)
+        for name, (chore, seconds) in self._more.items():
+            self._do(name, chore, seconds)
         return self._do("prune", self.pruner.turn, 0)
 
     def _do(self, name: str, chore: Callable[[], int], seconds: float) -> int:

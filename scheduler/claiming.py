@@ -43,6 +43,23 @@ class Claims:
             claims.append(claim)
         return claims, published
 
+    def revise(self) -> int:
+        """Claim and release what another policy left at rest; returns how many tasks moved."""
+        with self.database.reading() as t:
+            resting = ledger.resting_accounts(t, [n for n, x in self.rules.items() if x.policy.retry_canceled])
+        moved = 0
+        for name in resting:
+            with self.database.transaction() as t:
+                claim = ledger.claim(t, self.rules[name], Operation.RETRY, self.rng, resting=True)
+            moved += claim.looked_at
+            if claim.batch is not None:
+                self.publisher.send(claim.batch)
+        for rules in self.rules.values():
+            if rules.policy.on_unknown == "retry":
+                with self.database.transaction() as t:
+                    moved += ledger.release_unknown(t, rules, self.rng)
+        return moved
+
     def _claim(self, rules: Rules, operation: Operation) -> ledger.Claim:
         try:
             with self.database.transaction() as t:

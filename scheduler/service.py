@@ -24,6 +24,10 @@ from .wake import Waiting
 log = structlog.get_logger("redrive.scheduler")
 
 PAUSE_AFTER_ERROR_SECONDS = 1.0
+REVISE_SECONDS = 30.0
+"""How often what rests is looked through for what today's policy would not leave at rest."""
+ENSURE_SECONDS = 5.0
+"""How often an account's row that somebody holds is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class Scheduler:
     settings: Settings
     rules: dict[str, Rules]
     rng: Random = field(default_factory=Random)
+    _held: frozenset[str] = frozenset()
     _later: Later = field(init=False)
     _claims: Claims = field(init=False)
     _rescues: Rescues = field(init=False)
@@ -68,7 +73,8 @@ class Scheduler:
         self._later = Later(self.database)
         self._claims = Claims(self.database, self.rules, self.publisher, self.rng, self._later)
         self._rescues = Rescues(self.database, self.rules, self.rng, self._later)
-        self._chores = Chores(self.database, list(self.rules), self.settings.retention, self._later)
+        more = {"revise": (self._claims.revise, REVISE_SECONDS), "ensure": (self._ensure_held, ENSURE_SECONDS)}
+        self._chores = Chores(self.database, list(self.rules), self.settings.retention, self._later, more)
 
     @property
     def pruner(self) -> Pruner:
@@ -81,8 +87,18 @@ class Scheduler:
         Raises:
             SettingsError: when an account changed its provider.
         """
+        self._held = frozenset(self.rules)
+        self._ensure_held()
+
+    def _ensure_held(self) -> int:
+        """Make the rows that somebody else held the last time."""
+        if not self._held:
+            return 0
+        mine = {name: self.rules[name] for name in self._held}
         with self.database.transaction() as t:
-            ledger.ensure(t, {name: rules.provider for name, rules in self.rules.items()})
+            providers = {name: rules.provider for name, rules in mine.items()}
+            self._held = ledger.ensure(t, providers, {name: rules.group for name, rules in mine.items()})
+        return len(mine) - len(self._held)
 
     def run_once(self) -> Pass:
         """One pass: lost batches, batches to publish again, then one claim per account that has due work.

@@ -26,13 +26,15 @@ from .batches import (
     to_publish,
     unheard,
 )
-from .claims import Batch, Claim, claim, due_ids
+from .claims import Batch, Claim, claim
+from .due_tasks import due_ids
 from .ensuring import ensure
 from .isolation import faulty
 from .looking import advance_checks
 from .people import Told, act, report
 from .pruning import Reference, prunable, prune_batches, prune_tasks, references
 from .quarantine import Odd, set_aside
+from .revising import release_unknown, resting_accounts
 from .sending import Group, Permit, Step, advance, finish
 from .standing import LOCAL, Answered
 from .totals import fold
@@ -76,8 +78,10 @@ __all__ = [
     "prune_batches",
     "prune_tasks",
     "references",
+    "release_unknown",
     "report",
     "rescue",
+    "resting_accounts",
     "resume",
     "set_aside",
     "to_publish",

@@ -26,6 +26,12 @@ class Key:
     number: int
 
 
+def of(t: Transaction, task_id: int) -> dict[int, bool]:
+    """A task's attempts: number → whether it counts."""
+    rows = t.rows(select(attempts.c.number, attempts.c.spent).where(attempts.c.task_id == task_id))
+    return {row.number: row.spent for row in rows}
+
+
 def opened(t: Transaction, batch_id: UUID, tasks: Iterable[Task]) -> None:
     """Open the next attempt of each task. The schema refuses a second open one."""
     rows = [

@@ -19,8 +19,8 @@ from ..rules import Rules
 from ..states import BatchStatus, Operation
 from ..tables import batches, tasks
 from ..task import Task
-from . import accounts, attempts, breaker, quarantine
-from .claims import FIRST_REPUBLISH_SECONDS, Batch
+from . import accounts, attempts, breaker, contexts, quarantine, standstills
+from .claims import FIRST_REPUBLISH_SECONDS, STANDSTILL, Batch
 from .quarantine import not_set_aside
 from .rows import free_by_ids, open_attempts, store, write
 from .totals import count
@@ -113,6 +113,8 @@ def begin(
     if t.execute(_BEGIN, batch=batch_id, now=t.now, until=lease_until, who=worker).rowcount != 1:
         return None
     operation = Operation(batch.operation)
+    if t.now - batch.created_at > STANDSTILL:
+        standstills.note(t, rules.account, operation, batch.created_at, t.now)
     ids = listed(i for i in batch.task_ids if only is None or i in only)
     # Not locked here: whoever opens calls takes their permits first, and would wait in a circle for who records.
     own = {"batch": batch_id} if operation is Operation.RETRY else {}
@@ -244,7 +246,7 @@ def rescue(
     found = 0
     if operation is Operation.RETRY:
         ids = [i for i in row.task_ids if only is None or i in only]
-        found = _take_back(t, ids, batch_id, row.lease_until, Context(rules, t.now, rng))
+        found = _take_back(t, ids, batch_id, row.lease_until, contexts.context(t, rules, rng))
         if only is None and remainder(t, batch_id, ids):
             return Rescued(found, over=False)
     breaker.probe_over(t, rules, operation, batch_id)
@@ -259,7 +261,9 @@ def _take_back(t: Transaction, ids: list[int], batch_id: UUID, lease_until: date
     free = {task.id: task for task in free_by_ids(t, (i for i in ids if i not in aside))}
     open_ones = {i: number for i, number in open_attempts(t, ids, batch_id=batch_id).items() if i in free}
     mine = [task for task in free.values() if task.batch_id == batch_id or task.id in open_ones]
-    steps = write(t, [(x, lost(x, was_open=x.id in open_ones, lease_until=lease_until, context=context)) for x in mine])
+    changes = [(x, lost(x, was_open=x.id in open_ones, lease_until=lease_until, context=context)) for x in mine]
+    steps = write(t, changes)
+    quarantine.note_holds(t, changes)
     words = Unknown(message="its worker was lost while the call may have been under way")
     keys = {attempts.Key(i, number): words for i, number in open_ones.items()}
     steps.update(attempts.closed(t, context.rules.account, batch_id, keys))

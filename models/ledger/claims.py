@@ -4,46 +4,29 @@ A claim looks at permits but takes none. Every due row it looks at is claimed, o
 not look at it again.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from functools import cache
+from datetime import timedelta
 from random import Random
-from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import (
-    ColumnElement,
-    Integer,
-    Select,
-    and_,
-    bindparam,
-    exists,
-    func,
-    insert,
-    literal_column,
-    or_,
-    select,
-    text,
-    union_all,
-    update,
-)
+from sqlalchemy import and_, exists, insert, or_, select, update
 
 from ..capabilities import Capabilities
 from ..db import Transaction
-from ..lifecycle import Claimed, Context, LookFirst, consider
-from ..one_of import listed, one_of_named
-from ..outcome import Cause
+from ..lifecycle import Claimed, Context, Decision, LookFirst, SetAsideTask, consider, uncheckable, woken
+from ..one_of import one_of
 from ..rules import Rules
-from ..states import FAILED_STATES, Operation
-from ..tables import CHECK_DUE, RETRY_DUE, attempts, batches, tasks
+from ..states import Operation
+from ..tables import archives, attempts, batches, tasks
 from ..task import Task
-from . import accounts, breaker, pace, permits
-from .quarantine import not_set_aside
+from . import accounts, breaker, contexts, quarantine, standstills
+from .due_tasks import due_checks, due_retries, resting_ones
+from .room import Room, room
 from .rows import Change, by_ids, open_attempts, store
 
-PROBE_CHOICE = 100
-"""A probe is the least spent of so many due tasks, so that one poisoned task does not keep a breaker open."""
+STANDSTILL = timedelta(minutes=1)
+"""Work that was due for longer, while nobody called, has stood still."""
 
 FIRST_REPUBLISH_SECONDS = 5.0
 
@@ -72,18 +55,14 @@ class Claim:
     more: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Room:
-    """What may be claimed now: how many tasks, of which kinds, whether as a probe, and whether it is the last batch."""
-
-    tasks: int
-    kinds: tuple[str, ...]
-    probe: bool = False
-    last: bool = False
-
-
 def claim(
-    t: Transaction, rules: Rules, operation: Operation, rng: Random, *, only: Collection[int] | None = None
+    t: Transaction,
+    rules: Rules,
+    operation: Operation,
+    rng: Random,
+    *,
+    only: Collection[int] | None = None,
+    resting: bool = False,
 ) -> Claim:
     """Claim due tasks of an account for one operation; an empty claim when it may not act or nothing is due.
 
@@ -93,6 +72,7 @@ def claim(
         operation: retry or check.
         rng: dice for the waits.
         only: none but these tasks, for whoever looks for the one that a claim fails over.
+        resting: what rests because the policy was another one, instead of what is due.
 
     Raises:
         Locked: somebody else holds the account.
@@ -100,78 +80,28 @@ def claim(
     account = accounts.locked(t, rules.account)
     if account is None or account.provider != rules.provider:
         return Claim()
-    room = _room(t, rules, operation, account)
-    if room is None:
+    if operation is Operation.CHECK and not rules.capabilities.can_check:
+        return _decide_uncheckable(t, contexts.context(t, rules, rng), only)
+    free = room(t, rules, operation, account)
+    if free is None:
         return Claim()
     if operation is Operation.CHECK:
-        done = _claim_checks(t, rules, room, only)
+        done = _claim_checks(t, rules, free, only)
     else:
-        done = _claim_retries(t, rules, room, rng, only)
-    return replace(done, more=done.looked_at > 0 and not (done.batch and (room.last or room.probe)))
+        due = due_retries(t, rules, free, only) if not resting else resting_ones(t, rules, free)
+        done = _claim_retries(t, rules, free, due, rng)
+    return replace(done, more=done.looked_at > 0 and not (done.batch and (free.last or free.probe)))
 
 
-def due_ids(t: Transaction, rules: Rules, operation: Operation) -> list[int]:
-    """The ids, and nothing else, of the tasks that the next claim looks at: for when one of them cannot be read."""
-    wanted = max(rules.batch_size, PROBE_CHOICE)
-    due = (tasks.c.account == rules.account, tasks.c.due_at <= t.now, not_set_aside(t.level))
-    if operation is Operation.CHECK:
-        first = select(tasks.c.id).where(text(CHECK_DUE), *due).order_by(tasks.c.due_at)
-    else:
-        first = select(tasks.c.id).where(text(RETRY_DUE), *due).order_by(tasks.c.priority.desc(), tasks.c.due_at)
-    return [row.id for row in t.rows(first.limit(wanted))]
-
-
-def _room(t: Transaction, rules: Rules, operation: Operation, account: accounts.Account) -> _Room | None:
-    probe = False
-    if account.paused_at is not None:
-        probe = account.paused_cause == Cause.BALANCE and account.probe_at is not None and account.probe_at <= t.now
-        # Checks too, or tasks that need a look before their retry could never be the probe.
-        if not probe:
-            return None
-    state, paths = pace.read(t, rules, operation)
-    if not state.lets_through(t.now):
-        return None
-    room = _at_this_pace(t, rules, operation, paths)
-    if room is None or room.tasks < 1:
-        return None
-    return replace(room, tasks=1, probe=True) if probe or state.half_open else room
-
-
-_ON_ITS_WAY = select(func.count().label("batches"), func.coalesce(func.sum(batches.c.size), 0).label("tasks")).where(
-    batches.c.account == bindparam("account"),
-    batches.c.operation == bindparam("operation"),
-    text("status IN ('queued', 'sending')"),
-)
-
-
-def _at_this_pace(
-    t: Transaction, rules: Rules, operation: Operation, paths: Mapping[str, permits.Path]
-) -> _Room | None:
-    """What can be sent in half a lease, less what is claimed already and not sent."""
-    counted = t.rows(_ON_ITS_WAY, account=rules.account, operation=operation.value)[0]
-    if counted.batches >= rules.max_in_flight:
-        return None
-    horizon = t.now + timedelta(seconds=rules.lease_seconds / 2)
-    calls, kinds = 0, list[str]()
-    for path, names in rules.capabilities.paths(operation).items():
-        seconds = (horizon - permits.free_at(paths, path, t.now)).total_seconds()
-        if seconds >= 0:
-            calls += int(seconds / rules.interval_seconds) + 1
-            kinds += names
-    waiting = calls * rules.capabilities.ids_per_call(operation) - int(counted.tasks)
-    last = counted.batches + 1 >= rules.max_in_flight
-    return _Room(min(rules.batch_size, waiting), tuple(kinds), last=last) if kinds else None
-
-
-def _claim_retries(t: Transaction, rules: Rules, room: _Room, rng: Random, only: Collection[int] | None) -> Claim:
-    due = _due_retries(t, rules, room, only)
+def _claim_retries(t: Transaction, rules: Rules, room: Room, due: Sequence[Task], rng: Random) -> Claim:
     if not due:
         return Claim()
-    batch_id, context = uuid4(), Context(rules, t.now, rng)
-    busy = busy_ones(t, rules.capabilities, due)
-    decided = [(task, consider(task, batch_id, context, busy=task.id in busy)) for task in due]
+    batch_id, context = uuid4(), contexts.context(t, rules, rng)
+    decided = _considered(t, due, batch_id, context)
     changes: list[Change] = [(task, decision.task) for task, decision in decided]
     store(t, changes)
+    _set_aside(t, [decision for _, decision in decided])
+    _note_standstill(t, rules, Operation.RETRY, room, due)
     taken = [task for task, decision in decided if isinstance(decision, Claimed)]
     dead = sum(decision.task.dead_reason is not None for _, decision in decided if not isinstance(decision, LookFirst))
     if not taken:
@@ -179,50 +109,31 @@ def _claim_retries(t: Transaction, rules: Rules, room: _Room, rng: Random, only:
     return Claim(_batch(t, rules, Operation.RETRY, taken, batch_id, probe=room.probe), len(due), dead)
 
 
-@cache
-def _due_retries_of(level: int, *, of_kinds: bool, only: bool) -> Select[Any]:
-    """Locked as they are picked: rows that a host holds must not stand before those behind them."""
-    more = [not_set_aside(level), *([_OF_KINDS] if of_kinds else []), *([_ONLY] if only else [])]
-    first = union_all(*(_of_priority(priority, more).subquery().select() for priority in (1, 0, -1))).subquery()
-    return select(first).order_by(first.c.priority.desc(), first.c.due_at, first.c.id).limit(_WANTED)
+def _considered(t: Transaction, due: Sequence[Task], batch_id: UUID, context: Context) -> list[tuple[Task, Decision]]:
+    busy = busy_ones(t, context.rules.capabilities, due)
+    unkept = _without_archive(t, due) if context.rules.archives else frozenset()
+    return [
+        (
+            task,
+            consider(woken(task, context), batch_id, context, busy=task.id in busy, archived=task.id not in unkept),
+        )
+        for task in due
+    ]
 
 
-def _of_priority(priority: int, more: Sequence[ColumnElement[bool]]) -> Select[Any]:
-    where: ColumnElement[bool] = and_(
-        tasks.c.account == bindparam("account"),
-        text(RETRY_DUE),
-        tasks.c.priority == literal_column(str(priority)),
-        tasks.c.due_at <= bindparam("now"),
-        *more,
-    )
-    # By nothing that the index does not end with: all that became due in one moment would be read and sorted.
-    chosen = select(tasks).where(where).order_by(tasks.c.due_at).limit(_WANTED)
-    return chosen.with_for_update(key_share=True, skip_locked=True)
+def _without_archive(t: Transaction, due: Sequence[Task]) -> frozenset[int]:
+    """Those whose last result, which a retry overwrites, is not kept."""
+    columns = (archives.c.task_id, archives.c.number)
+    kept = {
+        (row.task_id, row.number)
+        for row in t.rows(select(*columns).where(one_of(archives.c.task_id, (x.id for x in due))))
+    }
+    return frozenset(task.id for task in due if (task.id, task.attempts) not in kept)
 
 
-_WANTED = bindparam("wanted", type_=Integer())
-_OF_KINDS = tasks.c.kind.in_(bindparam("kinds", expanding=True))
-_ONLY = one_of_named(tasks.c.id, "only")
-
-
-def _due_retries(t: Transaction, rules: Rules, room: _Room, only: Collection[int] | None) -> list[Task]:
-    """Due tasks, the urgent first. One index range per priority: a single range would read all that is not due."""
-    of_kinds = len(room.kinds) < len(rules.capabilities.kinds)
-    values: dict[str, Any] = {"account": rules.account, "now": t.now}
-    values["wanted"] = PROBE_CHOICE if room.probe else room.tasks
-    values |= {"kinds": room.kinds} if of_kinds else {}
-    values |= {"only": listed(only)} if only is not None else {}
-    rows = t.rows(_due_retries_of(t.level, of_kinds=of_kinds, only=only is not None), **values)
-    # Asked again of the locked row, which somebody may have moved since. Not in SQL: with statistics from when the
-    # table was small, PostgreSQL would read all that is due to find these few.
-    due = [task for row in rows if _retry_due(task := Task.of(row), t.now)]
-    return sorted(due, key=lambda task: (task.spent, task.id))[:1] if room.probe else due
-
-
-def _retry_due(task: Task, now: datetime) -> bool:
-    """What ``RETRY_DUE`` says in SQL, and that its moment has come."""
-    waits = task.next is Operation.RETRY and task.status in FAILED_STATES
-    return waits and task.due_at is not None and task.due_at <= now
+def _set_aside(t: Transaction, decisions: Sequence[Decision]) -> None:
+    odd = [quarantine.Odd(x.task.id, x.task.account, x.cause, x.why) for x in decisions if isinstance(x, SetAsideTask)]
+    quarantine.set_aside(t, odd)
 
 
 def busy_ones(t: Transaction, capabilities: Capabilities, due: Sequence[Task]) -> set[int]:
@@ -258,22 +169,38 @@ def _under_way(t: Transaction, due: Sequence[Task], conflicts: dict[str, str]) -
     return found
 
 
-def _claim_checks(t: Transaction, rules: Rules, room: _Room, only: Collection[int] | None) -> Claim:
+def _claim_checks(t: Transaction, rules: Rules, room: Room, only: Collection[int] | None) -> Claim:
     """A lost check is due again by itself: claiming one only moves its moment by a lease."""
-    where: ColumnElement[bool] = and_(
-        tasks.c.account == rules.account, text(CHECK_DUE), tasks.c.due_at <= t.now, not_set_aside(t.level)
-    )
-    if only is not None:
-        where = and_(where, by_ids(only))
-    if len(room.kinds) < len(rules.capabilities.kinds):
-        where = and_(where, tasks.c.kind.in_(room.kinds))
-    chosen = select(tasks).where(where).order_by(tasks.c.due_at).limit(room.tasks)
-    due = [Task.of(row) for row in t.rows(chosen.with_for_update(key_share=True, skip_locked=True))]
+    # As a probe: none of those that opened the breaker, as long as there is another.
+    wanted = room.tasks + len(room.suspects)
+    found = due_checks(t, rules, room.kinds, wanted, only)
+    due = sorted(found, key=lambda task: task.id in room.suspects)[: room.tasks]
     if not due:
         return Claim()
+    _note_standstill(t, rules, Operation.CHECK, room, due)
     again = t.now + timedelta(seconds=rules.lease_seconds)
     t.execute(update(tasks).where(by_ids(task.id for task in due)).values(due_at=again))
     return Claim(_batch(t, rules, Operation.CHECK, due, uuid4(), probe=room.probe), len(due))
+
+
+def _decide_uncheckable(t: Transaction, context: Context, only: Collection[int] | None) -> Claim:
+    """Due checks at a provider that has no status call, or has it no more: decided at once, without a batch."""
+    rules = context.rules
+    due = due_checks(t, rules, [kind.name for kind in rules.capabilities.kinds], rules.batch_size, only)
+    store(t, [(task, uncheckable(task, context)) for task in due])
+    return Claim(looked_at=len(due), more=len(due) == rules.batch_size)
+
+
+def _note_standstill(t: Transaction, rules: Rules, operation: Operation, room: Room, due: Sequence[Task]) -> None:
+    """The time that these tasks were due and no call was made is no time in which they grew older.
+
+    An account that shares its paths with others may stand still while these are called: then only its probes tell.
+    """
+    since = min((task.due_at for task in due if task.due_at is not None), default=t.now)
+    if not room.probe and room.idle_since is not None:
+        since = max(since, room.idle_since)
+    if t.now - since > STANDSTILL:
+        standstills.note(t, rules.account, operation, since, t.now)
 
 
 _NEW = insert(batches)

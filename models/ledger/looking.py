@@ -12,7 +12,7 @@ from ..rowset import rowset
 from ..states import AT_WORK_STATES, FAILED_STATES, FOLLOWED_STATES, Operation
 from ..tables import archives, tasks
 from ..task import Task
-from . import attempts, permits
+from . import attempts, contexts, permits, quarantine
 from .attempts import Key
 from .batches import Work
 from .rows import Change, by_ids, free_by_ids, write
@@ -53,7 +53,7 @@ def advance_checks(
     before = standing(t, work, told, begun=begun, calm=calm)
     heard = learned(t, work, before, told)
     grants = {} if heard.stop else permitted(t, work.rules, groups, heard.paths)
-    steps = _apply(t, told, asked, Context(work.rules, t.now, rng))
+    steps = _apply(t, told, asked, contexts.context(t, work.rules, rng), probe=work.probe)
     steps.update(heard.steps)
     count(t, steps)
     fresh = _wanting(work.tasks) if begun else _fresh(t, (task_id for group in grants for task_id in group.ids))
@@ -83,7 +83,9 @@ def _wanting(found: Iterable[Task]) -> dict[int, Task]:
     return {task.id: task for task in found if wants_look(task)}
 
 
-def _apply(t: Transaction, told: Sequence[Answered], asked: Mapping[int, int], context: Context) -> Steps:
+def _apply(
+    t: Transaction, told: Sequence[Answered], asked: Mapping[int, int], context: Context, *, probe: bool
+) -> Steps:
     looks = {task_id: (look, each) for each in told for task_id, look in each.answers.items()}
     if not looks:
         return Steps()
@@ -95,13 +97,14 @@ def _apply(t: Transaction, told: Sequence[Answered], asked: Mapping[int, int], c
         look, each = looks[task.id]
         if task.attempts != asked.get(task.id) or not wants_look(task) or _older(task, each):
             continue
-        settled = _after(task, look, each, context)
+        settled = _after(task, look, each, context, probe=probe)
         changes.append((task, settled.task))
         if settled.result:
             results[Key(task.id, task.attempts)] = settled.result
         if isinstance(look, Reading) and look.result is not None and look.state in _ENDS:
             kept.append((task, look))
     steps = write(t, changes)
+    quarantine.note_holds(t, changes)
     attempts.settled(t, results)
     if context.rules.archives:
         _archive(t, kept)
@@ -114,10 +117,10 @@ def _older(task: Task, each: Answered) -> bool:
     return seen is not None and seen.number == task.attempts and each.asked_at < seen.asked_at
 
 
-def _after(task: Task, look: Outcome | Look, each: Answered, context: Context) -> Settled:
+def _after(task: Task, look: Outcome | Look, each: Answered, context: Context, *, probe: bool) -> Settled:
     if isinstance(look, Reading):
         return read(task, look, each.asked_at, context)
-    return Settled(unread(task, look, context))
+    return Settled(unread(task, look, context, probe=probe))
 
 
 def _archive(t: Transaction, kept: Sequence[tuple[Task, Reading]]) -> None:

@@ -7,10 +7,13 @@ from random import Random
 
 from .. import lifecycle
 from ..db import Transaction
+from ..db_errors import blame, is_row_fault
+from ..errors import BadInput
 from ..lifecycle import Context, Said
 from ..rules import Rules
 from ..states import Status
-from ..task import Task
+from ..task import Task, replace
+from . import attempts, quarantine
 from .actions import Who, acted_on
 from .rows import by_id, locked_by_ids, open_attempts, store
 
@@ -31,6 +34,8 @@ ACTIONS: Mapping[str, Act] = {
     "release": lambda task, context, _: lifecycle.release(task, context),
     "stop": lambda task, context, is_open: lifecycle.stop(task, context, is_open=is_open),
     "retry": lambda task, context, _: lifecycle.retry_now(task, context),
+    # A program's wish, which releases nothing that an operator holds.
+    "request": lambda task, context, _: lifecycle.retry_now(task, context, releases=False),
     "force": lambda task, context, _: lifecycle.force(task, context),
     "revive": lambda task, context, _: lifecycle.revive(task, context),
 }
@@ -41,9 +46,46 @@ def act(t: Transaction, what: str, ids: Sequence[int], rules_of: Mapping[str, Ru
 
     Tasks of an account without rules are left alone, with a hint: nobody knows their limits.
     """
-    told = _change(t, ids, rules_of, ACTIONS[what])
+    told = _readmit(t, ids, rules_of) if what == "release" else []
+    told += _change(t, [i for i in ids if i not in {each.task.id for each in told}], rules_of, ACTIONS[what])
     acted_on(t, who, what, (each.task for each in told if each.changed))
     return told
+
+
+def _readmit(t: Transaction, ids: Sequence[int], rules_of: Mapping[str, Rules]) -> list[Told]:
+    """Let tasks out of quarantine whose rows can be read and written again; a row that still cannot is an error.
+
+    Raises:
+        BadInput: it names the task and what is wrong with it.
+    """
+    told = []
+    for task_id, why in sorted(quarantine.among(t, ids).items()):
+        try:
+            with t.connection.begin_nested():
+                told += _let_out(t, task_id, rules_of)
+        except Exception as error:
+            if isinstance(error, BadInput) or not is_row_fault(error):
+                raise
+            raise BadInput(f"task {task_id}: is set aside, because {why}; mend its row first: {blame(error)}") from None
+    return told
+
+
+def _let_out(t: Transaction, task_id: int, rules_of: Mapping[str, Rules]) -> list[Told]:
+    (task,) = locked_by_ids(t, [task_id])
+    if (rules := rules_of.get(task.account)) is None:
+        return []
+    if rules.capabilities.kind(task.kind) is None:
+        raise BadInput(
+            f"task {task_id}: {rules.capabilities.title} has no kind {task.kind!r}; stop it, and add it anew"
+        )
+    made = attempts.of(t, task_id)
+    numbered = replace(task, attempts=max([task.attempts, *made]))
+    if numbered.status is Status.IN_FLIGHT:
+        numbered = lifecycle.gave_back(numbered, t.now)
+    out = lifecycle.readmitted(numbered, Context(rules, t.now), spent=sum(made.values()))
+    store(t, [(task, out)])
+    quarantine.forget(t, [task_id])
+    return [Told(out, changed=True)]
 
 
 def report(
@@ -77,8 +119,13 @@ def _change(t: Transaction, ids: Sequence[int], rules_of: Mapping[str, Rules], a
         found = locked_by_ids(t, wanted)
         again = _decided(t, found, rules_of, act_on)
         store(t, [(was, each.task) for was, each in zip(found, again, strict=True)])
+        quarantine.forget(t, [was.id for was, each in zip(found, again, strict=True) if _left_hold(was, each.task)])
         told = {i: each for i, each in told.items() if not each.changed} | {each.task.id: each for each in again}
     return [told[i] for i in sorted(told)]
+
+
+def _left_hold(was: Task, now: Task) -> bool:
+    return was.status is Status.HELD is not now.status
 
 
 def _decided(t: Transaction, found: Sequence[Task], rules_of: Mapping[str, Rules], act_on: Act) -> list[Told]:

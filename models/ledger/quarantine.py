@@ -4,16 +4,18 @@ A row of a table of its own says so, because the task's own row may refuse every
 out before they count; an operator releases them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, delete, exists, select, true, update
 
+from .. import lifecycle
 from ..db import Transaction, insert_for
 from ..one_of import one_of
 from ..outcome import Unknown
-from ..states import SetAside
+from ..states import SetAside, Status
 from ..tables import attempts, quarantine, tasks
+from ..task import Task
 from .totals import Steps, count
 
 WORDS = "set aside while its call may have been under way"
@@ -40,14 +42,21 @@ def not_set_aside(level: int) -> ColumnElement[bool]:
 
 def set_aside(t: Transaction, odd: Sequence[Odd]) -> None:
     """Set tasks aside. An open attempt of theirs is closed as unknown and counts: its call may have left."""
+    if odd and t.level >= 2:  # noqa: PLR2004 - as above
+        _insert(t, odd)
+        _close_attempts(t, {x.task_id: x.account for x in odd})
+
+
+def _insert(t: Transaction, odd: Sequence[Odd]) -> None:
     if not odd or t.level < 2:  # noqa: PLR2004 - as above
         return
     rows = [
         {"task_id": x.task_id, "account": x.account[:64], "cause": x.cause.value, "why": x.why[:1000], "since": t.now}
         for x in odd
     ]
-    t.connection.execute(insert_for(t)(quarantine).values(rows).on_conflict_do_nothing())
-    _close_attempts(t, {x.task_id: x.account for x in odd})
+    statement = insert_for(t)(quarantine).values(rows)
+    fresh = {name: statement.excluded[name] for name in ("cause", "why", "since")}
+    t.connection.execute(statement.on_conflict_do_update(index_elements=["task_id"], set_=fresh))
 
 
 def _close_attempts(t: Transaction, accounts: Mapping[int, str]) -> None:
@@ -59,6 +68,22 @@ def _close_attempts(t: Transaction, accounts: Mapping[int, str]) -> None:
         for name in ("attempts", "spent", f"outcome:{Unknown.name}"):
             steps[accounts[row.task_id], name] += 1
     count(t, steps)
+
+
+def note_holds(t: Transaction, changes: Iterable[tuple[Task, Task]]) -> None:
+    """Remember of tasks that an answer or a check has made held, and no operator, why: people ask, policies change."""
+    causes = [(now, lifecycle.set_aside(was, now)) for was, now in changes]
+    _insert(t, [Odd(now.id, now.account, cause, now.last_error) for now, cause in causes if cause is not None])
+
+
+def held_as_unknown(t: Transaction, account: str, limit: int) -> list[int]:
+    """Tasks of an account that are set aside because nobody knows whether their retry ran."""
+    if t.level < 2:  # noqa: PLR2004 - as above
+        return []
+    # An owner's report, or the release before, moves a task and leaves its row here.
+    still = and_(tasks.c.id == quarantine.c.task_id, tasks.c.status == Status.HELD.value)
+    mine = and_(quarantine.c.account == account, quarantine.c.cause == SetAside.UNKNOWN.value)
+    return [row.task_id for row in t.rows(select(quarantine.c.task_id).where(mine, still).limit(limit))]
 
 
 def among(t: Transaction, ids: Sequence[int]) -> dict[int, str]:

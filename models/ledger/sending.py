@@ -15,7 +15,7 @@ from ..outcome import Outcome, Reading, Unreadable
 from ..rules import Rules
 from ..states import BatchStatus, Operation, Status
 from ..task import Task, replace
-from . import accounts, attempts, breaker, permits
+from . import accounts, attempts, breaker, contexts, permits, quarantine
 from .attempts import Key
 from .batches import Work, ended, give_back, remainder, still_mine
 from .rows import Change, free_by_ids, open_attempts, write
@@ -107,9 +107,11 @@ def advance(
     grants = {} if heard.stop else permitted(t, work.rules, groups, heard.paths)
     found = _tasks_of(t, told, grants)
     owed = frozenset(open_ones.keys() & {*_ids(told)} - found.keys())
-    changes, outcomes = _closing(found, open_ones, told, Context(work.rules, t.now, rng))
+    context = contexts.context(t, work.rules, rng)
+    changes, outcomes = _closing(found, open_ones, told, context, probe=work.probe)
     permits_, opening = _opening(t, {i: task for i, task in found.items() if i not in open_ones}, grants, work)
     steps = write(t, changes)
+    quarantine.note_holds(t, changes)
     steps.update(heard.steps)
     steps.update(attempts.closed(t, work.rules.account, work.id, outcomes))
     if opening:
@@ -186,7 +188,12 @@ def _tasks_of(t: Transaction, told: Sequence[Answered], granted: Iterable[Group]
 
 
 def _closing(
-    found: Mapping[int, Task], open_ones: Mapping[int, int], told: Sequence[Answered], context: Context
+    found: Mapping[int, Task],
+    open_ones: Mapping[int, int],
+    told: Sequence[Answered],
+    context: Context,
+    *,
+    probe: bool,
 ) -> tuple[list[Change], dict[Key, Outcome]]:
     """The tasks whose open attempt is answered, and the attempts to close. What is closed already is left alone."""
     changes: list[Change] = []
@@ -195,7 +202,7 @@ def _closing(
         for task_id, outcome in each.answers.items():
             if task_id in open_ones and task_id in found and not isinstance(outcome, Reading | Unreadable):
                 outcomes[Key(task_id, open_ones[task_id])] = outcome
-                changes.append((found[task_id], answered(found[task_id], outcome, context)))
+                changes.append((found[task_id], answered(found[task_id], outcome, context, probe=probe)))
     return changes, outcomes
 
 

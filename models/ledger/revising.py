@@ -1,0 +1,34 @@
+"""What was held under another policy is decided again under today's."""
+
+from collections.abc import Collection
+from random import Random
+
+from sqlalchemy import select, text
+
+from ..db import Transaction
+from ..lifecycle import unheld
+from ..one_of import one_of
+from ..rules import Rules
+from ..tables import tasks
+from . import contexts, quarantine
+from .rows import free_by_ids, store
+
+PAGE = 500
+
+
+def resting_accounts(t: Transaction, names: Collection[str]) -> list[str]:
+    """The accounts among these that have canceled tasks at rest."""
+    rest = text("status = 'canceled' AND due_at IS NULL")
+    rows = t.rows(select(tasks.c.account).where(rest, one_of(tasks.c.account, names)).distinct())
+    return sorted(row.account for row in rows)
+
+
+def release_unknown(t: Transaction, rules: Rules, rng: Random) -> int:
+    """Release a page of the tasks that were held because ``on_unknown`` said so, where it says to retry by now."""
+    if rules.policy.on_unknown == "hold":
+        return 0
+    context = contexts.context(t, rules, rng)
+    found = free_by_ids(t, quarantine.held_as_unknown(t, rules.account, PAGE))
+    store(t, [(task, unheld(task, context)) for task in found])
+    quarantine.forget(t, [task.id for task in found])
+    return len(found)
