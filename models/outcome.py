@@ -14,12 +14,17 @@ from .states import DeadReason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
-    """What every outcome can carry: the provider's own words, already cut and scrubbed of secrets."""
+    """What every outcome can carry: the provider's own words, already cut and scrubbed of secrets.
+
+    ``pace``: seconds before which the path's next call must not leave, as the answer's own headers have it; they
+    change nothing of what the answer means. None: there is room.
+    """
 
     name: ClassVar[str]
     http_status: int | None = None
     code: str = ""
     message: str = ""
+    pace: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +110,12 @@ class Unknown(_Answer):
 class Unreadable(_Answer):
     """A check was answered, completely and in the provider's own format, with something that nobody here understands.
 
-    It is no outage: the task is checked again, ever less often, and says why in the provider's words.
+    It is not an outage: the task is checked again, ever less often, and says why in the provider's words.
+    ``forbidden`` marks a 403 (three pause), as it does for retries.
     """
 
     name = "unreadable"
+    forbidden: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +152,7 @@ class Reading:
         message: its words.
         reason: for ``gone`` only.
         result: the whole result, where the account archives what a retry overwrites.
+        pace: seconds before which the path's next call must not leave; None: there is room.
     """
 
     name: ClassVar[Literal["reading"]] = "reading"
@@ -154,6 +162,7 @@ class Reading:
     message: str = ""
     reason: DeadReason | None = None
     result: Mapping[str, Any] | None = None
+    pace: float | None = None
 
 
 Look = Reading | Deferred | Throttled | Blocked | Unknown | Unreadable | Unsent
