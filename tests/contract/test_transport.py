@@ -453,10 +453,29 @@ async def test_what_is_sent(server_tls: ssl.SSLContext, trusting: ssl.SSLContext
     assert result.answer is not None
     head, body = server.requests[0].split(b"\r\n\r\n")
     line, *fields = head.decode().lower().split("\r\n")
-    assert line == "post /retry?q=a+b http/1.1"
+    assert line == "post /retry?q=a%20b http/1.1"
     assert body == '{"ids":["ä",1]}'.encode()
     assert {"content-type: application/json", "accept-encoding: identity", "x-key: key"} < set(fields)
     assert any(field.startswith("user-agent: redrive/") for field in fields)
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        ("a b", b"a%20b"),
+        ("a+b", b"a%2Bb"),
+        ("a%20b", b"a%2520b"),
+        ("a/b?c#d&e=f", b"a/b?c%23d%26e%3Df"),
+        ("\u00e9 ~", b"%C3%A9%20~"),
+        ("", b""),
+    ],
+)
+async def test_a_query_is_quoted_as_signatures_have_it(value: str, sent: bytes) -> None:
+    """A blank is %20 and never "+", which stands for itself; so every server reads the same."""
+    request = Request("GET", "/records", query=(("script_task_id", value), ("limit", "100")))
+    async with serving(answering(OK)) as server, client(server.http) as http_client:
+        await exchange(http_client, request)
+    assert server.requests[0].split(b" HTTP")[0] == b"GET /records?script_task_id=" + sent + b"&limit=100"
 
 
 async def test_no_body_is_sent_without_json() -> None:
