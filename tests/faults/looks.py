@@ -110,6 +110,7 @@ LOOKS = [
     unread("reviews: 500", http(500, b"oops"), "oops"),
     unread("desktops: 999", http(999, b"oops"), "oops"),
     unread("phones: 403", http(403, b"no"), "no"),
+    unread("desktops: 403 in its own words", huawei(403, "WKS.00000403", "no"), "workspace:scripts:listRecords"),
     unread("desktops: 409", huawei(409, "WKS.00000409", "busy"), "busy"),
     throttled("desktops: one minute", huawei(429, "APIGW.0308", "limit:5,time:1 minute"), 60, "limit:5"),
     unread("desktops: a word nobody knows", records({"r1": "SKIPPED"}), "record status 'SKIPPED' is not known"),

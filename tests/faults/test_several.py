@@ -293,6 +293,28 @@ def test_a_task_refused_twice_and_found_failed_is_dead_alone(build: Build, provi
     assert ours.world.account(ours.names["desktops"])["paused_at"] is None
 
 
+@pytest.mark.parametrize("sub_id", ["", "7"], ids=["review", "rule"])
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_review_that_neither_call_finds_ends_within_minutes(
+    build: Build, provider: Provider, status: int, sub_id: str
+) -> None:
+    """Without a retry spent, in the provider's words; a neighbour of the account goes on."""
+    ours = build({"reviews": provider.server.http})
+    gone = docflow(400, "review task not found", status=status)
+    provider.always = lambda asked: gone if asked.body["task_id"] == "1" else None
+    (task_id,) = add(ours, "reviews", "1", sub_id=sub_id)
+    for _ in range(6):
+        ours.settle()
+        ours.forward(60)
+    task = ours.world.task(task_id)
+    assert (str(task.status), str(task.dead_reason), task.spent) == ("dead", "refused", 0)
+    assert "review task not found" in ours.words(task_id)
+    assert ours.world.account(ours.names["reviews"])["paused_at"] is None
+    (beside,) = add(ours, "reviews", "2")
+    ours.settle()
+    assert statuses(ours, [beside]) == ["retrying"]
+
+
 def test_a_refused_retry_that_runs_already_is_followed(phones: House, provider: Provider) -> None:
     """48001 and the look says running: somebody else restarted it."""
     provider.next.append(details(("1", "48001"), code=40009))

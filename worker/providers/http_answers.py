@@ -42,6 +42,7 @@ MAX_ID = 255
 """Characters of an id that are kept, as in the database; a longer one is not an id."""
 
 _RAW_BYTES = 4 * (4 * MAX_TEXT + 1)  # one character more than a line reads, so that it shows that it was cut
+
 WRONG_ADDRESS: Final = Blocked(cause=Cause.ADDRESS, message="check base_url")
 """Whoever answered, it is not the API we mean to call."""
 
@@ -129,7 +130,7 @@ def as_look(outcome: Outcome, *, own_format: bool) -> Look:
             return outcome
 
 
-def unreadable(words: "Said", message: str = "") -> Unreadable:
+def unreadable(words: Said, message: str = "") -> Unreadable:
     """A status call's answer in the provider's own format that says nothing we understand."""
     return Unreadable(**(reworded(words, message) if message else words))
 
@@ -145,7 +146,7 @@ def paced(answer: Answer, found: Mapping[int, One]) -> dict[int, One]:
     return {id_: replace(one, pace=pace) for id_, one in found.items()} if pace else dict(found)
 
 
-def _said_by(outcome: Outcome) -> "Said":
+def _said_by(outcome: Outcome) -> Said:
     return Said(http_status=outcome.http_status, code=outcome.code, message=outcome.message)
 
 

@@ -84,9 +84,8 @@ def failure(answer: Answer) -> Outcome:
     return _meaning(answer, *read_error(answer))
 
 
-def failed_look(answer: Answer) -> Look:
-    """What such an answer means for a status call."""
-    error, words = read_error(answer)
+def failed_look(answer: Answer, error: Error, words: Said) -> Look:
+    """What such an answer means for a status call, as :func:`read_error` has read it."""
     return as_look(_meaning(answer, error, words), own_format=error.is_own)
 
 
@@ -117,7 +116,8 @@ def _errors(body: Mapping[str, Any]) -> Iterator[Error]:
     for level in (body, *islice(map(fields, under), MAX_LEVELS)):
         for spelling in SPELLINGS:
             code, message = (text(level.get(name)) for name in spelling)
-            if code.strip("0") or message:
+            code = code if code.strip("0") else ""  # zero is no error anywhere
+            if code or message:
                 yield Error(code, message, own_spelling=spelling in OWN_SPELLINGS)
 
 

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import httpx
 
 from models.capabilities import HUAWEI_WORKSPACE, Capabilities
-from models.outcome import Accepted, Look, Outcome, Reading, Refused, State, Unknown
+from models.outcome import Accepted, Look, Outcome, Reading, Refused, State, Unknown, Unreadable
 from models.states import DeadReason
 
 from .base import Account, Answer, Call, Exchange, Looked, Plan, Provider, Request, TaskRef, Token
@@ -56,6 +56,9 @@ STATES: Final[Mapping[str, State]] = {
 
 SKIPPED: Final = "SKIP"
 """A record whose desktop was left out, as the SDKs count them; it has ended and did not fail."""
+
+READ_PERMISSIONS: Final = "workspace:scripts:listRecords and workspace:scripts:getRecordDetail"
+"""What the pages of the two status calls ask for. A user that may retry need not have them."""
 
 PAGE: Final = 100  # "from 1 to 100"
 MAX_PAGES: Final = 100
@@ -188,7 +191,7 @@ def _taken(answer: Answer) -> Outcome:
     body, (error, words) = read_json(answer.body), read_error(answer)
     ref = text(fields(body).get("task_id")).strip()
     ref = ref if len(ref) <= MAX_ID and ref.isprintable() else ""
-    refused = error.is_own and error.code != ""
+    refused = error.is_own and bool(error.code)
     if ref and not refused:
         return Accepted(http_status=answer.status, ref=ref)
     return Unknown(**words, ref=ref, answered=refused or "task_id" in fields(body))
@@ -207,10 +210,13 @@ def _look(call: Call, answer: Answer) -> Look | Call:
 
 def _not_a_success(answer: Answer) -> Look:
     """A success that shows nothing is readable at most as the error it may speak of."""
-    if not httpx.codes.is_success(answer.status):
-        return failed_look(answer)
     error, words = read_error(answer)
-    return unreadable(words) if error.is_own else Unknown(**words)
+    if httpx.codes.is_success(answer.status):
+        return unreadable(words) if error.is_own else Unknown(**words)
+    look = failed_look(answer, error, words)
+    if isinstance(look, Unreadable) and look.forbidden and error.is_own:
+        return replace(look, message=line(f"no permission to read ({READ_PERMISSIONS}): {look.message}"))
+    return look
 
 
 def _own_record(task: TaskRef, record: _Record, words: Said) -> Look:

@@ -5,7 +5,7 @@ import pytest
 
 from models.outcome import Already, Blocked, Cause, Outcome, Refused, Throttled, Unknown, Unreadable
 from models.states import DeadReason
-from worker.providers.huawei_errors import GATEWAY_CODES, failed_look, failure
+from worker.providers.huawei_errors import GATEWAY_CODES, failed_look, failure, read_error
 
 from .exchanges import answered
 
@@ -195,10 +195,10 @@ def test_whose_words_they_are(body: object, own: bool) -> None:  # noqa: FBT001
     fault, refusal = answered(body, 500).answer, answered(body, 400).answer
     assert fault
     assert refusal
-    for found in (failure(fault), failed_look(fault)):
+    for found in (failure(fault), failed_look(fault, *read_error(fault))):
         assert isinstance(found, Unknown)
         assert found.answered is own
-    assert isinstance(failed_look(refusal), Unreadable if own else Unknown)
+    assert isinstance(failed_look(refusal, *read_error(refusal)), Unreadable if own else Unknown)
 
 
 @pytest.mark.parametrize("body", [{"error_code": "WKS.00000403", "error_msg": "no permission"}, b"<html>"])
@@ -206,6 +206,6 @@ def test_a_forbidden_look_says_so(body: object) -> None:
     """Three of them mean that the permission to read is missing."""
     answer = answered(body, 403).answer
     assert answer
-    found = failed_look(answer)
+    found = failed_look(answer, *read_error(answer))
     assert isinstance(found, Unreadable)
     assert found.forbidden

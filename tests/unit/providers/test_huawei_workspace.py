@@ -95,7 +95,17 @@ def test_a_success_that_speaks_of_an_error_is_unknown(status: int, body: dict[st
     assert outcome(huawei(), EXECUTION, answered(body, status)) == expected
 
 
-@pytest.mark.parametrize("more", [{"error_code": None}, {"error_code": "", "error_msg": ""}, {"message": "ok"}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"error_code": None},
+        {"error_code": "", "error_msg": ""},
+        {"error_code": "0", "error_msg": "success"},
+        {"errorCode": 0},
+        {"code": 200, "message": "ok"},
+        {"message": "ok"},
+    ],
+)
 def test_a_success_may_speak_of_no_error(more: dict[str, object]) -> None:
     """Empty places are none, and words are not one."""
     assert isinstance(outcome(huawei(), EXECUTION, answered({"task_id": "7", **more})), Accepted)
@@ -459,6 +469,7 @@ def test_a_page_that_cannot_be_read_ends_the_look() -> None:
 
 # --- refusals ----------------------------------------------------------------------------------------------------
 
+MAY_NOT_READ = "no permission to read (workspace:scripts:listRecords and workspace:scripts:getRecordDetail)"
 MISSING = {"error_code": "WKS.00170003", "error_msg": "no such record"}
 
 
@@ -478,7 +489,7 @@ MISSING = {"error_code": "WKS.00170003", "error_msg": "no such record"}
         (
             answered({"error_code": "WKS.0001", "error_msg": "bad"}, 403),
             None,
-            Unreadable(forbidden=True, http_status=403, code="WKS.0001", message="bad"),
+            Unreadable(forbidden=True, http_status=403, code="WKS.0001", message=f"{MAY_NOT_READ}: bad"),
         ),
         (
             answered(b"no", 401),
