@@ -14,7 +14,7 @@ from models.outcome import Look, Reading, State, Unreadable
 from models.states import DeadReason
 
 from .base import TaskRef
-from .http_answers import MAX_CODE, Said, fields, gone, items, line, number, short_mark, text, unreadable
+from .http_answers import MAX_CODE, Said, fields, gone, items, line, number, short_mark, storable, text, unreadable
 
 RULE: Final = DOCFLOW.kinds[1].name
 
@@ -46,6 +46,12 @@ class Result:
 
     def look(self, task: TaskRef) -> Look:
         """Judge a review by its status, and a rule by its own result whatever the review's is."""
+        try:
+            return self._judged(task)
+        except RecursionError:
+            return unreadable(self.words, "a result that is nested too deeply")
+
+    def _judged(self, task: TaskRef) -> Look:
         if text(self.shown.get("task_id")) not in {"", task.external_id}:
             return unreadable(self.words, "the answer is about another review")
         rules = _rules(self.shown)
@@ -80,7 +86,7 @@ class Result:
         if status is None or status not in STATES:
             return unreadable(self.words, f"{name} {line(entry.get(name), MAX_CODE) or 'missing'} is not known")
         state, message = STATES[status]
-        result = entry if self.keep else None
+        result = fields(storable(entry)) if self.keep else None
         return Reading(state=state, mark=short_mark(json.dumps(mark)), code=str(status), message=message, result=result)
 
 

@@ -42,6 +42,7 @@ MAX_ID = 255
 """Characters of an id that are kept, as in the database; a longer one is not an id."""
 
 _RAW_BYTES = 4 * (4 * MAX_TEXT + 1)  # one character more than a line reads, so that it shows that it was cut
+_UNSTORABLE = re.compile(r"\\u(?:0000|d[89a-f])", re.IGNORECASE)
 
 WRONG_ADDRESS: Final = Blocked(cause=Cause.ADDRESS, message="check base_url")
 """Whoever answered, it is not the API we mean to call."""
@@ -154,24 +155,36 @@ def _said_by(outcome: Outcome) -> Said:
 
 
 def read_json(body: bytes) -> object:
-    """The body's JSON, made fit to be stored, or None. Broken characters become "�", the rest stays readable."""
+    """The body's JSON, or None; fit to be stored but for its depth. Broken characters become "�".
+
+    The whole is walked only where there is something to clean: a walk takes longer than all the rest.
+    """
     try:
-        return _storable(json.loads(body.decode("utf-8-sig", "replace")))
+        whole = body.decode("utf-8-sig", "replace")
+        value = json.loads(whole, parse_float=_finite, parse_constant=lambda _: None)
+        return storable(value) if _UNSTORABLE.search(whole) else value
     except (ValueError, RecursionError):
         return None
 
 
-def _storable(value: object) -> object:
-    """JSON as a database can keep it: without NUL, half surrogate pairs and infinities."""
+def _finite(number: str) -> float | None:
+    value = float(number)
+    return value if isfinite(value) else None
+
+
+def storable(value: object) -> object:
+    """JSON as a database can keep it: without NUL and half surrogate pairs, which only an escape can bring.
+
+    Raises:
+        RecursionError: it is nested so deeply that writing it would fail as well.
+    """
     match value:
         case dict():
-            return {_storable(name): _storable(item) for name, item in value.items()}
+            return {storable(name): storable(item) for name, item in value.items()}
         case list():
-            return [_storable(item) for item in value]
+            return [storable(item) for item in value]
         case str():
             return value.replace("\0", "").encode("utf-8", "replace").decode()
-        case float() if not isfinite(value):
-            return None
         case _:
             return value
 
