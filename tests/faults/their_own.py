@@ -79,7 +79,11 @@ GEELARK = [
     unknown("phones: 524 of a front end", http(524, b"error code: 524"), "error code: 524"),
     unknown("phones: 502 of a front end", as_json({"message": "upstream"}, 502), "upstream"),
     throttled(
-        "phones: 429 of a front end", as_json({"message": "limit"}, 429, "Retry-After: 17"), 17, "17 s (", "limit"
+        "phones: 429 of a front end",
+        as_json({"message": "limit"}, 429, "Retry-After: 17"),
+        17,
+        "17 s (12:00:17 UTC)",
+        "limit",
     ),
     already("phones: item 48001", details((ONE, "48001"), code=40009), '"48001 item 48001"'),
     already("phones: an unlisted item code", details((ONE, 20002), code=40009), '"20002 item 20002"'),
@@ -131,8 +135,15 @@ HUAWEI = [
         60,
         "1 min (12:01:00 UTC)",
     ),
-    throttled("desktops: 429, a window of nothing", huawei(429, "APIGW.0308", "limit:0,time:0 second"), 5, "5 s ("),
-    throttled("desktops: 429, a blank in it", huawei(429, "APIGW.0308", "limit:10, time:1 minute"), 60, "1 min ("),
+    throttled(
+        "desktops: 429, a window of nothing",
+        huawei(429, "APIGW.0308", "limit:0,time:0 second"),
+        5,
+        "5 s (12:00:05 UTC)",
+    ),
+    throttled(
+        "desktops: 429, a blank in it", huawei(429, "APIGW.0308", "limit:10, time:1 minute"), 60, "1 min (12:01:00 UTC)"
+    ),
     throttled("desktops: IAM is away", huawei(503, "APIGW.0613", "unavailable"), 5, "5 s (12:00:05 UTC)"),
     throttled("desktops: 503, busy", huawei(503, "WKS.00000503", "busy"), 5, "5 s (12:00:05 UTC)", "WKS.00000503 busy"),
     blocked("desktops: 429, a day's quota", huawei(429, "APIGW.0308", DAILY), "balance", DAILY, "in 30 min (12:30:00"),
