@@ -223,7 +223,7 @@ def _ids(tasks: Sequence[TaskRef]) -> tuple[str, ...]:
 def _open(answer: Answer) -> tuple[int | None, dict[str, Any], Said]:
     """Code, data and words of GeeLark's envelope; the code is None where there is none.
 
-    Its front ends may fail with a "code" as well, but their words are in a "message".
+    Its front ends, Cloudflare and Kong, may fail with a "code" as well, but their words are in a "message".
     """
     body = None if redirected(answer) else read_json(answer.body)
     shown = fields(body)

@@ -104,7 +104,7 @@ def _meaning(answer: Answer, error: Error, words: Said) -> Outcome:
 def read_error(answer: Answer) -> tuple[Error, Said]:
     """The error in any spelling, at the top or one level down, and what is said of it.
 
-    A success may speak of one as well. Whoever redirects is not Huawei, whatever the body says.
+    A success may speak of one as well. A redirect is not Huawei's own, whatever its body says.
     """
     body = None if codes.is_redirect(answer.status) else read_json(answer.body)
     error = next(_errors(fields(body)), Error())
@@ -116,7 +116,7 @@ def _errors(body: Mapping[str, Any]) -> Iterator[Error]:
     for level in (body, *islice(map(fields, under), MAX_LEVELS)):
         for spelling in SPELLINGS:
             code, message = (text(level.get(name)) for name in spelling)
-            code = code if code.strip("0") else ""  # zero is no error anywhere
+            code = code if code.strip("0") else ""  # zero is not an error anywhere
             if code or message:
                 yield Error(code, message, own_spelling=spelling in OWN_SPELLINGS)
 

@@ -391,7 +391,7 @@ def test_a_result_nobody_can_read_is_unreadable(value: object) -> None:
     "groups", [[{}] * (MAX_RULES + 1), [{"review_tasks": [0] * MAX_RULES}, {"review_tasks": [0]}], [0] * 99_999]
 )
 def test_rules_without_end_are_not_read(groups: list[object]) -> None:
-    """Their number alone says that the answer is none that we understand."""
+    """Their number alone says that the answer is not one that we understand."""
     for one in (REVIEW, RULE):
         found = look(docflow(), one, shown(result(1, groups=groups)))
         assert found == Unreadable(**said(200, message="more than 10000 groups or rules"))
@@ -426,7 +426,7 @@ def test_a_refusal_in_docflows_own_words_is_not_an_outage(status: int) -> None:
 @pytest.mark.parametrize("body", [{"code": 503, "msg": "busy"}, {"code": 7, "msg": "busy"}])
 @pytest.mark.parametrize("status", [500, 502, 503, 900])
 def test_a_fault_of_docflows_own_says_so(status: int, body: dict[str, object]) -> None:
-    """That is an answer, of a retry and of a look; a front end's page is none."""
+    """That is an answer, of a retry and of a look; a front end's page is not one."""
     for found in (outcome(docflow(), REVIEW, answered(body, status)), look(docflow(), REVIEW, answered(body, status))):
         assert found == Unknown(answered=True, **said(body["code"], status, "busy"))
     for foreign in (b"<html>", {"message": "upstream"}, {"code": 502, "message": "upstream"}):

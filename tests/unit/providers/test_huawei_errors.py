@@ -191,7 +191,7 @@ def test_an_error_is_not_looked_for_without_end(body: dict[str, object]) -> None
     ],
 )
 def test_whose_words_they_are(body: object, own: bool) -> None:  # noqa: FBT001
-    """A fault in Huawei's own words is an answer, and a refusal in them is none of an outage's signs."""
+    """A fault in Huawei's own words is an answer, and a refusal in them is not a sign of an outage."""
     fault, refusal = answered(body, 500).answer, answered(body, 400).answer
     assert fault
     assert refusal

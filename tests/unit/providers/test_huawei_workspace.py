@@ -107,7 +107,7 @@ def test_a_success_that_speaks_of_an_error_is_unknown(status: int, body: dict[st
     ],
 )
 def test_a_success_may_speak_of_no_error(more: dict[str, object]) -> None:
-    """Empty places are none, and words are not one."""
+    """Empty places are not errors, and neither are words alone."""
     assert isinstance(outcome(huawei(), EXECUTION, answered({"task_id": "7", **more})), Accepted)
 
 
@@ -143,7 +143,7 @@ def test_a_record_is_looked_at_by_itself() -> None:
 
 @pytest.mark.parametrize("id_", ["r1", "0000000059071dbc01591661d3990019", "a-b_c~d.e", "...", ".a", "a..b"])
 def test_ids_of_records_stand_in_the_path_as_they_are(id_: str) -> None:
-    """So that the path that is signed is the path that is sent, whoever decodes it on the way."""
+    """So that the path that is signed is the path that is sent, even where a proxy decodes it."""
     assert only(huawei().checks([task(id_, "record")])).request.path == f"{RECORDS}/{id_}"
 
 
