@@ -145,7 +145,7 @@ class DocFlow(WithoutLogin, Provider):
         if answer is None or not exchange.sent:
             return Looked(each(call.tasks, unanswered(exchange)))
         body, words = _open(answer)
-        if not _succeeded(answer, body):
+        if not (httpx.codes.is_success(answer.status) and number(body.get("code")) == OK):
             return Looked(paced(answer, each(call.tasks, _refused_look(answer, body, words))))
         result = Result(fields(body.get("result")), words, keep=bool(self._options.get("archive_results")))
         return Looked(paced(answer, {task.id: result.look(task) for task in call.tasks}))

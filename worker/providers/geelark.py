@@ -282,7 +282,7 @@ def _look(asked: Sequence[str], exchange: Exchange) -> dict[str, Look] | Look | 
     if answer is None or not exchange.sent:
         return unanswered(exchange)
     code, data, words = _open(answer)
-    if code == OK and answer.status == httpx.codes.OK:
+    if code == OK and httpx.codes.is_success(answer.status):
         return _readings(asked, data.get("items"), data.get("total"), words)
     verdict = _verdict(answer, code, words)
     return verdict if isinstance(verdict, Split) else as_look(verdict, own_format=code is not None)

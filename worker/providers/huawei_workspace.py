@@ -199,7 +199,7 @@ def _taken(answer: Answer) -> Outcome:
 
 def _look(call: Call, answer: Answer) -> Look | Call:
     """The look, or the page to ask for first."""
-    body = fields(read_json(answer.body)) if answer.status == httpx.codes.OK else {}
+    body = fields(read_json(answer.body)) if httpx.codes.is_success(answer.status) else {}
     words = said(answer, body=body)
     if "script_records" in body and call.carry is not None:
         return _next_page(call, body["script_records"], number(body.get("count")), words)

@@ -397,6 +397,12 @@ def test_rules_without_end_are_not_read(groups: list[object]) -> None:
         assert found == Unreadable(**said(200, message="more than 10000 groups or rules"))
 
 
+@pytest.mark.parametrize("status", [200, 201, 202, 203])
+def test_any_success_shows_a_result(status: int) -> None:
+    """To read is harmless; a retry is accepted with HTTP 200 only."""
+    assert isinstance(look(docflow(), REVIEW, envelope(200, status, result=result(1))), Reading)
+
+
 @pytest.mark.parametrize("task_id", [None, "31415926", 31415926])
 def test_a_result_may_name_the_review_or_not(task_id: object) -> None:
     """It was asked for by its id."""

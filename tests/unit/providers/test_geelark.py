@@ -428,12 +428,19 @@ def test_a_total_may_count_more_than_was_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("code", "status", "expected"),
-    [(0, 201, FAULT), (0, 500, FAULT), (40006, 200, Unreadable()), (99999, 200, Unreadable()), (None, 200, Unknown())],
+    [(0, 500, FAULT), (0, 900, FAULT), (40006, 200, Unreadable()), (99999, 200, Unreadable()), (None, 200, Unknown())],
 )
 def test_only_a_success_shows_states(code: object, status: int, expected: Look) -> None:
     """A list in any other answer is not read."""
     found = look(geelark(), ONE, envelope(code, {"total": 1, "items": [item(status=3)]}, status))
     assert found == replace(expected, http_status=status, code="" if code is None else str(code), message="words")
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 203])
+def test_any_success_shows_states(status: int) -> None:
+    """To read is harmless; a retry is accepted with HTTP 200 only."""
+    envelope_ = envelope(0, {"total": 1, "items": [item(status=3)]}, status)
+    assert isinstance(look(geelark(), ONE, envelope_), Reading)
 
 
 @pytest.mark.parametrize("body", [{"message": "upstream"}, {"code": 502, "message": "upstream"}, b"error code: 524"])

@@ -317,6 +317,13 @@ def test_a_success_that_is_not_huaweis_is_no_answer(body: object) -> None:
         assert isinstance(look(huawei(), one, answered(body)), kind)
 
 
+@pytest.mark.parametrize("status", [200, 201, 202, 203])
+def test_any_success_shows_records(status: int) -> None:
+    """Of a task, and of a record by itself."""
+    assert isinstance(look(huawei(), EXECUTION, answered({"script_records": [record()]}, status)), Reading)
+    assert isinstance(look(huawei(), RECORD, answered(record(), status)), Reading)
+
+
 @pytest.mark.parametrize("records", [None, {}, "none", 0])
 def test_a_list_nobody_can_read_is_unreadable(records: object) -> None:
     """It does not say that there are no records."""
