@@ -9,6 +9,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from ipaddress import ip_address
 from typing import Literal
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import httpx
@@ -164,7 +165,8 @@ class HttpClient:
 @lru_cache(maxsize=256)
 def _url(text: str, query: tuple[tuple[str, str], ...]) -> tuple[httpx.URL, bool]:
     """The parsed URL, and whether it stays on this machine. An account calls the same few for ever."""
-    url = httpx.URL(text, params=query)
+    # A blank is %20 everywhere; httpx would write "+", which not everybody reads, and no signature means.
+    url = httpx.URL(f"{text}?{urlencode(query, quote_via=quote)}" if query else text)
     return url, _is_loopback(url.host)
 
 

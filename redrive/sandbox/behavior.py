@@ -59,7 +59,7 @@ REFUSALS: Final[Mapping[str, Mapping[Refusal, str]]] = {
         Refusal.RUNNING: "1005006016: already being processed, and that run counts as its first",
         Refusal.MISSING: "404: the review was deleted",
         Refusal.NOT_ALLOWED: "400: although it has failed",
-        Refusal.RULE_ELSEWHERE: "400: the review has no rules, so no rule belongs to it",
+        Refusal.RULE_ELSEWHERE: "400: the review has another rule, so that none of the usual ones belongs to it",
     },
 }
 """The refusals each provider documents, in words for people. Of all others nothing comes."""

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.outcome import Already, Blocked, Deferred, Look, Outcome, Reading, Throttled, Unknown, Unsent
+from models.outcome import Already, Blocked, Deferred, Look, Outcome, Reading, Throttled, Unknown, Unreadable, Unsent
 from models.states import Operation
-from worker.providers.base import Answer, Call, Exchange, Token
+from worker.providers.base import Answer, Call, Exchange, TaskRef, Token
 from worker.scrub import scrubbed
 
 from .asking import ask, plan_of, read
@@ -59,6 +59,23 @@ def test_plans_hold_no_secret(case: Case, operation: Operation) -> None:
     provider = case.build("https://127.0.0.1")
     shown = repr(provider) + repr(plan_of(provider, operation, case.tasks()))
     assert not [secret for secret in case.secrets if secret in shown]
+
+
+@asked_by_all
+@pytest.mark.parametrize("kind", ["no such kind", "TASK", " ", "'; --", "\N{SNOWMAN}"])
+def test_a_kind_nobody_knows_is_never_asked_about(case: Case, operation: Operation, kind: str) -> None:
+    """A row may come past our client: it says what is wrong with it, and its neighbours are asked about."""
+    good = case.tasks()
+    strange = [
+        TaskRef(id=-n, kind=kind, external_id=f"59120{n}", sub_id=sub_id) for n, sub_id in enumerate(("", "7"), 1)
+    ]
+    plan = plan_of(case.build("https://127.0.0.1"), operation, [*good, *strange])
+    assert plan.refused.keys() == {task.id for task in strange}
+    assert sorted(task.id for call in plan.calls for task in call.tasks) == [task.id for task in good]
+    for refused in plan.refused.values():
+        assert isinstance(refused, Deferred)
+        assert refused.of_task
+        assert f"kind {kind!r} is not known" in refused.message
 
 
 # --- nothing left, or nothing came back --------------------------------------------------------------------------
@@ -130,13 +147,14 @@ async def test_statuses_of_somebody_in_between(
     async with serving(answering(answer)) as server, client(server.http) as http_client:
         results = await ask(case, operation, http_client, server.http)
     if operation is Operation.CHECK and expected is Already:
-        expected = Unknown
+        expected = Unreadable if status == 403 else Unknown
     assert {type(result) for result in results.values()} == {expected}
     for result in results.values():
         assert not isinstance(result, Reading)
         assert result.http_status == status
         assert not isinstance(result, Throttled) or result.wait_seconds == 7
-        assert not isinstance(result, Already) or result.forbidden == (status == 403)
+        assert not isinstance(result, Already | Unreadable) or result.forbidden == (status == 403)
+        assert not isinstance(result, Unknown) or not result.answered
 
 
 @asked
@@ -145,7 +163,9 @@ async def test_a_success_nobody_can_read_is_unknown(case: Case, operation: Opera
     """200 alone proves nothing."""
     async with serving(answering(http(200, body))) as server, client(server.http) as http_client:
         results = await ask(case, operation, http_client, server.http)
-    assert {type(result) for result in results.values()} == {Unknown}
+    for result in results.values():
+        assert isinstance(result, Unknown)
+        assert not result.answered
 
 
 @asked

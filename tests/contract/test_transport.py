@@ -11,7 +11,9 @@ import pytest
 import trustme
 
 from models.clock import boottime
-from worker.providers.base import Answer, Request
+from redrive.sandbox.signatures import Signature, sign
+from worker.providers.base import Account, Answer, Request, TaskRef
+from worker.providers.huawei_workspace import HuaweiWorkspace
 
 from .calls import IMPATIENT_SECONDS, client, exchange
 from .misbehaviour import SENT_WITHOUT_ANSWER, Misbehaviour, hang
@@ -453,10 +455,48 @@ async def test_what_is_sent(server_tls: ssl.SSLContext, trusting: ssl.SSLContext
     assert result.answer is not None
     head, body = server.requests[0].split(b"\r\n\r\n")
     line, *fields = head.decode().lower().split("\r\n")
-    assert line == "post /retry?q=a+b http/1.1"
+    assert line == "post /retry?q=a%20b http/1.1"
     assert body == '{"ids":["ä",1]}'.encode()
     assert {"content-type: application/json", "accept-encoding: identity", "x-key: key"} < set(fields)
     assert any(field.startswith("user-agent: redrive/") for field in fields)
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        ("a b", b"a%20b"),
+        ("a+b", b"a%2Bb"),
+        ("a%20b", b"a%2520b"),
+        ("a/b?c#d&e=f", b"a/b?c%23d%26e%3Df"),
+        ("\u00e9 ~", b"%C3%A9%20~"),
+        ("", b""),
+    ],
+)
+async def test_a_query_is_quoted_as_signatures_have_it(value: str, sent: bytes) -> None:
+    """A blank is %20 and never "+", which stands for itself; so every server reads the same."""
+    request = Request("GET", "/records", query=(("script_task_id", value), ("limit", "100")))
+    async with serving(answering(OK)) as server, client(server.http) as http_client:
+        await exchange(http_client, request)
+    assert server.requests[0].split(b" HTTP")[0] == b"GET /records?script_task_id=" + sent + b"&limit=100"
+
+
+@pytest.mark.parametrize("id_", ["4711", "a b", "a+b", "50%", "a/b?c#d&e=f", "\u00e9 ~", "%2F"])
+async def test_a_signature_is_that_of_the_query_as_it_was_sent(id_: str) -> None:
+    """A verifier that reads "+" as itself comes to the same: Huawei's form of a query has no other blank than %20."""
+    options = {"region": "cn-north-4", "project_id": "p1", "access_key": "AK", "secret_key": "SK"}
+    async with serving(answering(OK)) as server, client(server.http) as http_client:
+        provider = HuaweiWorkspace(Account("desktops", server.http, options))
+        (call,) = provider.checks([TaskRef(1, "task", id_)]).calls
+        await exchange(http_client, call.request, auth=provider.auth(None))
+    first, *lines = server.requests[0].decode().split("\r\n\r\n")[0].split("\r\n")
+    path, _, query = first.split(" ")[1].partition("?")
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+    given = Signature.read(headers["authorization"])
+    assert given
+    assert "+" not in query
+    names = given.signed_headers
+    signed = sign("SK", method="GET", raw_path=path, query=query, headers=headers, names=names, body=b"")
+    assert given.value == signed
 
 
 async def test_no_body_is_sent_without_json() -> None:

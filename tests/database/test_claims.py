@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from models.ledger import Answered, claims, permits
+from models.ledger import Answered, due_tasks, permits
 from models.outcome import Accepted, Blocked, Cause, Deferred, Reading, Refused, State, Throttled, Unknown, Unsent
 from models.rules import BreakerRules
 from models.states import DeadReason, Operation, Status
@@ -439,7 +439,7 @@ def test_the_least_spent_is_sought_among_the_first_hundred(world: World) -> None
     world.ruled("phones", batch_size=1)
     world.add("first")
     world.retried(Unknown(message="timeout"))
-    ids = sorted(world.add_many([str(n) for n in range(claims.PROBE_CHOICE + 1)]))
+    ids = sorted(world.add_many([str(n) for n in range(due_tasks.PROBE_CHOICE + 1)]))
     for task in ids[:-2]:
         world.put(task, attempts=1, spent=1)
     world.clock.forward(30)

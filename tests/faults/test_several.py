@@ -16,12 +16,14 @@ from .house import House, house
 from .provider import (
     EXECUTE,
     QUERY,
+    RECORDS,
     RESTART,
     RESULT,
     REVIEW,
     RULE,
     Asked,
     Provider,
+    Reply,
     details,
     docflow,
     drop,
@@ -29,7 +31,9 @@ from .provider import (
     huawei,
     items,
     providing,
+    records,
     reset_unread,
+    result,
 )
 from .test_table import DATABASES, calls_after, quiet_for, stands, waits_on
 
@@ -289,6 +293,28 @@ def test_a_task_refused_twice_and_found_failed_is_dead_alone(build: Build, provi
     assert ours.world.account(ours.names["desktops"])["paused_at"] is None
 
 
+@pytest.mark.parametrize("sub_id", ["", "7"], ids=["review", "rule"])
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_review_that_neither_call_finds_ends_within_minutes(
+    build: Build, provider: Provider, status: int, sub_id: str
+) -> None:
+    """Without a retry spent, in the provider's words; a neighbour of the account goes on."""
+    ours = build({"reviews": provider.server.http})
+    gone = docflow(400, "review task not found", status=status)
+    provider.always = lambda asked: gone if asked.body["task_id"] == "1" else None
+    (task_id,) = add(ours, "reviews", "1", sub_id=sub_id)
+    for _ in range(6):
+        ours.settle()
+        ours.forward(60)
+    task = ours.world.task(task_id)
+    assert (str(task.status), str(task.dead_reason), task.spent) == ("dead", "refused", 0)
+    assert "review task not found" in ours.words(task_id)
+    assert ours.world.account(ours.names["reviews"])["paused_at"] is None
+    (beside,) = add(ours, "reviews", "2")
+    ours.settle()
+    assert statuses(ours, [beside]) == ["retrying"]
+
+
 def test_a_refused_retry_that_runs_already_is_followed(phones: House, provider: Provider) -> None:
     """48001 and the look says running: somebody else restarted it."""
     provider.next.append(details(("1", "48001"), code=40009))
@@ -324,6 +350,54 @@ def test_a_burst_of_server_errors_opens_the_breaker(build: Build, provider: Prov
     ours.forward(60)
     ours.settle()
     assert set(statuses(ours, ids[6:])) == {"retrying"}
+
+
+STRANGE = {
+    "a record's word": ("desktops", records({"r1": "SOMETHING_NEW", "r2": "SUCCESS"})),
+    "a refusal of the look": ("desktops", huawei(409, "WKS.00000409", "not now")),
+    "a page without end": ("desktops", records({f"r{n}": "SUCCESS" for n in range(101)})),
+    "a review's status": ("reviews", result(8)),
+    "a bad parameter": ("reviews", docflow(400, "no such review")),
+}
+
+
+@pytest.mark.parametrize(("account", "answer"), STRANGE.values(), ids=STRANGE)
+def test_looks_that_nobody_understands_are_not_an_outage(
+    build: Build, provider: Provider, account: str, answer: bytes
+) -> None:
+    """Account and address work: every task has its look, and tasks that come later have theirs."""
+    ours = build({account: provider.server.http}, limits={account: "concurrency = 1"})
+    ids = add(ours, account, *map(str, range(1, 9)))
+    ours.settle()
+    provider.always = lambda asked: answer if is_look(asked) else None
+    ours.forward(30)
+    ours.settle()
+    assert sum(map(is_look, provider.asked)) == 8
+    provider.always, provider.state = (lambda _: None), "succeeded"
+    later = add(ours, account, *map(str, range(11, 14)))
+    ours.settle()
+    ours.forward(90)
+    ours.settle()
+    assert set(statuses(ours, [*ids, *later])) == {"succeeded"}
+
+
+@pytest.mark.parametrize("answer", [http(502, b"<html>"), http(200, b"<html>"), drop], ids=["502", "a page", "dropped"])
+@pytest.mark.parametrize("account", ["desktops", "reviews"])
+def test_looks_without_a_usable_answer_are_an_outage(
+    build: Build, provider: Provider, account: str, answer: Reply
+) -> None:
+    """Five in a row open the breaker of looks."""
+    ours = build({account: provider.server.http}, limits={account: "concurrency = 1"})
+    add(ours, account, *map(str, range(1, 9)))
+    ours.settle()
+    provider.always = lambda asked: answer if is_look(asked) else None
+    ours.forward(30)
+    ours.settle()
+    assert sum(map(is_look, provider.asked)) == 5
+
+
+def is_look(asked: Asked) -> bool:
+    return any(path in asked.path for path in (QUERY, RECORDS, RESULT))
 
 
 def retries(provider: Provider) -> int:

@@ -29,6 +29,7 @@ GEELARK = [
         blocked(f"phones: {code}", geelark(code, "go away"), "credentials", f'"200 {code} go away"')
         for code in (40003, 40011, 40013, 40015, 40016)
     ),
+    blocked("phones: 46001", geelark(46001, "plan expired"), "balance", '"200 46001 plan expired"'),
     blocked("phones: 40012", geelark(40012, "retired"), "address", '"200 40012 retired"'),
     unknown("phones: 40000", geelark(40000, "unknown error"), '"40000 unknown error"'),
     unknown("phones: 50000", geelark(50000, "internal"), '"50000 internal"'),
@@ -43,6 +44,8 @@ GEELARK = [
             (48000, "limit_reached"),
             (48002, "not_found"),
             (48003, "resource_gone"),
+            (47003, "resource_gone"),
+            (47004, "resource_gone"),
             (48004, "refused"),
         )
     ),
@@ -55,7 +58,32 @@ GEELARK = [
             (48003, "resource_gone"),
             ("48004", "refused"),
             (40005, "resource_gone"),
+            (47003, "resource_gone"),
         )
+    ),
+    *(
+        blocked(f"phones: item {code}", details((ONE, code), code=40009), cause, f"{code} item {code}")
+        for code, cause in ((41000, "balance"), ("41001", "balance"), (46001, "balance"), (40016, "credentials"))
+    ),
+    *(
+        throttled(f"phones: item {code}", details((ONE, code), code=40009), seconds, at, f"{code} item {code}")
+        for code, seconds, at in (
+            (40007, 60, "1 min (12:01:00 UTC)"),
+            (40014, 7200, "2 h (14:00:00 UTC)"),
+            (40017, 5, "5 s (12:00:05 UTC)"),
+            (47002, 600, "10 min (12:10:00 UTC)"),
+        )
+    ),
+    unknown("phones: item 50000", details((ONE, 50000), code=40009), '"50000 item 50000"'),
+    unknown("phones: details without end", details(*[(ONE, 48002)] * 101), "details of 101 tasks"),
+    unknown("phones: 524 of a front end", http(524, b"error code: 524"), "error code: 524"),
+    unknown("phones: 502 of a front end", as_json({"message": "upstream"}, 502), "upstream"),
+    throttled(
+        "phones: 429 of a front end",
+        as_json({"message": "limit"}, 429, "Retry-After: 17"),
+        17,
+        "17 s (12:00:17 UTC)",
+        "limit",
     ),
     already("phones: item 48001", details((ONE, "48001"), code=40009), '"48001 item 48001"'),
     already("phones: an unlisted item code", details((ONE, 20002), code=40009), '"20002 item 20002"'),
@@ -107,6 +135,16 @@ HUAWEI = [
         60,
         "1 min (12:01:00 UTC)",
     ),
+    throttled(
+        "desktops: 429, a window of nothing",
+        huawei(429, "APIGW.0308", "limit:0,time:0 second"),
+        5,
+        "5 s (12:00:05 UTC)",
+    ),
+    throttled(
+        "desktops: 429, a blank in it", huawei(429, "APIGW.0308", "limit:10, time:1 minute"), 60, "1 min (12:01:00 UTC)"
+    ),
+    throttled("desktops: IAM is away", huawei(503, "APIGW.0613", "unavailable"), 5, "5 s (12:00:05 UTC)"),
     throttled("desktops: 503, busy", huawei(503, "WKS.00000503", "busy"), 5, "5 s (12:00:05 UTC)", "WKS.00000503 busy"),
     blocked("desktops: 429, a day's quota", huawei(429, "APIGW.0308", DAILY), "balance", DAILY, "in 30 min (12:30:00"),
     blocked("desktops: APIGW.0101", huawei(404, "APIGW.0101", "no such API"), "address", "check base_url: no such API"),
@@ -116,6 +154,13 @@ HUAWEI = [
     blocked(
         "desktops: APIG.0303", huawei(401, "APIG.0303", "expired"), "credentials", "check this machine's clock: expired"
     ),
+    blocked("desktops: the app's quota", huawei(405, "APIGW.0501", "quota used up"), "balance", "quota used up"),
+    blocked("desktops: the app is frozen", huawei(405, "APIG.0502", "frozen"), "balance", "APIG.0502 frozen"),
+    *(
+        blocked(f"desktops: APIGW.{code}", huawei(403, f"APIGW.{code}", "not you"), "credentials", "not you")
+        for code in ("0302", "0304", "0306", "0310", "0401", "0402", "0802")
+    ),
+    blocked("desktops: APIGW.0307", huawei(401, "APIGW.0307", "old"), "credentials", "the region of base_url: old"),
     blocked("desktops: 403 of the gateway", huawei(403, "APIGW.0301", "no"), "credentials", "APIGW.0301 no"),
     blocked("desktops: 404 without WKS", huawei(404, "", "no route"), "address", "check base_url: no route"),
     dead(
@@ -127,12 +172,23 @@ HUAWEI = [
     already(
         "desktops: words one level down", as_json({"error": {"code": "WKS.1", "message": "deep"}}, 400), '"WKS.1 deep"'
     ),
+    already("desktops: 494", huawei(494, "APIGW.0201", "headers too large"), '"APIGW.0201 headers too large"'),
+    already(
+        "desktops: words in a list", as_json({"errors": [{"error_code": "WKS.2", "error_msg": "x"}]}, 400), "WKS.2 x"
+    ),
+    already("desktops: no own words", as_json({"badRequest": {"code": 400, "message": "deep"}}, 400), '"400 deep"'),
     unknown("desktops: 500", huawei(500, "WKS.00211401", "try again later"), '"WKS.00211401 try again later"'),
     unknown("desktops: an empty task", as_json({"task_id": ""})),
     unknown("desktops: a task of blanks", as_json({"task_id": "  "})),
     unknown("desktops: a task that is a list", as_json({"task_id": ["a"]})),
     unknown("desktops: a task without end", as_json({"task_id": "9" * 300})),
-    unknown("desktops: a task with HTTP 202", as_json({"task_id": "next"}, 202)),
+    accepted("desktops: a task with HTTP 202", as_json({"task_id": "next"}, 202)),
+    unknown("desktops: an error in a success", huawei(200, "WKS.0001", "refused"), '"WKS.0001 refused"'),
+    unknown(
+        "desktops: an error beside a task",
+        as_json({"task_id": "next", "error_code": "WKS.0001", "error_msg": "refused"}, 202),
+        '"WKS.0001 refused"',
+    ),
     accepted("desktops: a task that is a number", as_json({"task_id": 4711})),
 ]
 
@@ -159,8 +215,10 @@ DOCFLOW = [
     already("reviews: an unlisted code", docflow(123, "what?"), '"123 what?"'),
     *(
         unknown(f"reviews: {code}", docflow(code, "broken"), f'"{code} broken"')
-        for code in (500, 900, 30203, 50000, 50011, 50012, 50207)
+        for code in (408, 423, 500, 502, 503, 504, 900, 30203, 50000, 50011, 50012, 50207)
     ),
+    already("reviews: not 429", docflow(40429, "what?"), '"40429 what?"'),
+    already("reviews: no such review", docflow(400, "review task not found"), '"400 review task not found"'),
     unknown("reviews: 200 with HTTP 500", docflow(200, status=500)),
     unknown("reviews: 200 with HTTP 201", docflow(200, status=201)),
     unknown("reviews: code null", docflow(None)),

@@ -14,9 +14,9 @@ import models.ledger.claims
 import worker.job
 import worker.providers.docflow
 import worker.providers.geelark
-import worker.providers.http_answers
 import worker.providers.huawei_iam
 import worker.providers.huawei_workspace
+import worker.providers.waits
 import worker.recording
 
 from . import waits
@@ -25,7 +25,7 @@ from .stage import Stage
 SIGNERS = (
     worker.providers.docflow,
     worker.providers.geelark,
-    worker.providers.http_answers,
+    worker.providers.waits,
     worker.providers.huawei_iam,
     worker.providers.huawei_workspace,
 )

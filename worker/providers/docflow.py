@@ -4,8 +4,8 @@ Facts: "Retry Review Task", "Get Review Results" and "Access Credentials" of the
 the code tables of TextIn's other APIs: DocFlow itself publishes no code but 200.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
@@ -29,34 +29,34 @@ from models.outcome import (
 from models.states import DeadReason
 
 from .base import Account, Answer, Call, Exchange, Looked, Plan, Provider, Request, TaskRef
+from .docflow_results import Result
 from .http_answers import (
+    STATUSES,
     WRONG_ADDRESS,
     Said,
     as_look,
     by_status,
     fields,
     filled,
-    items,
+    gone,
     number,
+    paced,
     read_json,
     redirected,
-    reworded,
     said,
-    short_mark,
     text,
     unanswered,
 )
 from .signing import HeaderAuth, WithoutLogin, docflow_headers
-from .tasks import each, grouped
+from .tasks import each, grouped, of_known_kind, sorted_out
 
 API: Final = "/api/app-api/sip/platform/v2"
 OK: Final = 200
 REVIEW, RULE = DOCFLOW.kinds
 
 CODES: Final[Mapping[int, Outcome]] = {
-    400: Already(),  # bad parameter
+    400: Already(),  # bad parameter; also how it says that there is no such review
     1005006016: Already(),  # already being processed
-    500: Unknown(),
     30203: Unknown(),  # base service fault
     50011: Unknown(),  # model error
     50012: Unknown(),  # model error
@@ -68,30 +68,18 @@ CODES: Final[Mapping[int, Outcome]] = {
     40400: WRONG_ADDRESS,  # bad URL
     # "Do not retry, continued requests may trigger IP flow control".
     40306: Throttled(wait_seconds=600),
-    # Not documented; a body's code that repeats one of HTTP's can only mean the same.
-    401: Blocked(cause=Cause.CREDENTIALS),
-    403: Already(forbidden=True),
-    423: Unknown(),
-    429: Throttled(),
-    # Not documented either. By its number an internal error, after which the retry may have been applied.
+    # Not documented. By its number an internal error, after which the retry may have been applied.
     50000: Unknown(),
     900: Unknown(),  # the SDK's "custom business error", which it repeats
 }
-"""What a body's code means; any other is a refusal that proves nothing."""
+"""What a body's code means; one that repeats one of HTTP's means the same, any other is a refusal without proof."""
 
-STATES: Final[Mapping[int, tuple[State, str]]] = {
-    0: (State.RUNNING, "pending"),
-    1: (State.SUCCEEDED, "approved"),
-    2: (State.FAILED, "review failed"),
-    3: (State.RUNNING, "reviewing"),
-    4: (State.SUCCEEDED, "rejected"),  # a verdict: the review ran
-    5: (State.RUNNING, "recognizing"),
-    6: (State.RUNNING, "in queue"),
-    7: (State.FAILED, "recognition failed upstream"),
-}
-"""A review's ``status`` and a rule's ``review_result`` share these values."""
-
-RECOGNITION_FAILED: Final = "7"
+_NO_SUCH_REVIEW: Final = re.compile(
+    r"\b(?:review|task)\b.{0,60}(?:\bnot found|(?:\bnot|n't|\blonger) exists?|\bdeleted)\b"
+    r"|(?:\u5ba1\u6838|\u4efb\u52a1).{0,60}\u4e0d\u5b58\u5728",  # "review" or "task", and "does not exist"
+    re.IGNORECASE,
+)
+"""By the SDK "not found" is HTTP 200 with code 400, the code of every bad parameter: its words tell them apart."""
 
 
 class DocFlow(WithoutLogin, Provider):
@@ -118,10 +106,11 @@ class DocFlow(WithoutLogin, Provider):
 
     def retries(self, tasks: Sequence[TaskRef]) -> Plan:
         """One call per review or rule."""
-        good, hopeless = self._triage(tasks)
+        good, strange = of_known_kind(DOCFLOW, tasks)
+        good, hopeless = sorted_out(good, self._why_not)
         same = grouped(good, lambda task: tuple(self._ids(task).items()))
         refused = {id_: Refused(reason=DeadReason.REFUSED, message=why) for id_, why in hopeless.items()}
-        return Plan(tuple(self._retry(group) for group in same), refused)
+        return Plan(tuple(self._retry(group) for group in same), {**strange, **refused})
 
     def _retry(self, tasks: tuple[TaskRef, ...]) -> Call:
         ids = self._ids(tasks[0])
@@ -133,16 +122,18 @@ class DocFlow(WithoutLogin, Provider):
         if answer is None or not exchange.sent:
             return each(call.tasks, unanswered(exchange))
         body, words = _open(answer)
-        return each(call.tasks, Accepted(**words) if _succeeded(answer, body) else _refusal(answer, body, words))
+        outcome = Accepted(**words) if _succeeded(answer, body) else _refusal(answer, body, words)
+        return paced(answer, each(call.tasks, outcome))
 
     # --- Checks --------------------------------------------------------------------------------------------------
 
     def checks(self, tasks: Sequence[TaskRef]) -> Plan:
         """One call per review: its result shows the review and all its rules."""
-        good, hopeless = self._triage(tasks)
+        good, strange = of_known_kind(DOCFLOW, tasks)
+        good, hopeless = sorted_out(good, self._why_not)
         same = grouped(good, lambda task: (self._workspace_id(task), task.external_id))
-        gone = {id_: _gone(DeadReason.REFUSED, why) for id_, why in hopeless.items()}
-        return Plan(tuple(self._check(group) for group in same), gone)
+        refused = {id_: gone(DeadReason.REFUSED, why) for id_, why in hopeless.items()}
+        return Plan(tuple(self._check(group) for group in same), {**strange, **refused})
 
     def _check(self, tasks: tuple[TaskRef, ...]) -> Call:
         ids = {"workspace_id": self._workspace_id(tasks[0]), "task_id": tasks[0].external_id}
@@ -154,10 +145,10 @@ class DocFlow(WithoutLogin, Provider):
         if answer is None or not exchange.sent:
             return Looked(each(call.tasks, unanswered(exchange)))
         body, words = _open(answer)
-        if not _succeeded(answer, body):
-            return Looked(each(call.tasks, as_look(_refusal(answer, body, words))))
-        result, keep = fields(body.get("result")), bool(self._options.get("archive_results"))
-        return Looked({task.id: _look(task, result, words, keep=keep) for task in call.tasks})
+        if not (httpx.codes.is_success(answer.status) and number(body.get("code")) == OK):
+            return Looked(paced(answer, each(call.tasks, _refused_look(answer, body, words))))
+        result = Result(fields(body.get("result")), words, keep=bool(self._options.get("archive_results")))
+        return Looked(paced(answer, {task.id: result.look(task) for task in call.tasks}))
 
     # --- Asking --------------------------------------------------------------------------------------------------
 
@@ -171,11 +162,6 @@ class DocFlow(WithoutLogin, Provider):
         ids = {"workspace_id": self._workspace_id(task), "task_id": task.external_id}
         return ids | ({"rule_id": task.sub_id} if task.kind == RULE.name else {})
 
-    def _triage(self, tasks: Sequence[TaskRef]) -> tuple[list[TaskRef], dict[int, str]]:
-        """The tasks that can be asked for, and why the others cannot."""
-        hopeless = {task.id: why for task in tasks if (why := self._why_not(task))}
-        return [task for task in tasks if task.id not in hopeless], hopeless
-
     def _why_not(self, task: TaskRef) -> str:
         ids = self._ids(task)
         if not ids["workspace_id"]:
@@ -188,8 +174,10 @@ class DocFlow(WithoutLogin, Provider):
 
 
 def _open(answer: Answer) -> tuple[dict[str, Any], Said]:
-    body = {} if redirected(answer) else fields(read_json(answer.body))
-    return body, said(answer, body.get("code"), _repaired(text(body.get("msg")) or text(body.get("message"))))
+    body = {} if redirected(answer) else read_json(answer.body)
+    shown = fields(body)
+    words = _repaired(text(shown.get("msg")) or text(shown.get("message")))
+    return shown, said(answer, shown.get("code"), words, body=body)
 
 
 def _repaired(message: str) -> str:
@@ -203,62 +191,31 @@ def _succeeded(answer: Answer, body: Mapping[str, Any]) -> bool:
     return answer.status == httpx.codes.OK and number(body.get("code")) == OK
 
 
+def _own_format(answer: Answer, body: Mapping[str, Any]) -> bool:
+    """Whether DocFlow itself speaks. A front end's error may have a code as well, but not that code and words."""
+    return number(body.get("code")) is not None and (answer.status == httpx.codes.OK or "msg" in body)
+
+
 def _refusal(answer: Answer, body: Mapping[str, Any], words: Said) -> Outcome:
     """With HTTP 200 the body's code decides. Otherwise HTTP does, unless the code proves who is to blame."""
-    code = number(body.get("code"))
-    template = None if code is None else CODES.get(code)
-    if (answer.status == httpx.codes.OK and code is not None) or isinstance(template, Blocked | Throttled):
+    code, own = number(body.get("code")), _own_format(answer, body)
+    template = None if code is None else _of_code(code)
+    if (answer.status == httpx.codes.OK and own) or isinstance(template, Blocked | Throttled):
         return filled(template or Already(), answer, words)
-    return by_status(answer, words, own_format=code is not None and "msg" in body)
+    return by_status(answer, words, own_format=own, of_task=own)
 
 
-def _look(task: TaskRef, result: Mapping[str, Any], words: Said, *, keep: bool) -> Look:
-    if text(result.get("task_id")) not in {"", task.external_id}:
-        return Unknown(**words)
-    review = _reading(result, "status", words, mark=_review_mark(result), keep=keep)
-    if task.kind != RULE.name:
-        return review
-    rules = {text(rule.get("rule_id")): rule for rule in _rules(result)}
-    if rule := rules.get(task.sub_id):
-        return _reading(rule, "review_result", words, mark=_rule_mark(rule), keep=keep)
-    if "" in rules:
-        return Unknown(**reworded(words, "a rule of the review cannot be read"))
-    if isinstance(review, Unknown) or review.state is State.RUNNING or review.code == RECOGNITION_FAILED:
-        return review  # it has not come as far as its rules
-    return _gone(DeadReason.NOT_FOUND, f"rule {task.sub_id} is not part of review {task.external_id}")
+def _of_code(code: int) -> Outcome | None:
+    return CODES.get(code) or STATUSES.get(code) or (Unknown() if httpx.codes.is_server_error(code) else None)
 
 
-def _rules(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """All rules of all groups; whatever is unreadable comes as a rule without an id."""
-    for group in items(result.get("groups")):
-        yield from map(fields, items(fields(group).get("review_tasks")))
+def _refused_look(answer: Answer, body: Mapping[str, Any], words: Said) -> Look:
+    """A refusal of the check: it says at most that the review is not there any more."""
+    outcome, own = _refusal(answer, body, words), _own_format(answer, body)
+    if own and isinstance(outcome, Already) and not outcome.forbidden and _says_gone(body, outcome.message):
+        return Reading(state=State.MISSING, code=outcome.code, message=outcome.message)
+    return as_look(outcome, own_format=own)
 
 
-def _reading(
-    entry: Mapping[str, Any], name: str, words: Said, *, mark: Sequence[object], keep: bool
-) -> Reading | Unknown:
-    status = number(entry.get(name))
-    if status is None or status not in STATES:
-        return Unknown(**reworded(words, f"{name} {text(entry.get(name)) or 'missing'} is not known"))
-    state, message = STATES[status]
-    return Reading(
-        state=state,
-        mark=short_mark(json.dumps(mark)),
-        code=str(status),
-        message=message,
-        result=entry if keep else None,
-    )
-
-
-def _review_mark(result: Mapping[str, Any]) -> list[object]:
-    rules = sorted(map(_rule_mark, _rules(result)), key=json.dumps)
-    return [result.get("extract_task_ids"), result.get("statistics"), rules]
-
-
-def _rule_mark(rule: Mapping[str, Any]) -> list[object]:
-    """What a run writes; what people add when they audit it is left out."""
-    return [rule.get(name) for name in ("rule_id", "rule_task_id", "review_result", "reasoning")]
-
-
-def _gone(reason: DeadReason, message: str) -> Reading:
-    return Reading(state=State.GONE, reason=reason, message=message)
+def _says_gone(body: Mapping[str, Any], message: str) -> bool:
+    return number(body.get("code")) == httpx.codes.NOT_FOUND or bool(_NO_SUCH_REVIEW.search(message))

@@ -25,11 +25,13 @@ from models.outcome import (
     State,
     Throttled,
     Unknown,
+    Unreadable,
 )
 from models.states import DeadReason
 
 from .base import Account, Answer, Call, Exchange, Looked, Plan, Provider, Request, Split, TaskRef
 from .http_answers import (
+    MAX_CODE,
     Said,
     as_look,
     by_status,
@@ -38,6 +40,7 @@ from .http_answers import (
     items,
     line,
     number,
+    paced,
     read_json,
     redirected,
     reworded,
@@ -45,9 +48,10 @@ from .http_answers import (
     short_mark,
     text,
     unanswered,
+    unreadable,
 )
 from .signing import HeaderAuth, WithoutLogin, geelark_headers
-from .tasks import each, grouped
+from .tasks import each, grouped, of_known_kind
 
 KIND: Final = GEELARK.kinds[0]
 OK: Final = 0
@@ -76,6 +80,9 @@ CALL_CODES: Final[Mapping[int, Outcome | Split]] = {
     40012: Blocked(cause=Cause.ADDRESS),  # this API is retired
     41000: Blocked(cause=Cause.BALANCE),  # task points insufficient
     41001: Blocked(cause=Cause.BALANCE),  # balance insufficient
+    46001: Blocked(cause=Cause.BALANCE),  # plan has expired
+    47003: Split(Refused(reason=DeadReason.RESOURCE_GONE)),  # related device has expired
+    47004: Split(Refused(reason=DeadReason.RESOURCE_GONE)),  # related device does not exist
     40007: Throttled(wait_seconds=60),  # "the rate limit will be lifted in the next minute"
     40014: Throttled(wait_seconds=7200),  # hourly limit exceeded, "locked for two hours"
     40017: Throttled(),  # too many requests, try later
@@ -89,13 +96,19 @@ CALL_CODES: Final[Mapping[int, Outcome | Split]] = {
 TASK_CODES: Final[Mapping[int, Outcome]] = {
     40000: Unknown(),  # unknown error, documented for a single task of the sibling call "cancel"
     40005: Refused(reason=DeadReason.RESOURCE_GONE),  # here: the environment has been deleted
+    47003: Refused(reason=DeadReason.RESOURCE_GONE),
+    47004: Refused(reason=DeadReason.RESOURCE_GONE),
     48000: Refused(reason=DeadReason.LIMIT_REACHED),
     48001: Already(),  # "status does not allow retry": somebody else may have restarted it
     48002: Refused(reason=DeadReason.NOT_FOUND),
     48003: Refused(reason=DeadReason.RESOURCE_GONE),
     48004: Refused(reason=DeadReason.REFUSED),
 }
-"""What the code of one task in ``failDetails`` means. 40005 shows why the two tables are apart."""
+"""What the code of one task in ``failDetails`` means. 40005 shows why the two tables are apart.
+
+A code that is not listed here means what it means of a whole call, where that is about the account, its speed or
+GeeLark's own fault.
+"""
 
 STATES: Final[Mapping[int, State]] = {
     1: State.RUNNING,  # waiting
@@ -152,10 +165,10 @@ class GeeLark(WithoutLogin, Provider):
             return each(call.tasks, unanswered(exchange))
         code, data, words = _open(answer)
         if (code == OK and answer.status == httpx.codes.OK) or code in {PARTLY_FAILED, ALL_FAILED}:
-            found = _by_task(_ids(call.tasks), code, data, words)
-            return {task.id: found[task.external_id] for task in call.tasks}
+            found = _by_task(_ids(call.tasks), code, data, words, answer)
+            return paced(answer, {task.id: found[task.external_id] for task in call.tasks})
         verdict = _verdict(answer, code, words)
-        return verdict if isinstance(verdict, Split) else each(call.tasks, verdict)
+        return verdict if isinstance(verdict, Split) else paced(answer, each(call.tasks, verdict))
 
     # --- Checks --------------------------------------------------------------------------------------------------
 
@@ -173,7 +186,7 @@ class GeeLark(WithoutLogin, Provider):
                 middle = len(asked) // 2
                 found, waiting = {}, (asked[:middle], asked[middle:], *waiting)
             case Split(outcome):
-                found = dict.fromkeys(asked, as_look(outcome))
+                found = dict.fromkeys(asked, as_look(outcome, own_format=True))
             case dict() as found:
                 pass
             case look:  # says nothing of single tasks, nor would it of those still waiting
@@ -181,16 +194,19 @@ class GeeLark(WithoutLogin, Provider):
         known = {**search.known, **found}
         if waiting:
             return Looked(more=_ask(call, _Search(waiting[0], waiting[1:], known, search.calls + 1)))
-        return Looked({task.id: known[task.external_id] for task in call.tasks})
+        looks = {task.id: known[task.external_id] for task in call.tasks}
+        return Looked(paced(exchange.answer, looks) if exchange.answer else looks)
 
 
 # --- Asking ------------------------------------------------------------------------------------------------------
 
 
 def _plan(path: str, tasks: Sequence[TaskRef], size: int) -> Plan:
-    same = grouped(tasks, lambda task: task.external_id)
+    good, strange = of_known_kind(GEELARK, tasks)
+    same = grouped(good, lambda task: task.external_id)
     parts = [tuple(chain(*same[start : start + size])) for start in range(0, len(same), size)]
-    return Plan(tuple(Call(Request("POST", path, json={"ids": list(_ids(part))}), part, path) for part in parts))
+    calls = (Call(Request("POST", path, json={"ids": list(_ids(part))}), part, path) for part in parts)
+    return Plan(tuple(calls), strange)
 
 
 def _ask(call: Call, search: _Search) -> Call:
@@ -205,9 +221,15 @@ def _ids(tasks: Sequence[TaskRef]) -> tuple[str, ...]:
 
 
 def _open(answer: Answer) -> tuple[int | None, dict[str, Any], Said]:
-    """Code, data and words of GeeLark's envelope; the code is None where there is none."""
-    body = {} if redirected(answer) else fields(read_json(answer.body))
-    return number(body.get("code")), fields(body.get("data")), said(answer, body.get("code"), body.get("msg"))
+    """Code, data and words of GeeLark's envelope; the code is None where there is none.
+
+    Its front ends, Cloudflare and Kong, may fail with a "code" as well, but their words are in a "message".
+    """
+    body = None if redirected(answer) else read_json(answer.body)
+    shown = fields(body)
+    words = said(answer, shown.get("code"), text(shown.get("msg")) or shown.get("message"), body=body)
+    enveloped = answer.status == httpx.codes.OK or "msg" in shown
+    return number(shown.get("code")) if enveloped else None, fields(shown.get("data")), words
 
 
 def _verdict(answer: Answer, code: int | None, words: Said) -> Outcome | Split:
@@ -216,30 +238,37 @@ def _verdict(answer: Answer, code: int | None, words: Said) -> Outcome | Split:
         case Split(outcome):
             return Split(filled(outcome, answer, words))
         case None if code in {None, OK} or answer.status != httpx.codes.OK:
-            return by_status(answer, words)
+            return by_status(answer, words, own_format=code is not None)
         case None:
             return Already(**words)
         case template:
             return filled(template, answer, words)
 
 
-def _by_task(asked: Sequence[str], code: int | None, data: Mapping[str, Any], words: Said) -> dict[str, Outcome]:
+def _by_task(
+    asked: Sequence[str], code: int | None, data: Mapping[str, Any], words: Said, answer: Answer
+) -> dict[str, Outcome]:
     """Those in ``failDetails`` failed; the others were accepted, if the answer leaves no other reading."""
-    entries = map(fields, items(data.get("failDetails") or []))
-    listed = {text(entry.get("id")): entry for entry in entries}
-    failed = {id_: _task_outcome(listed[id_], words) for id_ in asked if id_ in listed}
+    details = items(data.get("failDetails") or [])
+    if len(details) > GEELARK.retry_ids:
+        too_many = Unknown(**reworded(words, f"details of {len(details)} tasks, more than a call takes"), answered=True)
+        return dict.fromkeys(asked, too_many)
+    listed = {text(entry.get("id")): entry for entry in map(fields, details)}
+    failed = {id_: _task_outcome(listed[id_], answer) for id_ in asked if id_ in listed}
     doubtful = code == ALL_FAILED or (code == PARTLY_FAILED and not failed) or "" in listed
     others: Outcome = Accepted(**words)
     if doubtful or not _adds_up(data, asked, failed):
-        others = Unknown(**reworded(words, f"the answer does not account for it: {words['message']}"))
+        why = f"the answer does not account for it: {words['message']}"
+        others = Unknown(**reworded(words, why), answered=True)
     return {id_: failed.get(id_, others) for id_ in asked}
 
 
-def _task_outcome(detail: Mapping[str, Any], words: Said) -> Outcome:
+def _task_outcome(detail: Mapping[str, Any], answer: Answer) -> Outcome:
     code = number(detail.get("code"))
-    template = Already() if code is None else TASK_CODES.get(code, Already())
-    own = Said(http_status=words["http_status"], code=line(detail.get("code")), message=line(detail.get("msg")))
-    return replace(template, **own)
+    template = None if code is None else TASK_CODES.get(code) or CALL_CODES.get(code)
+    own = Said(http_status=answer.status, code=line(detail.get("code"), MAX_CODE), message=line(detail.get("msg")))
+    # What halves a whole call says of one task only what the table for tasks has.
+    return Already(**own) if template is None or isinstance(template, Split) else filled(template, answer, own)
 
 
 def _adds_up(data: Mapping[str, Any], asked: Sized, failed: Sized) -> bool:
@@ -253,18 +282,21 @@ def _look(asked: Sequence[str], exchange: Exchange) -> dict[str, Look] | Look | 
     if answer is None or not exchange.sent:
         return unanswered(exchange)
     code, data, words = _open(answer)
-    shown = data.get("items")
-    if code == OK and answer.status == httpx.codes.OK and isinstance(shown, list):
-        return _readings(asked, shown, data.get("total"), words)
+    if code == OK and httpx.codes.is_success(answer.status):
+        return _readings(asked, data.get("items"), data.get("total"), words)
     verdict = _verdict(answer, code, words)
-    return verdict if isinstance(verdict, Split) else as_look(verdict)
+    return verdict if isinstance(verdict, Split) else as_look(verdict, own_format=code is not None)
 
 
-def _readings(asked: Sequence[str], shown: Sequence[object], total: object, words: Said) -> dict[str, Look]:
+def _readings(asked: Sequence[str], shown: object, total: object, words: Said) -> dict[str, Look] | Unreadable:
     """An id that is absent is missing only from a list that is whole."""
+    if not isinstance(shown, list):
+        return unreadable(words, "an answer without a list of tasks")
+    if len(shown) > GEELARK.check_ids:
+        return unreadable(words, f"a list of {len(shown)} tasks, more than a call takes")
     by_id = {text(item.get("id")): item for item in map(fields, shown)}
     whole = "" not in by_id and (total is None or number(total) == len(by_id))
-    absent: Look = Reading(state=State.MISSING) if whole else Unknown(**words)
+    absent: Look = Reading(state=State.MISSING) if whole else unreadable(words, "not in the list, which is not whole")
     return {id_: _reading(by_id[id_], words) if id_ in by_id else absent for id_ in asked}
 
 
@@ -272,12 +304,12 @@ def _reading(item: Mapping[str, Any], words: Said) -> Look:
     status, code, message = item.get("status"), item.get("failCode"), line(item.get("failDesc"))
     state = STATES.get(number(status) or 0)
     if state is None:
-        return Unknown(**reworded(words, f"task status {text(status) or 'missing'} is not known"))
+        return unreadable(words, f"task status {line(status, MAX_CODE) or 'missing'} is not known")
     gone = state is State.FAILED and number(code) == PHONE_DELETED
     return Reading(
         state=State.GONE if gone else state,
         reason=DeadReason.RESOURCE_GONE if gone else None,
         mark=short_mark(item.get("scheduleAt"), item.get("cost")),
-        code=line(code),
+        code=line(code, MAX_CODE),
         message=message,
     )

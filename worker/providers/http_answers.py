@@ -7,13 +7,10 @@ Nothing in here raises, whatever an answer holds.
 import json
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from math import isfinite
-from typing import Any, Final, TypedDict
+from typing import Any, Final, TypedDict, TypeVar
 
 from httpx import codes
 
@@ -30,16 +27,22 @@ from models.outcome import (
     State,
     Throttled,
     Unknown,
+    Unreadable,
     Unsent,
 )
 from models.states import DeadReason
 
 from .base import Answer, Exchange
+from .waits import rate_hint, retry_after
 
 MAX_TEXT = 500
 MAX_CODE = 64
 MAX_MARK = 64
-MAX_WAIT_SECONDS = 86_400.0
+MAX_ID = 255
+"""Characters of an id that are kept, as in the database; a longer one is not an id."""
+
+_RAW_BYTES = 4 * (4 * MAX_TEXT + 1)  # one character more than a line reads, so that it shows that it was cut
+_UNSTORABLE = re.compile(r"\\u(?:0000|d[89a-f])", re.IGNORECASE)
 
 WRONG_ADDRESS: Final = Blocked(cause=Cause.ADDRESS, message="check base_url")
 """Whoever answered, it is not the API we mean to call."""
@@ -53,11 +56,13 @@ STATUSES: Final[Mapping[int, Outcome]] = {
 }
 """Statuses that say more than their class: of the others, 4xx refuse without proof and the rest prove nothing."""
 
+One = TypeVar("One", bound=Outcome | Look)
+
 
 class Said(TypedDict):
     """What every outcome repeats of the answer it was made from."""
 
-    http_status: int
+    http_status: int | None
     code: str
     message: str
 
@@ -78,87 +83,108 @@ def redirected(answer: Answer) -> bool:
     return codes.is_redirect(answer.status)
 
 
-def by_status(answer: Answer, words: Said, *, own_format: bool = False) -> Outcome:
+def by_status(answer: Answer, words: Said, *, own_format: bool = False, of_task: bool = False) -> Outcome:
     """What the HTTP status alone says of a retry that did not plainly succeed.
 
-    ``own_format``: the body is the provider's way of speaking about one task, so a 404 means that task.
+    Args:
+        answer: what came.
+        words: what it says.
+        own_format: the body is the provider's own way of speaking, so that nobody in between answered.
+        of_task: and it speaks about one task, so that a 404 means that task.
     """
-    if answer.status == codes.NOT_FOUND and own_format:
+    if answer.status == codes.NOT_FOUND and of_task:
         return Refused(reason=DeadReason.NOT_FOUND, **words)
     if redirected(answer) or answer.status in {codes.NOT_FOUND, codes.METHOD_NOT_ALLOWED}:
         return filled(WRONG_ADDRESS, answer, words)
     other = Already() if codes.is_client_error(answer.status) else Unknown()
-    return filled(STATUSES.get(answer.status, other), answer, words)
+    return filled(STATUSES.get(answer.status, other), answer, words, own_format=own_format)
 
 
-def filled(template: Outcome, answer: Answer, words: Said) -> Outcome:
+def filled(template: Outcome, answer: Answer, words: Said, *, own_format: bool = True) -> Outcome:
     """A row of a table with the answer's words after its own, and the answer's ``Retry-After`` in place of its own.
 
-    One of zero names no wait: to believe it would be to ask again at once for as long as it is said.
+    One of zero names no wait: to believe it would be to ask again at once for as long as it is said. Rows for the
+    provider's codes speak of a body in its own format.
     """
     if isinstance(template, Throttled | Unknown) and (wait := retry_after(answer)):
         template = replace(template, wait_seconds=wait)
+    if isinstance(template, Unknown):
+        template = replace(template, answered=own_format)
     message = ": ".join(filter(None, (template.message, words["message"])))
     return replace(template, **reworded(words, message))
 
 
-def as_look(outcome: Outcome) -> Look:
-    """The same answer to a status call: it refuses nothing and proves no task dead, at most that it is not there."""
+def as_look(outcome: Outcome, *, own_format: bool) -> Look:
+    """The same answer to a status call: it refuses nothing and proves no task dead, at most that it is not there.
+
+    A refusal in the provider's own format says that account and address work, and so does not speak of an outage;
+    neither does a 403, whose meaning for the account is HTTP's own. From anybody else it is as good as no answer.
+    """
     match outcome:
         case Refused(reason=DeadReason.NOT_FOUND):
             return Reading(state=State.MISSING, code=outcome.code, message=outcome.message)
+        case Already(forbidden=True):
+            return replace(unreadable(_said_by(outcome)), forbidden=True)
         case Accepted() | Already() | Refused():
-            return Unknown(http_status=outcome.http_status, code=outcome.code, message=outcome.message)
+            return unreadable(_said_by(outcome)) if own_format else Unknown(**_said_by(outcome))
         case _:
             return outcome
 
 
-# --- Headers -----------------------------------------------------------------------------------------------------
+def unreadable(words: Said, message: str = "") -> Unreadable:
+    """A status call's answer in the provider's own format that says nothing we understand."""
+    return Unreadable(**(reworded(words, message) if message else words))
 
 
-def retry_after(answer: Answer) -> float | None:
-    """Seconds to wait, 0 to 86,400, from seconds or an HTTP date; None when it is absent or nonsense."""
-    value = answer.headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
-        seconds = float(value)
-    else:
-        until = _http_date(value)
-        if until is None:
-            return None
-        # Both moments by the server's clock, where it tells: ours may be off.
-        seconds = (until - (_http_date(answer.headers.get("date", "")) or datetime.now(UTC))).total_seconds()
-    return min(max(seconds, 0.0), MAX_WAIT_SECONDS)
+def gone(reason: DeadReason, message: str) -> Reading:
+    """A task that no retry can mend, as we found ourselves."""
+    return Reading(state=State.GONE, reason=reason, message=message)
 
 
-def _http_date(value: str) -> datetime | None:
-    with suppress(ValueError, TypeError, IndexError, OverflowError):
-        moment = parsedate_to_datetime(value)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return None
+def paced(answer: Answer, found: Mapping[int, One]) -> dict[int, One]:
+    """Each with what the answer's headers ask of the path's next call."""
+    pace = rate_hint(answer)
+    return {id_: replace(one, pace=pace) for id_, one in found.items()} if pace else dict(found)
+
+
+def _said_by(outcome: Outcome) -> Said:
+    return Said(http_status=outcome.http_status, code=outcome.code, message=outcome.message)
 
 
 # --- Bodies ------------------------------------------------------------------------------------------------------
 
 
 def read_json(body: bytes) -> object:
-    """The body's JSON, made fit to be stored, or None. Broken characters become "�", the rest stays readable."""
+    """The body's JSON, or None; fit to be stored but for its depth. Broken characters become "�".
+
+    The whole is walked only where there is something to clean: a walk takes longer than all the rest.
+    """
     try:
-        return _storable(json.loads(body.decode("utf-8-sig", "replace")))
+        whole = body.decode("utf-8-sig", "replace")
+        value = json.loads(whole, parse_float=_finite, parse_constant=lambda _: None)
+        return storable(value) if _UNSTORABLE.search(whole) else value
     except (ValueError, RecursionError):
         return None
 
 
-def _storable(value: object) -> object:
-    """JSON as a database can keep it: without NUL, half surrogate pairs and infinities."""
+def _finite(number: str) -> float | None:
+    value = float(number)
+    return value if isfinite(value) else None
+
+
+def storable(value: object) -> object:
+    """JSON as a database can keep it: without NUL and half surrogate pairs, which only an escape can bring.
+
+    Raises:
+        RecursionError: it is nested so deeply that writing it would fail as well.
+    """
     match value:
         case dict():
-            return {_storable(name): _storable(item) for name, item in value.items()}
+            return {storable(name): storable(item) for name, item in value.items()}
         case list():
-            return [_storable(item) for item in value]
+            return [storable(item) for item in value]
         case str():
             return value.replace("\0", "").encode("utf-8", "replace").decode()
-        case float() if not isfinite(value):
-            return None
         case _:
             return value
 
@@ -195,12 +221,14 @@ def reworded(words: Said, message: str) -> Said:
     return Said(http_status=words["http_status"], code=words["code"], message=line(message))
 
 
-def said(answer: Answer, code: object = "", message: object = "") -> Said:
-    """The answer's words. Where it has no message, where it redirects to or its raw text stands in."""
+def said(answer: Answer, code: object = "", message: object = "", *, body: object = None) -> Said:
+    """The answer's words. Where it has no message, where it redirects to or its raw text stands in.
+
+    ``body`` is what :func:`read_json` made of it: the JSON of a success is somebody's data, which is not for messages.
+    """
     words = line(message) or line(answer.headers.get("location", ""))
-    # The JSON of a success is somebody's data, which is not for messages.
-    if not words and not (codes.is_success(answer.status) and answer.body.lstrip().startswith((b"{", b"["))):
-        words = line(answer.body.decode("utf-8", "replace"))
+    if not words and not (codes.is_success(answer.status) and isinstance(body, dict | list)):
+        words = line(answer.body[:_RAW_BYTES].decode("utf-8", "replace"))
     return Said(http_status=answer.status, code=line(code, MAX_CODE), message=words or f"HTTP {answer.status}")
 
 

@@ -1,4 +1,7 @@
-"""Huawei Cloud's login: an IAM user's password for a token of one project ("Obtaining a User Token")."""
+"""Huawei Cloud's login: an IAM user's password for a token of one project ("Obtaining a User Token").
+
+Facts: that page, and the regions of IAM in Huawei's SDKs for Python and Go.
+"""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,6 +17,15 @@ from .http_answers import fields, read_json, text, unanswered
 from .huawei_errors import failure
 
 PATH: Final = "/v3/auth/tokens"
+GLOBAL_HOST: Final = "iam.myhuaweicloud.com"
+HOSTS: Final[Mapping[str, str]] = {
+    "eu-west-101": "iam.eu-west-101.myhuaweicloud.eu",
+    # The SDKs know no host of their own for these two.
+    "af-north-1": GLOBAL_HOST,
+    "cn-north-11": GLOBAL_HOST,
+}
+"""The regions whose IAM is not at ``iam.{region}.myhuaweicloud.com``."""
+
 VALID_SECONDS: Final = 86_400.0  # "The validity period of a token is 24 hours"
 
 
@@ -26,10 +38,14 @@ def login_call(options: Mapping[str, Any]) -> Call:
         PATH,
         query=(("nocatalog", "true"),),
         json={"auth": {"identity": identity, "scope": {"project": {"id": options["project_id"]}}}},
-        base_url=options.get("iam_url") or f"https://iam.{options['region']}.myhuaweicloud.com",
+        base_url=options.get("iam_url") or f"https://{_host(options['region'])}",
         authenticated=False,
     )
     return Call(request, (), PATH)
+
+
+def _host(region: str) -> str:
+    return HOSTS.get(region, f"iam.{region}.myhuaweicloud.com")
 
 
 def read_token(exchange: Exchange) -> Token | Outcome:

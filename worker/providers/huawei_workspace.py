@@ -1,28 +1,47 @@
 """Huawei Cloud Workspace scripts: one call retries one execution task or record, which may run on under a new id.
 
 Facts: "Retrying a (Failed) Script Execution Task", "Querying Script Execution Records" and "Querying Script Execution
-Record Details" of the Workspace API Reference. Its example sends ``record_id`` as a list; its table and the SDKs send
-a plain string, and so do we.
+Record Details" of the Workspace API Reference; the SDKs for the words that the pages leave out. The page's example
+sends ``record_id`` as a list; its table and the SDKs send a plain string, and so do we.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from operator import attrgetter
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 import httpx
 
 from models.capabilities import HUAWEI_WORKSPACE, Capabilities
-from models.outcome import Accepted, Look, Outcome, Reading, State, Unknown
+from models.outcome import Accepted, Look, Outcome, Reading, Refused, State, Unknown, Unreadable
+from models.states import DeadReason
 
-from .base import Account, Call, Exchange, Looked, Plan, Provider, Request, TaskRef, Token
-from .http_answers import Said, as_look, fields, line, number, read_json, reworded, said, short_mark, text, unanswered
-from .huawei_errors import failure
+from .base import Account, Answer, Call, Exchange, Looked, Plan, Provider, Request, TaskRef, Token
+from .http_answers import (
+    MAX_CODE,
+    MAX_ID,
+    MAX_MARK,
+    Said,
+    fields,
+    gone,
+    line,
+    number,
+    paced,
+    read_json,
+    said,
+    short_mark,
+    text,
+    unanswered,
+    unreadable,
+)
+from .huawei_errors import failed_look, failure, read_error
 from .huawei_iam import login_call, read_token
 from .signing import HeaderAuth, huawei_headers
-from .tasks import each, grouped
+from .tasks import each, grouped, of_known_kind, sorted_out
 
 STATES: Final[Mapping[str, State]] = {
     "INIT": State.RUNNING,
@@ -35,14 +54,22 @@ STATES: Final[Mapping[str, State]] = {
 }
 """A record's words are not documented; these are the service's words for its script tasks and jobs."""
 
+SKIPPED: Final = "SKIP"
+"""A record whose desktop was left out, as the SDKs count them; it has ended and did not fail."""
+
+READ_PERMISSIONS: Final = "workspace:scripts:listRecords and workspace:scripts:getRecordDetail"
+"""What the pages of the two status calls ask for. A user that may retry need not have them."""
+
 PAGE: Final = 100  # "from 1 to 100"
 MAX_PAGES: Final = 100
-MAX_ID: Final = 255
+_IN_A_PATH: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~-]+")
+"""What a path holds as it is. Gateways disagree on escaped slashes, and two dots lead elsewhere: their answer would
+speak for the whole account."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """What is kept of an execution record while its list is read."""
+    """What is kept of an execution record while its list is read; everything is short."""
 
     id: str
     status: str
@@ -52,20 +79,11 @@ class _Record:
 
     @property
     def state(self) -> State | None:
-        return STATES.get(self.status.upper())
+        return STATES.get(self.status)
 
 
-@dataclass(frozen=True, slots=True)
-class _Pages:
-    """A list of records as far as it has been read; ``read`` counts repeated ones too."""
-
-    records: Mapping[str, _Record]
-    read: int = 0
-    pages: int = 0
-
-    def plus(self, page: Sequence[_Record]) -> Self:
-        records = {**self.records, **{record.id: record for record in page}}
-        return replace(self, records=records, read=self.read + len(page), pages=self.pages + 1)
+_Pages = tuple[tuple[_Record, ...], ...]
+"""A list of records as far as it has been read."""
 
 
 class HuaweiWorkspace(Provider):
@@ -109,8 +127,11 @@ class HuaweiWorkspace(Provider):
 
     def retries(self, tasks: Sequence[TaskRef]) -> Plan:
         """One call per task or record, naming exactly one of the two."""
-        same = grouped(tasks, lambda task: (task.kind, task.external_id))
-        return Plan(tuple(self._retry(group) for group in same))
+        good, strange = of_known_kind(HUAWEI_WORKSPACE, tasks)
+        good, hopeless = sorted_out(good, _why_not)
+        refused = {id_: Refused(reason=DeadReason.REFUSED, message=why) for id_, why in hopeless.items()}
+        same = grouped(good, lambda task: (task.kind, task.external_id))
+        return Plan(tuple(self._retry(group) for group in same), {**strange, **refused})
 
     def _retry(self, tasks: tuple[TaskRef, ...]) -> Call:
         body = {f"{tasks[0].kind}_id": tasks[0].external_id}
@@ -118,45 +139,37 @@ class HuaweiWorkspace(Provider):
         return Call(Request("POST", self._root + path, json=body), tasks, path)
 
     def outcomes(self, call: Call, exchange: Exchange) -> Mapping[int, Outcome]:
-        """Accepted where the answer names the task to follow."""
+        """Accepted where the answer names the task to follow and speaks of no error."""
         answer = exchange.answer
         if answer is None or not exchange.sent:
             return each(call.tasks, unanswered(exchange))
-        ref = text(fields(read_json(answer.body)).get("task_id")).strip() if answer.status == httpx.codes.OK else ""
-        if 0 < len(ref) <= MAX_ID and ref.isprintable():
-            return each(call.tasks, Accepted(http_status=answer.status, ref=ref))
-        return each(call.tasks, failure(answer))
+        outcome = _taken(answer) if httpx.codes.is_success(answer.status) else failure(answer)
+        return paced(answer, each(call.tasks, outcome))
 
     # --- Checks --------------------------------------------------------------------------------------------------
 
     def checks(self, tasks: Sequence[TaskRef]) -> Plan:
         """Read the one record, or all records of the newest execution task."""
-        same = grouped(tasks, lambda task: (task.kind, task.external_id, task.ref))
-        # As the last step of a path these two name something else, whose answer would speak for the whole account.
-        steps = [group for group in same if _by_id(group[0]) and group[0].external_id in {".", ".."}]
-        missing = {task.id: Reading(state=State.MISSING) for group in steps for task in group}
-        return Plan(tuple(self._check(group) for group in same if group not in steps), missing)
+        good, strange = of_known_kind(HUAWEI_WORKSPACE, tasks)
+        good, hopeless = sorted_out(good, lambda task: _why_not(task) if _by_id(task) else "")
+        refused = {id_: gone(DeadReason.REFUSED, why) for id_, why in hopeless.items()}
+        same = grouped(good, lambda task: (task.kind, task.external_id, task.ref))
+        return Plan(tuple(self._check(group) for group in same), {**strange, **refused})
 
     def _check(self, tasks: tuple[TaskRef, ...]) -> Call:
         task, path = tasks[0], HUAWEI_WORKSPACE.kinds[0].check_path
         if _by_id(task):
-            return Call(Request("GET", f"{self._root}{path}/{quote(task.external_id, safe='')}"), tasks, path)
+            return Call(Request("GET", f"{self._root}{path}/{task.external_id}"), tasks, path)
         query = (("script_task_id", task.ref or task.external_id), ("limit", str(PAGE)), ("offset", "0"))
-        return Call(Request("GET", self._root + path, query=query), tasks, path, carry=_Pages({}))
+        return Call(Request("GET", self._root + path, query=query), tasks, path, carry=())
 
     def looks(self, call: Call, exchange: Exchange) -> Looked:
         """A record's own state, or that of all records of an execution task, page after page."""
         answer = exchange.answer
         if answer is None or not exchange.sent:
             return Looked(each(call.tasks, unanswered(exchange)))
-        if answer.status != httpx.codes.OK:
-            return Looked(each(call.tasks, as_look(failure(answer))))
-        body, words = fields(read_json(answer.body)), said(answer)
-        if call.carry is not None:
-            return _next_page(call, call.carry, body, words)
-        record = _record(body)
-        own = record.id == call.tasks[0].external_id
-        return Looked(each(call.tasks, _reading([record], words) if own else Unknown(**words)))
+        look = _look(call, answer)
+        return Looked(more=look) if isinstance(look, Call) else Looked(paced(answer, each(call.tasks, look)))
 
 
 def _by_id(task: TaskRef) -> bool:
@@ -164,52 +177,111 @@ def _by_id(task: TaskRef) -> bool:
     return task.kind == "record" and not task.ref
 
 
+def _why_not(task: TaskRef) -> str:
+    if task.kind != "record" or _IN_A_PATH.fullmatch(task.external_id):
+        return ""
+    return "not the id of a record: those have letters, digits and - . _ ~ only; correct external_id"
+
+
 # --- Reading -----------------------------------------------------------------------------------------------------
 
 
-def _next_page(call: Call, before: _Pages, body: Mapping[str, Any], words: Said) -> Looked:
-    page, total = body.get("script_records"), number(body.get("count"))
-    if not isinstance(page, list):
-        return Looked(each(call.tasks, Unknown(**words)))
-    pages = before.plus([_record(fields(record)) for record in page])
-    if not pages.read and total:
-        return Looked(each(call.tasks, Unknown(**reworded(words, f"a count of {total} without a record"))))
-    look = _reading(_wanted(call.tasks[0], pages.records), words)
-    running = isinstance(look, Reading) and look.state is State.RUNNING
-    whole = not page or (len(page) < PAGE if total is None else pages.read >= total)
-    if whole or running:  # one that runs settles it
-        return Looked(each(call.tasks, look))
-    if pages.pages == MAX_PAGES:
-        return Looked(each(call.tasks, Unknown(**reworded(words, f"more than {pages.read} records"))))
-    query = (*call.request.query[:-1], ("offset", str(pages.read)))
-    return Looked(more=replace(call, request=replace(call.request, query=query), carry=pages))
+def _taken(answer: Answer) -> Outcome:
+    """The task to follow. One beside an error is kept, for the checks to follow."""
+    body, (error, words) = read_json(answer.body), read_error(answer)
+    ref = text(fields(body).get("task_id")).strip()
+    ref = ref if len(ref) <= MAX_ID and ref.isprintable() else ""
+    refused = error.is_own and bool(error.code)
+    if ref and not refused:
+        return Accepted(http_status=answer.status, ref=ref)
+    return Unknown(**words, ref=ref, answered=refused or "task_id" in fields(body))
 
 
-def _wanted(task: TaskRef, records: Mapping[str, _Record]) -> list[_Record]:
-    """The task's own record where it is listed, else all of the execution task it runs on in."""
-    own = records.get(task.external_id) if task.kind == "record" else None
-    return [own] if own else sorted(records.values(), key=attrgetter("id"))
+def _look(call: Call, answer: Answer) -> Look | Call:
+    """The look, or the page to ask for first."""
+    body = fields(read_json(answer.body)) if httpx.codes.is_success(answer.status) else {}
+    words = said(answer, body=body)
+    if "script_records" in body and call.carry is not None:
+        return _next_page(call, body["script_records"], number(body.get("count")), words)
+    if "status" in body and call.carry is None:
+        return _own_record(call.tasks[0], _record(body), words)
+    return _not_a_success(answer)
+
+
+def _not_a_success(answer: Answer) -> Look:
+    """A success that shows nothing is readable at most as the error it may speak of."""
+    error, words = read_error(answer)
+    if httpx.codes.is_success(answer.status):
+        return unreadable(words) if error.is_own else Unknown(**words)
+    look = failed_look(answer, error, words)
+    if isinstance(look, Unreadable) and look.forbidden and error.is_own:
+        return replace(look, message=line(f"no permission to read ({READ_PERMISSIONS}): {look.message}"))
+    return look
+
+
+def _own_record(task: TaskRef, record: _Record, words: Said) -> Look:
+    if record.id != task.external_id:
+        return unreadable(words, "the answer is about another record")
+    return _reading([record], words)
+
+
+def _next_page(call: Call, listed: object, total: int | None, words: Said) -> Look | Call:
+    """Judge by the whole list; one that runs, or the task's own record, settles it earlier."""
+    if not isinstance(listed, list):
+        return unreadable(words)
+    if len(listed) > PAGE:
+        return unreadable(words, f"a page of {len(listed)} records, where {PAGE} were asked for")
+    page = tuple(_record(fields(record)) for record in listed)
+    pages: _Pages = (*call.carry, page)
+    read, task = sum(map(len, pages)), call.tasks[0]
+    own = [record for record in page if task.kind == "record" and record.id == task.external_id]
+    if own or any(record.state is State.RUNNING for record in page):
+        return _reading(own[-1:] or _newest(pages), words)
+    if not read and total:
+        return unreadable(words, f"a count of {total} without a record")
+    if not page or (len(page) < PAGE if total is None else read >= total):
+        return _reading(_newest(pages), words)
+    if len(pages) == MAX_PAGES or (total or 0) > MAX_PAGES * PAGE:
+        return unreadable(words, f"more records than can be read: {total or read}")
+    query = (*call.request.query[:-1], ("offset", str(read)))
+    return replace(call, request=replace(call.request, query=query), carry=pages)
+
+
+def _newest(pages: _Pages) -> list[_Record]:
+    """Each record once, as it was last read: they may move between pages."""
+    by_id = {record.id: record for record in chain.from_iterable(pages)}
+    return sorted(by_id.values(), key=attrgetter("id"))
 
 
 def _record(record: Mapping[str, Any]) -> _Record:
     id_ = text(record.get("id"))
+    id_ = id_ if len(id_) <= MAX_ID else ""
+    mark = f"{text(record.get('start_time'))}/{text(record.get('end_time'))}"
     return _Record(
         id=id_,
-        status=text(record.get("status")).strip() if id_ else "",  # one without an id could hide another
-        mark=f"{text(record.get('start_time'))}/{text(record.get('end_time'))}",
-        code=line(record.get("result_code")),
+        status=line(record.get("status"), MAX_CODE).upper() if id_ else "",  # one without an id could hide another
+        mark=mark if len(mark) <= MAX_MARK else short_mark(mark),
+        code=line(record.get("result_code"), MAX_CODE),
         reason=line(record.get("reason")),
     )
 
 
 def _reading(records: Sequence[_Record], words: Said) -> Look:
-    """Running while one runs, failed when one failed, succeeded when all did; a word we do not know ends nothing."""
+    """Running while one runs, failed when one failed, succeeded when all that were not skipped did.
+
+    A word we do not know ends nothing. Where every desktop was skipped nothing ran, which is a failure.
+    """
+    ran = [record for record in records if record.status != SKIPPED]
+    mark = short_mark(*(record.mark for record in records))
+    skipped = len(records) - len(ran)
     for state in (State.RUNNING, None, State.FAILED, State.SUCCEEDED):
-        record = next((record for record in records if record.state is state), None)
+        record = next((record for record in ran if record.state is state), None)
         if record is None:
             continue
         if state is None:
-            return Unknown(**reworded(words, f"record status {record.status!r} is not known"))
-        mark = short_mark(*(record.mark for record in records))
-        return Reading(state=state, mark=mark, code=record.code, message=record.reason)
+            return unreadable(words, f"record status {record.status!r} is not known")
+        note = f"{skipped} of {len(records)} desktops skipped" if skipped else ""
+        return Reading(state=state, mark=mark, code=record.code, message=record.reason or note)
+    if skipped:
+        return Reading(state=State.FAILED, mark=mark, code=SKIPPED, message="skipped: the script ran on no desktop")
     return Reading(state=State.MISSING)

@@ -55,7 +55,10 @@ def huawei_headers(
     security_token: str | None,
     at: datetime,
 ) -> dict[str, str]:
-    """Huawei Cloud's SDK-HMAC-SHA256 (API Request Signing Guide). Signs nothing a proxy on the way may change."""
+    """Huawei Cloud's SDK-HMAC-SHA256 (API Request Signing Guide). Signs nothing a proxy on the way may change.
+
+    By the guide's questions and answers, five wrong signatures in a row lock the key for five minutes.
+    """
     added = {"X-Project-Id": project_id, "X-Sdk-Date": at.strftime("%Y%m%dT%H%M%SZ")}
     if security_token:
         added["X-Security-Token"] = security_token

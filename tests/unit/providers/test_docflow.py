@@ -15,10 +15,12 @@ from models.outcome import (
     State,
     Throttled,
     Unknown,
+    Unreadable,
 )
 from models.states import DeadReason
 from worker.providers.base import Exchange, TaskRef
-from worker.providers.docflow import CODES, STATES
+from worker.providers.docflow import CODES
+from worker.providers.docflow_results import MAX_RULES, STATES
 
 from .exchanges import answered, docflow, look, only, outcome, task
 
@@ -118,28 +120,31 @@ def test_without_a_workspace_the_remedy_is_named(options: dict[str, Any]) -> Non
 
 # --- retries -----------------------------------------------------------------------------------------------------
 
+FAULT = Unknown(answered=True)
 ROWS: dict[int, Outcome] = {
     400: Already(),
-    401: Blocked(cause=Cause.CREDENTIALS),
-    403: Already(forbidden=True),
-    423: Unknown(),
-    429: Throttled(),
-    500: Unknown(),
-    900: Unknown(),
-    30203: Unknown(),
+    900: FAULT,
+    30203: FAULT,
     40003: Blocked(cause=Cause.BALANCE),
     40101: Blocked(cause=Cause.CREDENTIALS),
     40102: Blocked(cause=Cause.CREDENTIALS),
     40103: Blocked(cause=Cause.CREDENTIALS),
     40306: Throttled(wait_seconds=600),
     40400: Blocked(cause=Cause.ADDRESS),
-    50000: Unknown(),
-    50011: Unknown(),
-    50012: Unknown(),
-    50207: Unknown(),
+    50000: FAULT,
+    50011: FAULT,
+    50012: FAULT,
+    50207: FAULT,
     1005006016: Already(),
 }
-UNLISTED = {code: Already() for code in (0, -1, 404, 40004, 1005006000, 1005006014)}
+HTTPS: dict[int, Outcome] = {
+    401: Blocked(cause=Cause.CREDENTIALS),
+    403: Already(forbidden=True),
+    429: Throttled(),
+    **dict.fromkeys((408, 423, 500, 501, 502, 503, 504, 599), FAULT),
+}
+"""Codes that repeat one of HTTP's."""
+UNLISTED = {code: Already() for code in (0, -1, 404, 499, 600, 40004, 40429, 50301, 1005006000)}
 
 
 def test_every_code_is_tested() -> None:
@@ -155,7 +160,7 @@ def test_200_twice_is_accepted(one: TaskRef, code: object) -> None:
 
 
 @pytest.mark.parametrize("spelling", [int, str])
-@pytest.mark.parametrize(("code", "expected"), [*ROWS.items(), *UNLISTED.items()])
+@pytest.mark.parametrize(("code", "expected"), [*ROWS.items(), *HTTPS.items(), *UNLISTED.items()])
 def test_codes(code: int, expected: Outcome, spelling: type) -> None:
     """With HTTP 200 the body decides; what it does not explain proves nothing."""
     message = "check base_url: words" if code == 40400 else "words"
@@ -285,18 +290,18 @@ def test_states(status: int, expected: tuple[State, str], spelling: type) -> Non
 
 @pytest.mark.parametrize("status", [8, -1, None, True, "done", {}])
 def test_an_unknown_status_is_no_state(status: object) -> None:
-    """Neither of the review nor of a rule."""
-    assert isinstance(look(docflow(), REVIEW, shown(result(status))), Unknown)
-    assert isinstance(look(docflow(), RULE, shown(result(1, rule(review_result=status)))), Unknown)
+    """Neither of the review nor of a rule; nor is it an outage."""
+    assert isinstance(look(docflow(), REVIEW, shown(result(status))), Unreadable)
+    assert isinstance(look(docflow(), RULE, shown(result(1, rule(review_result=status)))), Unreadable)
 
 
 @pytest.mark.parametrize(("status", "shown_as"), [(8, "8"), ("done", "done"), (None, "missing")])
 def test_an_unknown_status_is_told(status: object, shown_as: str) -> None:
     """In words for whoever wonders why nothing moves."""
     found = look(docflow(), REVIEW, shown(result(status)))
-    assert found == Unknown(**said(200, message=f"status {shown_as} is not known"))
+    assert found == Unreadable(**said(200, message=f"status {shown_as} is not known"))
     found = look(docflow(), RULE, shown(result(1, rule(review_result=status))))
-    assert found == Unknown(**said(200, message=f"review_result {shown_as} is not known"))
+    assert found == Unreadable(**said(200, message=f"review_result {shown_as} is not known"))
 
 
 def test_one_answer_looks_at_review_and_rules() -> None:
@@ -321,23 +326,52 @@ NOT_PART = Reading(state=State.GONE, reason=DeadReason.NOT_FOUND, message="rule 
         (result(1, rule("1")), NOT_PART),
         (result(2, rule("1")), NOT_PART),
         (result(4), NOT_PART),
-        (result(2, groups=[]), NOT_PART),
-        # The review has not come as far as its rules: its own state stands for them.
-        (result(5, groups=[]), Reading(state=State.RUNNING, code="5", message="recognizing")),
-        (result(7, groups=[]), Reading(state=State.FAILED, code="7", message="recognition failed upstream")),
+        (result(4, groups=[]), NOT_PART),
         # What cannot be read may be the rule.
-        (result(1, rule("1"), {"review_result": 1}), Unknown),
-        (result(1, rule("1"), "garbage"), Unknown),
-        (result(1, groups=None), Unknown),
-        (result(1, groups=[{"group_id": "1"}]), Unknown),
-        (result(1, groups="all"), Unknown),
-        (result(9, rule("1")), Unknown),
+        (result(1, rule("1"), {"review_result": 1}), Unreadable),
+        (result(1, rule("1"), "garbage"), Unreadable),
+        (result(2, {"review_result": 1}), Unreadable),
+        (result(1, groups=None), Unreadable),
+        (result(4, groups=[{"group_id": "1"}]), Unreadable),
+        (result(1, groups="all"), Unreadable),
+        (result(9, rule("1")), Unreadable),
+        (result(1, rule(review_result=None)), Unreadable),
     ],
 )
 def test_a_rule_of_another_review_is_gone(value: dict[str, object], expected: object) -> None:
     """But only a result that can be read and is complete proves that it is not part of the review."""
     found = plain(look(docflow(), RULE, shown(value)))
     assert type(found) is expected if isinstance(expected, type) else found == expected
+
+
+@pytest.mark.parametrize("status", [0, 3, 5, 6, 7])
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [],
+        None,
+        [{"group_id": "1", "review_tasks": None}],
+        [{"group_id": "1", "review_tasks": []}],
+        [{"review_tasks": [rule(review_result=None)]}],
+        [{"review_tasks": [rule("1"), {"rule_id": "271828"}]}],
+        [{"review_tasks": [rule("1")]}],
+    ],
+)
+def test_a_rule_that_the_review_has_not_come_to_is_as_the_review(status: int, groups: object) -> None:
+    """However it shows that: it runs while the review does, and failed upstream where recognition did."""
+    state, message = STATUSES[status]
+    found = plain(look(docflow(), RULE, shown(result(status, groups=groups))))
+    assert found == Reading(state=state, code=str(status), message=message)
+
+
+@pytest.mark.parametrize(
+    "groups", [[], None, [{"group_id": "1"}], [{"review_tasks": []}], [{"review_tasks": None}, {"review_tasks": []}]]
+)
+def test_the_rule_of_a_review_that_failed_before_its_rules_failed(groups: object) -> None:
+    """It is retried; one that failed with other rules shows that this is not one of them."""
+    failed = Reading(state=State.FAILED, code="2", message="review failed")
+    assert plain(look(docflow(), RULE, shown(result(2, groups=groups)))) == failed
+    assert look(docflow(), RULE, shown(result(2, rule("1")))) == NOT_PART
 
 
 @pytest.mark.parametrize("rule_id", ["271828", 271828])
@@ -347,10 +381,26 @@ def test_rule_ids_may_come_as_numbers(rule_id: object) -> None:
 
 
 @pytest.mark.parametrize("value", [None, {}, [], "ok", result(1, task_id="999")])
-def test_a_result_nobody_can_read_is_unknown(value: object) -> None:
+def test_a_result_nobody_can_read_is_unreadable(value: object) -> None:
     """Nor is that of another review ours."""
-    assert isinstance(look(docflow(), REVIEW, shown(value)), Unknown)
-    assert isinstance(look(docflow(), RULE, shown(value)), Unknown)
+    assert isinstance(look(docflow(), REVIEW, shown(value)), Unreadable)
+    assert isinstance(look(docflow(), RULE, shown(value)), Unreadable)
+
+
+@pytest.mark.parametrize(
+    "groups", [[{}] * (MAX_RULES + 1), [{"review_tasks": [0] * MAX_RULES}, {"review_tasks": [0]}], [0] * 99_999]
+)
+def test_rules_without_end_are_not_read(groups: list[object]) -> None:
+    """Their number alone says that the answer is not one that we understand."""
+    for one in (REVIEW, RULE):
+        found = look(docflow(), one, shown(result(1, groups=groups)))
+        assert found == Unreadable(**said(200, message="more than 10000 groups or rules"))
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 203])
+def test_any_success_shows_a_result(status: int) -> None:
+    """To read is harmless; a retry is accepted with HTTP 200 only."""
+    assert isinstance(look(docflow(), REVIEW, envelope(200, status, result=result(1))), Reading)
 
 
 @pytest.mark.parametrize("task_id", [None, "31415926", 31415926])
@@ -359,11 +409,65 @@ def test_a_result_may_name_the_review_or_not(task_id: object) -> None:
     assert isinstance(look(docflow(), REVIEW, shown(result(1, task_id=task_id))), Reading)
 
 
-@pytest.mark.parametrize(("code", "expected"), [*ROWS.items(), *UNLISTED.items()])
+@pytest.mark.parametrize(("code", "expected"), [*ROWS.items(), *HTTPS.items(), *UNLISTED.items()])
 def test_codes_of_looks(code: int, expected: Outcome) -> None:
-    """Those about account and speed mean the same; a refusal means nothing for the task."""
+    """Those about account, speed and DocFlow's own fault mean the same; a refusal means nothing for the task."""
     found = look(docflow(), REVIEW, envelope(code))
-    assert type(found) is (Unknown if isinstance(expected, Already) else type(expected))
+    if code == 404:
+        assert found == Reading(state=State.MISSING, code="404", message="words")
+    elif isinstance(expected, Already):
+        assert found == Unreadable(forbidden=expected.forbidden, **said(code))
+    else:
+        assert found == outcome(docflow(), REVIEW, envelope(code))
+
+
+@pytest.mark.parametrize("status", [400, 409, 410, 422])
+def test_a_refusal_in_docflows_own_words_is_not_an_outage(status: int) -> None:
+    """Whatever HTTP says of it; in anybody else's words it is."""
+    assert look(docflow(), REVIEW, envelope(7, status)) == Unreadable(**said(7, status))
+    foreign = answered({"code": 7, "message": "upstream"}, status)
+    assert look(docflow(), REVIEW, foreign) == Unknown(**said(7, status, "upstream"))
+
+
+@pytest.mark.parametrize("body", [{"code": 503, "msg": "busy"}, {"code": 7, "msg": "busy"}])
+@pytest.mark.parametrize("status", [500, 502, 503, 900])
+def test_a_fault_of_docflows_own_says_so(status: int, body: dict[str, object]) -> None:
+    """That is an answer, of a retry and of a look; a front end's page is not one."""
+    for found in (outcome(docflow(), REVIEW, answered(body, status)), look(docflow(), REVIEW, answered(body, status))):
+        assert found == Unknown(answered=True, **said(body["code"], status, "busy"))
+    for foreign in (b"<html>", {"message": "upstream"}, {"code": 502, "message": "upstream"}):
+        found = outcome(docflow(), REVIEW, answered(foreign, status))
+        assert isinstance(found, Unknown)
+        assert not found.answered
+
+
+GONE = [
+    "review task not found",
+    "Review not found",
+    "The task does not exist",
+    "Task doesn't exist.",
+    "review 31415926 has been deleted",
+    "this task no longer exists",
+    "\u5ba1\u6838\u4efb\u52a1\u4e0d\u5b58\u5728",
+]
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("words", GONE)
+def test_a_review_that_is_not_there_is_missing(words: str, status: int) -> None:
+    """The code is that of every bad parameter, so that only words tell; the retry itself is only refused."""
+    exchange = answered({"code": 400, "msg": words, "traceId": "t-1"}, status)
+    assert look(docflow(), REVIEW, exchange) == Reading(state=State.MISSING, code="400", message=words)
+    assert outcome(docflow(), REVIEW, exchange) == Already(**said(400, status, words))
+
+
+@pytest.mark.parametrize(
+    "words", ["no such review", "workspace not found", "page not found", "bad parameter: task_id", "task is running"]
+)
+def test_other_refusals_of_a_look_are_only_unreadable(words: str) -> None:
+    """They do not say that it is the review that is not there."""
+    found = look(docflow(), REVIEW, answered({"code": 400, "msg": words}))
+    assert found == Unreadable(**said(400, message=words))
 
 
 def test_a_deleted_review_is_missing() -> None:

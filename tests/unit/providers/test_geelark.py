@@ -15,6 +15,7 @@ from models.outcome import (
     State,
     Throttled,
     Unknown,
+    Unreadable,
 )
 from models.states import DeadReason
 from worker.providers.base import Exchange, Looked, Split, TaskRef
@@ -66,9 +67,10 @@ def test_nothing_asked_nothing_called() -> None:
 
 # --- whole answers -----------------------------------------------------------------------------------------------
 
+FAULT = Unknown(answered=True)
 CALLS: dict[int, Outcome | Split] = {
-    40000: Unknown(),
-    50000: Unknown(),
+    40000: FAULT,
+    50000: FAULT,
     40001: Split(Refused(reason=DeadReason.REFUSED)),
     40002: Split(Refused(reason=DeadReason.REFUSED)),
     40003: Blocked(cause=Cause.CREDENTIALS),
@@ -85,13 +87,16 @@ CALLS: dict[int, Outcome | Split] = {
     41000: Blocked(cause=Cause.BALANCE),
     41001: Blocked(cause=Cause.BALANCE),
     47001: Throttled(wait_seconds=600),
+    46001: Blocked(cause=Cause.BALANCE),
     47002: Throttled(wait_seconds=600),
+    47003: Split(Refused(reason=DeadReason.RESOURCE_GONE)),
+    47004: Split(Refused(reason=DeadReason.RESOURCE_GONE)),
     48000: Split(Refused(reason=DeadReason.LIMIT_REACHED)),
     48002: Split(Refused(reason=DeadReason.NOT_FOUND)),
     48003: Split(Refused(reason=DeadReason.RESOURCE_GONE)),
     48004: Split(Refused(reason=DeadReason.REFUSED)),
 }
-OTHERS = {code: Already() for code in (48001, 40008, 40010, 43002, 99999, -1)}
+OTHERS = {code: Already() for code in (48001, 40008, 40010, 43002, 46002, 50001, 99999, -1)}
 
 
 def test_every_call_code_is_tested() -> None:
@@ -165,8 +170,10 @@ def test_retry_after_wins_over_the_usual_wait(code: int, usual: float | None) ->
 # --- task by task ------------------------------------------------------------------------------------------------
 
 DETAILS: dict[object, Outcome] = {
-    40000: Unknown(),
+    40000: FAULT,
     40005: Refused(reason=DeadReason.RESOURCE_GONE),
+    47003: Refused(reason=DeadReason.RESOURCE_GONE),
+    47004: Refused(reason=DeadReason.RESOURCE_GONE),
     48000: Refused(reason=DeadReason.LIMIT_REACHED),
     48001: Already(),
     48002: Refused(reason=DeadReason.NOT_FOUND),
@@ -183,10 +190,15 @@ def test_every_task_code_is_tested() -> None:
 @pytest.mark.parametrize("spelling", [int, str])
 @pytest.mark.parametrize("outer", [0, 40006, 40009])
 @pytest.mark.parametrize(
-    ("code", "expected"), [*DETAILS.items(), (40003, Already()), (41001, Already()), (7, Already())]
+    ("code", "expected"),
+    [
+        *DETAILS.items(),
+        *((code, meaning) for code, meaning in CALLS.items() if code not in DETAILS and not isinstance(meaning, Split)),
+        *((code, Already()) for code in (40001, 40004, 7, 20002, 50001)),
+    ],
 )
 def test_a_tasks_own_code(code: int, expected: Outcome, outer: int, spelling: type) -> None:
-    """Each means something for this task alone; those of whole answers mean nothing here."""
+    """Each means something for this task alone; what is about the account or its speed means the same everywhere."""
     detail = {"id": "5912", "code": spelling(code), "msg": "own"}
     data = {"totalAmount": 1, "successAmount": 0, "failAmount": 1, "failDetails": [detail]}
     assert outcome(geelark(), ONE, envelope(outer, data)) == replace(expected, **said(code, message="own"))
@@ -197,6 +209,21 @@ def test_a_task_without_a_readable_code_is_refused_without_proof(code: object) -
     """It failed, and nobody says why."""
     data = {"totalAmount": 1, "successAmount": 0, "failAmount": 1, "failDetails": [{"id": "5912", "code": code}]}
     assert type(outcome(geelark(), ONE, envelope(40006, data))) is Already
+
+
+def test_a_tasks_own_code_may_come_with_a_wait() -> None:
+    """The answer's header wins, as it does for whole calls."""
+    detail = {"id": "5912", "code": 40007, "msg": "own"}
+    exchange = envelope(40009, {"failDetails": [detail]}, retry_after="7")
+    assert outcome(geelark(), ONE, exchange) == Throttled(wait_seconds=7, **said(40007, message="own"))
+
+
+@pytest.mark.parametrize("details", [[{"id": "5912", "code": 48002}] * 101, [0] * 5000, [[]] * 101])
+def test_details_of_more_tasks_than_a_call_takes_are_not_read(details: list[object]) -> None:
+    """It may have been done all the same."""
+    found = outcome(geelark(), ONE, envelope(40006, {"failDetails": details}))
+    message = f"details of {len(details)} tasks, more than a call takes"
+    assert found == Unknown(answered=True, **said(40006, message=message))
 
 
 def results(outer: int, data: object) -> str:
@@ -267,7 +294,7 @@ def test_the_unlisted_are_accepted_only_when_the_amounts_agree(outer: int, data:
 def test_what_is_not_accounted_for_is_told() -> None:
     """With the provider's words."""
     message = "the answer does not account for it: words"
-    assert outcome(geelark(), ONE, envelope(40009)) == Unknown(**said(40009, message=message))
+    assert outcome(geelark(), ONE, envelope(40009)) == Unknown(answered=True, **said(40009, message=message))
 
 
 def test_ids_may_come_as_numbers() -> None:
@@ -314,15 +341,15 @@ def test_states(status: int, state: State, spelling: type) -> None:
 
 @pytest.mark.parametrize("status", [0, 5, 6, 8, None, True, "done", []])
 def test_an_unknown_status_is_no_state(status: object) -> None:
-    """Never taken for an end."""
-    assert isinstance(look(geelark(), ONE, shown(item(status=status))), Unknown)
+    """Never taken for an end, nor for an outage."""
+    assert isinstance(look(geelark(), ONE, shown(item(status=status))), Unreadable)
 
 
 @pytest.mark.parametrize(("status", "shown_as"), [(5, "5"), ("done", "done"), (None, "missing")])
 def test_an_unknown_status_is_told(status: object, shown_as: str) -> None:
     """In words for whoever wonders why nothing moves."""
     message = f"task status {shown_as} is not known"
-    assert look(geelark(), ONE, shown(item(status=status))) == Unknown(**said(message=message))
+    assert look(geelark(), ONE, shown(item(status=status))) == Unreadable(**said(message=message))
 
 
 @pytest.mark.parametrize(
@@ -364,44 +391,80 @@ def test_another_run_has_another_mark(change: dict[str, object]) -> None:
         ([item(status=3)], "1", "missing"),
         ([item(status=3)], None, "missing"),
         ([], 0, "missing"),
-        ([item(status=3)], 2, "unknown"),
-        ([item(status=3), {"status": 3}], 2, "unknown"),
-        ([item(status=3), "garbage"], None, "unknown"),
-        ([item(status=3), item(status=3)], 2, "unknown"),
-        ([item(status=3)], "all", "unknown"),
+        ([item(status=3)], 2, "unreadable"),
+        ([item(status=3), {"status": 3}], 2, "unreadable"),
+        ([item(status=3), "garbage"], None, "unreadable"),
+        ([item(status=3), item(status=3)], 2, "unreadable"),
+        ([item(status=3)], "all", "unreadable"),
     ],
 )
 def test_an_absent_id_is_missing_from_whole_lists_only(items: list[object], total: object, expected: str) -> None:
     """Where something is unreadable or left out, it may be just that."""
     found = look(geelark(), task("5999"), shown(*items, total=total))
-    assert found == (Reading(state=State.MISSING) if expected == "missing" else Unknown(**said()))
+    unreadable = Unreadable(**said(message="not in the list, which is not whole"))
+    assert found == (Reading(state=State.MISSING) if expected == "missing" else unreadable)
 
 
 @pytest.mark.parametrize("data", [None, {}, {"items": None}, {"items": {}}, []])
-def test_a_list_nobody_can_read_is_unknown(data: object) -> None:
-    """It says of no task that it is missing."""
-    assert look(geelark(), ONE, envelope(0, data)) == Unknown(**said())
+def test_a_list_nobody_can_read_is_unreadable(data: object) -> None:
+    """It says of no task that it is missing; nor that GeeLark is away."""
+    assert look(geelark(), ONE, envelope(0, data)) == Unreadable(**said(message="an answer without a list of tasks"))
 
 
-@pytest.mark.parametrize(("code", "status"), [(0, 201), (0, 500), (40006, 200), (99999, 200), (None, 200)])
-def test_only_a_success_shows_states(code: object, status: int) -> None:
+@pytest.mark.parametrize("length", [101, 5000])
+def test_a_list_longer_than_was_asked_for_is_not_read(length: int) -> None:
+    """Its length alone says that it is not an answer to our call."""
+    found = look(geelark(), ONE, shown(*[item(status=3)] * length))
+    assert found == Unreadable(**said(message=f"a list of {length} tasks, more than a call takes"))
+
+
+def test_a_total_may_count_more_than_was_asked_for() -> None:
+    """Those that are shown are read."""
+    call = only(geelark().checks([ONE, task("5913")]))
+    looks = keyed(call, geelark().looks(call, shown(item(status=3), total=10)).looks)
+    assert looks["5912"] == Reading(state=State.SUCCEEDED, mark="1718744459/35")
+    assert isinstance(looks["5913"], Unreadable)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "expected"),
+    [(0, 500, FAULT), (0, 900, FAULT), (40006, 200, Unreadable()), (99999, 200, Unreadable()), (None, 200, Unknown())],
+)
+def test_only_a_success_shows_states(code: object, status: int, expected: Look) -> None:
     """A list in any other answer is not read."""
     found = look(geelark(), ONE, envelope(code, {"total": 1, "items": [item(status=3)]}, status))
-    assert isinstance(found, Unknown)
+    assert found == replace(expected, http_status=status, code="" if code is None else str(code), message="words")
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 203])
+def test_any_success_shows_states(status: int) -> None:
+    """To read is harmless; a retry is accepted with HTTP 200 only."""
+    envelope_ = envelope(0, {"total": 1, "items": [item(status=3)]}, status)
+    assert isinstance(look(geelark(), ONE, envelope_), Reading)
+
+
+@pytest.mark.parametrize("body", [{"message": "upstream"}, {"code": 502, "message": "upstream"}, b"error code: 524"])
+@pytest.mark.parametrize("status", [500, 502, 503, 524])
+def test_a_front_end_is_not_geelark(status: int, body: object) -> None:
+    """Cloudflare and Kong answer for it when it does not: nobody knows what became of the call."""
+    for found in (outcome(geelark(), ONE, answered(body, status)), look(geelark(), ONE, answered(body, status))):
+        assert isinstance(found, Unknown)
+        assert not found.answered
+        assert found.message in {"upstream", "error code: 524"}
 
 
 @pytest.mark.parametrize("code", sorted({*CALLS, *OTHERS, 40006, 40009}))
 def test_codes_of_looks(code: int) -> None:
     """Those about account and speed mean the same; a refusal means nothing for the task, but not found is missing."""
-    expected = {**CALLS, **OTHERS}.get(code, Unknown())
+    expected = {**CALLS, **OTHERS}.get(code, Already())
     template = expected.outcome if isinstance(expected, Split) else expected
     found: Look
     match template:
         case Refused(reason=DeadReason.NOT_FOUND):
             found = Reading(state=State.MISSING, code=str(code), message="words")
-        case Refused() | Already() | Unknown():
-            found = Unknown(**said(code))
-        case Blocked() | Throttled():
+        case Refused() | Already():
+            found = Unreadable(**said(code))
+        case Blocked() | Throttled() | Unknown():
             found = replace(template, **said(code))
         case _:
             raise AssertionError(template)
@@ -426,7 +489,7 @@ def test_a_bad_id_does_not_hide_the_others(bad: set[str]) -> None:
     asked = tasks(*map(str, range(100)))
     looked, calls = ask_all(asked, bad, envelope(40004))
     found = {one.external_id: looked.looks[one.id] for one in asked}
-    assert {id_ for id_, one in found.items() if isinstance(one, Unknown)} == bad
+    assert {id_ for id_, one in found.items() if isinstance(one, Unreadable)} == bad
     assert all(one == Reading(state=State.SUCCEEDED) for id_, one in found.items() if id_ not in bad)
     assert len(calls) <= 32
 
@@ -436,7 +499,7 @@ def test_halving_ends_when_all_are_bad() -> None:
     asked = tasks(*map(str, range(100)))
     looked, calls = ask_all(asked, set(map(str, range(100))), envelope(40004))
     assert looked.looks.keys() == {one.id for one in asked}
-    assert {type(one) for one in looked.looks.values()} == {Unknown}
+    assert {type(one) for one in looked.looks.values()} == {Unreadable}
     assert len(calls) < 50
     assert sorted(id_ for ids in calls[32:] for id_ in ids) == sorted({id_ for ids in calls[32:] for id_ in ids})
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -18,6 +19,7 @@ from models.outcome import (
     State,
     Throttled,
     Unknown,
+    Unreadable,
     Unsent,
 )
 from models.states import DeadReason
@@ -39,9 +41,9 @@ from worker.providers.http_answers import (
 )
 
 
-def of_status(status: int, *, own_format: bool = False, **headers: str) -> Outcome:
+def of_status(status: int, *, own_format: bool = False, of_task: bool = False, **headers: str) -> Outcome:
     answer = Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, b"")
-    return by_status(answer, said(answer, "C", "words"), own_format=own_format)
+    return by_status(answer, said(answer, "C", "words"), own_format=own_format, of_task=of_task)
 
 
 # --- nothing came back -------------------------------------------------------------------------------------------
@@ -97,19 +99,20 @@ STATUSES: dict[int, Outcome] = {
 }
 
 
+@pytest.mark.parametrize("own_format", [False, True])
 @pytest.mark.parametrize(("status", "expected"), STATUSES.items())
-def test_status_decides(status: int, expected: Outcome) -> None:
+def test_status_decides(status: int, expected: Outcome, *, own_format: bool) -> None:
     """Each status by itself, with the answer's words and, for a wrong address, the remedy."""
     message = "check base_url: words" if expected == Blocked(cause=Cause.ADDRESS) else "words"
-    assert of_status(status) == filled(
-        expected, Answer(status, {}, b""), {"http_status": status, "code": "C", "message": message}
-    )
+    words = {"http_status": status, "code": "C", "message": message}
+    template = Unknown(answered=own_format) if isinstance(expected, Unknown) else expected
+    assert of_status(status, own_format=own_format) == replace(template, **words)
 
 
 def test_404_in_the_providers_own_words_is_about_the_task() -> None:
     """A 405 never is: no task has a method."""
-    assert of_status(404, own_format=True) == Refused(reason=DeadReason.NOT_FOUND, http_status=404, **WORDS)
-    assert of_status(405, own_format=True) == of_status(405)
+    assert of_status(404, of_task=True) == Refused(reason=DeadReason.NOT_FOUND, http_status=404, **WORDS)
+    assert of_status(405, of_task=True) == of_status(405)
 
 
 # --- Retry-After -------------------------------------------------------------------------------------------------
@@ -194,20 +197,36 @@ def test_an_answer_that_proves_nothing_may_name_a_wait() -> None:
 
 # --- looks -------------------------------------------------------------------------------------------------------
 
-AS_LOOKS: list[tuple[Outcome, object]] = [
-    (Accepted(**WORDS), Unknown(**WORDS)),
-    (Already(forbidden=True, **WORDS), Unknown(**WORDS)),
-    (Refused(reason=DeadReason.REFUSED, **WORDS), Unknown(**WORDS)),
-    (Refused(reason=DeadReason.LIMIT_REACHED, **WORDS), Unknown(**WORDS)),
-    (Refused(reason=DeadReason.NOT_FOUND, **WORDS), Reading(state=State.MISSING, **WORDS)),
-    *((same, same) for same in (Deferred(), Throttled(), Blocked(cause=Cause.BALANCE), Unknown(), Unsent())),
+FORBIDDEN = Unreadable(forbidden=True, **WORDS)
+AS_LOOKS: list[tuple[Outcome, object, object]] = [
+    (Accepted(**WORDS), Unreadable(**WORDS), Unknown(**WORDS)),
+    (Already(**WORDS), Unreadable(**WORDS), Unknown(**WORDS)),
+    (Already(forbidden=True, **WORDS), FORBIDDEN, FORBIDDEN),
+    (Refused(reason=DeadReason.REFUSED, **WORDS), Unreadable(**WORDS), Unknown(**WORDS)),
+    (Refused(reason=DeadReason.LIMIT_REACHED, **WORDS), Unreadable(**WORDS), Unknown(**WORDS)),
+    *(
+        (Refused(reason=DeadReason.NOT_FOUND, **WORDS), missing, missing)
+        for missing in (Reading(state=State.MISSING, **WORDS),)
+    ),
+    *(
+        (same, same, same)
+        for same in (
+            Deferred(),
+            Throttled(),
+            Blocked(cause=Cause.BALANCE),
+            Unknown(),
+            Unknown(answered=True, wait_seconds=7),
+            Unsent(),
+        )
+    ),
 ]
 
 
-@pytest.mark.parametrize(("given_outcome", "expected"), AS_LOOKS)
-def test_a_look_is_never_refused(given_outcome: Outcome, expected: object) -> None:
-    """It cannot be read now, or there is no such task."""
-    assert as_look(given_outcome) == expected
+@pytest.mark.parametrize(("given_outcome", "of_provider", "of_others"), AS_LOOKS)
+def test_a_look_is_never_refused(given_outcome: Outcome, of_provider: object, of_others: object) -> None:
+    """It cannot be understood, or there is no such task; from others than the provider it is as good as no answer."""
+    assert as_look(given_outcome, own_format=True) == of_provider
+    assert as_look(given_outcome, own_format=False) == of_others
 
 
 # --- bodies ------------------------------------------------------------------------------------------------------
@@ -311,13 +330,20 @@ def test_words_are_always_fit_to_store(value: str) -> None:
         (200, "", {}, b'[{"output": "private"}]', "HTTP 200"),
         (400, "", {}, b"caf\xe9", "caf\N{REPLACEMENT CHARACTER}"),
         (504, "", {}, b"", "HTTP 504"),
+        # JSON that is cut or malformed is nobody's data any more.
+        (200, "", {}, b'{"code": 0, "data": {"total', '{"code": 0, "data": {"total'),
+        (200, "", {}, b'[{"id": 7},, ]', '[{"id": 7},, ]'),
+        (202, "", {}, b'{"code": 0}}', '{"code": 0}}'),
+        (200, "", {}, b"null", "null"),
+        (200, "", {}, "\u00e9 ".encode() * 9000, ("\u00e9 " * 250).strip()),
     ],
 )
 def test_something_is_always_said(
     status: int, message: str, headers: dict[str, str], body: bytes, expected: str
 ) -> None:
     """The message, else the target of a redirect, else the text, but never the data of a success."""
-    found = said(Answer(status, headers, body), 40001, message)
+    answer = Answer(status, headers, body)
+    found = said(answer, 40001, message, body=read_json(body))
     assert found == {"http_status": status, "code": "40001", "message": expected}
 
 

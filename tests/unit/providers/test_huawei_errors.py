@@ -1,10 +1,11 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from models.outcome import Already, Blocked, Cause, Outcome, Refused, Throttled, Unknown
+from models.outcome import Already, Blocked, Cause, Outcome, Refused, Throttled, Unknown, Unreadable
 from models.states import DeadReason
-from worker.providers.huawei_errors import GATEWAY_CODES, failure
+from worker.providers.huawei_errors import GATEWAY_CODES, failed_look, failure, read_error
 
 from .exchanges import answered
 
@@ -38,12 +39,13 @@ ROWS: list[tuple[int, str, Outcome]] = [
     (429, "", Throttled(**said(429))),
     (503, "", Throttled(**said(503))),
     (503, "WKS.0001", Throttled(**said(503, "WKS.0001"))),
-    (500, "WKS.00211401", Unknown(**said(500, "WKS.00211401"))),
-    (502, "", Unknown(**said(502))),
-    (504, "", Unknown(**said(504))),
+    (500, "WKS.00211401", Unknown(answered=True, **said(500, "WKS.00211401"))),
+    (502, "", Unknown(answered=True, **said(502))),
+    (504, "", Unknown(answered=True, **said(504))),
     (400, "APIGW.0201", Already(**said(400, "APIGW.0201"))),
-    (403, "APIGW.0302", Already(forbidden=True, **said(403, "APIGW.0302"))),
-    (500, "APIGW.0103", Unknown(**said(500, "APIGW.0103"))),
+    (403, "APIGW.0801", Already(forbidden=True, **said(403, "APIGW.0801"))),
+    (494, "APIGW.0201", Already(**said(494, "APIGW.0201"))),
+    (500, "APIGW.0103", Unknown(answered=True, **said(500, "APIGW.0103"))),
     (403, "XAPIG.0301", Already(forbidden=True, **said(403, "XAPIG.0301"))),
 ]
 
@@ -55,11 +57,18 @@ def test_status_decides(status: int, code: str, expected: Outcome) -> None:
     assert type(found) is type(expected) if status == 302 else found == expected
 
 
-GATEWAY = {
+CREDENTIALS, BALANCE = Blocked(cause=Cause.CREDENTIALS), Blocked(cause=Cause.BALANCE)
+GATEWAY: dict[str, tuple[Outcome, str]] = {
     "0101": (Blocked(cause=Cause.ADDRESS), "check base_url: words"),
-    "0301": (Blocked(cause=Cause.CREDENTIALS), "words"),
-    "0303": (Blocked(cause=Cause.CREDENTIALS), "check this machine's clock: words"),
+    "0303": (CREDENTIALS, "check this machine's clock: words"),
+    "0307": (CREDENTIALS, "check the token and the region of base_url: words"),
     "0308": (Throttled(), "words"),
+    "0404": (Unknown(answered=True), "words"),
+    "0607": (Blocked(cause=Cause.ADDRESS), "check base_url: words"),
+    "0613": (Throttled(), "words"),
+    **dict.fromkeys(("0301", "0302", "0304", "0305", "0306", "0310", "0311", "0401", "0402"), (CREDENTIALS, "words")),
+    "0802": (CREDENTIALS, "words"),
+    **dict.fromkeys(("0501", "0502"), (BALANCE, "words")),
 }
 
 
@@ -69,16 +78,13 @@ def test_every_gateway_code_is_tested() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["APIG.", "APIGW.", "apigw."])
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 429, 500, 503])
 @pytest.mark.parametrize("number", GATEWAY)
 def test_the_gateways_own_codes_prove_more(number: str, status: int, prefix: str) -> None:
     """Both prefixes occur, and it is the gateway that speaks, whatever the status."""
     expected, message = GATEWAY[number]
     found = of(status, prefix + number)
-    assert found == type(expected)(
-        **{"cause": expected.cause} if isinstance(expected, Blocked) else {},
-        **said(status, prefix + number, message),
-    )
+    assert found == replace(expected, **said(status, prefix + number, message))
 
 
 @pytest.mark.parametrize(("status", "code"), [(429, ""), (429, "APIGW.0308"), (403, "APIG.0308")])
@@ -91,7 +97,9 @@ def test_the_gateways_own_codes_prove_more(number: str, status: int, prefix: str
         ("LIMIT:5,TIME: 3 HOUR", 10_800),
         ("limit:5,time:1 day", 86_400),
         ("limit:5,time:2 day", 86_400),
-        ("limit:5,time:0 second", 0),
+        ("limit:0,time:0 second", None),
+        ("limit:5,time:00 minute", None),
+        ("limit:2000, time:1 minute", 60),
         ("limit:5,time:1 fortnight", None),
         ("limit:5,time:many minutes", None),
         ("slow down", None),
@@ -135,6 +143,8 @@ def test_not_every_day_is_a_daily_quota(message: str) -> None:
         ({"error_code": "C"}, "C", '{"error_code": "C"}'),
         ({"error_msg": "M"}, "", "M"),
         ({"error_code": None, "error_msg": None, "code": "C", "message": "M"}, "C", "M"),
+        ({"badRequest": {"code": 400, "message": "M"}}, "400", "M"),
+        ({"errors": [{"request_id": "R"}, {"error_code": "C", "error_msg": "M"}]}, "C", "M"),
         ({"a": {"b": {"code": "C"}}}, "", '{"a": {"b": {"code": "C"}}}'),
         (b"<h1>Nginx</h1>", "", "<h1>Nginx</h1>"),
         (b"", "", "HTTP 400"),
@@ -150,5 +160,52 @@ def test_errors_are_read_in_any_spelling(body: object, code: str, message: str) 
 
 def test_a_success_is_no_error() -> None:
     """A code in its body proves nothing, not even throttling."""
-    assert isinstance(of(200, "APIGW.0308", WINDOW), Unknown)
+    assert of(200, "APIGW.0308", WINDOW) == Unknown(answered=True, **said(200, "APIGW.0308", WINDOW))
     assert isinstance(of(200, "APIGW.0301"), Unknown)
+
+
+@pytest.mark.parametrize("body", [{f"k{n}": {} for n in range(50_000)}, {"errors": [{}] * 50_000}])
+def test_an_error_is_not_looked_for_without_end(body: dict[str, object]) -> None:
+    """Only the first few places can hold it."""
+    body["error"] = {"error_code": "C", "error_msg": "M"}
+    answer = answered(body, 400).answer
+    assert answer
+    assert isinstance(failure(answer), Already)
+    assert failure(answer).code == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "own"),
+    [
+        ({"error_code": "WKS.0001", "error_msg": "M"}, True),
+        ({"errorCode": "X", "errorMsg": "M"}, True),
+        ({"error_msg": "M"}, True),
+        ({"code": "WKS.0001", "message": "M"}, True),
+        ({"error": {"code": "APIGW.0201", "message": "M"}}, True),
+        ({"error": {"error_code": "X"}}, True),
+        ({"code": 400, "message": "M"}, False),
+        ({"message": "limit"}, False),
+        ({"badRequest": {"code": 400, "message": "x"}}, False),
+        (b"<html>", False),
+        (b"", False),
+    ],
+)
+def test_whose_words_they_are(body: object, own: bool) -> None:  # noqa: FBT001
+    """A fault in Huawei's own words is an answer, and a refusal in them is not a sign of an outage."""
+    fault, refusal = answered(body, 500).answer, answered(body, 400).answer
+    assert fault
+    assert refusal
+    for found in (failure(fault), failed_look(fault, *read_error(fault))):
+        assert isinstance(found, Unknown)
+        assert found.answered is own
+    assert isinstance(failed_look(refusal, *read_error(refusal)), Unreadable if own else Unknown)
+
+
+@pytest.mark.parametrize("body", [{"error_code": "WKS.00000403", "error_msg": "no permission"}, b"<html>"])
+def test_a_forbidden_look_says_so(body: object) -> None:
+    """Three of them mean that the permission to read is missing."""
+    answer = answered(body, 403).answer
+    assert answer
+    found = failed_look(answer, *read_error(answer))
+    assert isinstance(found, Unreadable)
+    assert found.forbidden

@@ -36,6 +36,27 @@ def test_a_login_asks_for_a_token_of_the_project() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("region", "host"),
+    [
+        ("eu-west-101", "iam.eu-west-101.myhuaweicloud.eu"),
+        ("af-north-1", "iam.myhuaweicloud.com"),
+        ("cn-north-11", "iam.myhuaweicloud.com"),
+        ("cn-north-4", "iam.cn-north-4.myhuaweicloud.com"),
+        ("tr-west-1", "iam.tr-west-1.myhuaweicloud.com"),
+        ("xx-new-9", "iam.xx-new-9.myhuaweicloud.com"),
+    ],
+)
+def test_where_a_regions_iam_is(region: str, host: str) -> None:
+    """Some regions have it under another name; ``iam_url`` wins everywhere."""
+    call = huawei(**USER, region=region).login()
+    assert call
+    assert call.request.base_url == f"https://{host}"
+    elsewhere = huawei(**USER, region=region, iam_url="https://iam.example").login()
+    assert elsewhere
+    assert elsewhere.request.base_url == "https://iam.example"
+
+
 def test_iam_may_be_elsewhere() -> None:
     """In a private cloud."""
     call = huawei(**USER, iam_url="https://iam.example").login()

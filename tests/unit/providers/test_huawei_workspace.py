@@ -3,10 +3,23 @@ from typing import Any
 
 import pytest
 
-from models.outcome import Accepted, Blocked, Cause, Look, Outcome, Reading, Refused, State, Throttled, Unknown
+from models.outcome import (
+    Accepted,
+    Already,
+    Blocked,
+    Cause,
+    Look,
+    Outcome,
+    Reading,
+    Refused,
+    State,
+    Throttled,
+    Unknown,
+    Unreadable,
+)
 from models.states import DeadReason
 from worker.providers.base import Exchange, Looked
-from worker.providers.huawei_workspace import MAX_PAGES, STATES
+from worker.providers.huawei_workspace import MAX_PAGES, PAGE, STATES
 
 from .exchanges import PROJECT, answered, huawei, look, only, outcome, task
 
@@ -50,10 +63,52 @@ def test_a_success_without_a_readable_task_is_unknown(task_id: object) -> None:
     assert isinstance(outcome(huawei(), EXECUTION, answered({"task_id": task_id})), Unknown)
 
 
+@pytest.mark.parametrize("status", [200, 201, 202, 203, 206, 299])
+def test_any_success_names_the_task(status: int) -> None:
+    """A job that was taken and not begun is a job that was taken."""
+    assert outcome(huawei(), EXECUTION, answered({"task_id": "7"}, status)) == Accepted(http_status=status, ref="7")
+
+
 def test_the_task_is_read_from_a_success_only() -> None:
     """No other status answers a retry, whatever its body says."""
-    found = [outcome(huawei(), EXECUTION, answered({"task_id": "7"}, status)) for status in (201, 202, 302, 400, 500)]
-    assert [one.name for one in found] == ["unknown", "unknown", "blocked", "already", "unknown"]
+    found = [outcome(huawei(), EXECUTION, answered({"task_id": "7"}, status)) for status in (100, 302, 400, 500)]
+    assert [one.name for one in found] == ["unknown", "blocked", "already", "unknown"]
+
+
+ERROR = {"error_code": "WKS.0001", "error_msg": "refused"}
+
+
+@pytest.mark.parametrize(
+    ("body", "ref"),
+    [
+        (ERROR, ""),
+        ({**ERROR, "task_id": "7"}, "7"),
+        ({"errorCode": "WKS.0001", "errorMsg": "refused", "task_id": 7}, "7"),
+        ({"error": {"code": "WKS.0001", "message": "refused"}, "task_id": " 7 "}, "7"),
+        ({**ERROR, "task_id": "x" * 256}, ""),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 202])
+def test_a_success_that_speaks_of_an_error_is_unknown(status: int, body: dict[str, object], ref: str) -> None:
+    """With Huawei's words, and with the task it named all the same: checks follow it."""
+    expected = Unknown(answered=True, ref=ref, http_status=status, code="WKS.0001", message="refused")
+    assert outcome(huawei(), EXECUTION, answered(body, status)) == expected
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"error_code": None},
+        {"error_code": "", "error_msg": ""},
+        {"error_code": "0", "error_msg": "success"},
+        {"errorCode": 0},
+        {"code": 200, "message": "ok"},
+        {"message": "ok"},
+    ],
+)
+def test_a_success_may_speak_of_no_error(more: dict[str, object]) -> None:
+    """Empty places are not errors, and neither are words alone."""
+    assert isinstance(outcome(huawei(), EXECUTION, answered({"task_id": "7", **more})), Accepted)
 
 
 # --- looks: what is asked ----------------------------------------------------------------------------------------
@@ -86,18 +141,25 @@ def test_a_record_is_looked_at_by_itself() -> None:
     assert call.limit_path == "/script-execution-records"
 
 
-@pytest.mark.parametrize(("id_", "quoted"), [("a/b", "a%2Fb"), ("a b?c#d", "a%20b%3Fc%23d"), ("%2e", "%252e")])
-def test_ids_in_a_path_are_quoted(id_: str, quoted: str) -> None:
-    """An id cannot lead anywhere else."""
-    assert only(huawei().checks([task(id_, "record")])).request.path == f"{RECORDS}/{quoted}"
+@pytest.mark.parametrize("id_", ["r1", "0000000059071dbc01591661d3990019", "a-b_c~d.e", "...", ".a", "a..b"])
+def test_ids_of_records_stand_in_the_path_as_they_are(id_: str) -> None:
+    """So that the path that is signed is the path that is sent, even where a proxy decodes it."""
+    assert only(huawei().checks([task(id_, "record")])).request.path == f"{RECORDS}/{id_}"
 
 
-@pytest.mark.parametrize("id_", [".", ".."])
-def test_ids_that_no_path_can_hold_are_missing(id_: str) -> None:
-    """Quoting does not help them: the answer would be about another address and stop the account."""
-    plan = huawei().checks([task(id_, "record", id=1), task(id_, "task", id=2), RECORD])
-    assert plan.refused == {1: Reading(state=State.MISSING)}
-    assert [call.request.path for call in plan.calls] == [RECORDS, f"{RECORDS}/r1"]
+@pytest.mark.parametrize(
+    "id_", [".", "..", "N/A", "a/../b", "a b", "a?b", "a#b", "%2e", "a%2Fb", "a\\b", "caf\u00e9", "a+b"]
+)
+def test_ids_that_no_path_can_hold_are_refused_here(id_: str) -> None:
+    """Their answer would be about another address or about the signature, and stop the whole account."""
+    why = "not the id of a record: those have letters, digits and - . _ ~ only; correct external_id"
+    asked = [task(id_, "record", id=1), task(id_, "task", id=2), RECORD, task(id_, "record", id=3, ref="7")]
+    plan = huawei().checks(asked)
+    assert plan.refused == {1: Reading(state=State.GONE, reason=DeadReason.REFUSED, message=why)}
+    assert [call.request.path for call in plan.calls] == [RECORDS, f"{RECORDS}/r1", RECORDS]
+    plan = huawei().retries(asked)
+    assert plan.refused == dict.fromkeys((1, 3), Refused(reason=DeadReason.REFUSED, message=why))
+    assert [call.request.json for call in plan.calls] == [{"task_id": id_}, {"record_id": "r1"}]
 
 
 def test_the_same_look_is_asked_once() -> None:
@@ -145,16 +207,16 @@ def test_states(word: str, state: State, spelling: Any) -> None:
 
 @pytest.mark.parametrize("word", ["DONE", "FINISHED?", "", None, 1, True, ["SUCCESS"]])
 def test_an_unknown_word_is_never_an_end(word: object) -> None:
-    """Alone or beside others that have ended."""
-    assert isinstance(look(huawei(), EXECUTION, page(record(status=word))), Unknown)
-    assert isinstance(look(huawei(), RECORD, answered(record(status=word))), Unknown)
-    assert isinstance(look(huawei(), EXECUTION, page(record(), record("r2", word), record("r3", "FAILED"))), Unknown)
+    """Alone or beside others that have ended; nor is it an outage."""
+    assert isinstance(look(huawei(), EXECUTION, page(record(status=word))), Unreadable)
+    assert isinstance(look(huawei(), RECORD, answered(record(status=word))), Unreadable)
+    assert isinstance(look(huawei(), EXECUTION, page(record(), record("r2", word), record("r3", "FAILED"))), Unreadable)
 
 
 def test_an_unknown_word_is_told() -> None:
     """In words for whoever wonders why nothing moves."""
     found = look(huawei(), EXECUTION, page(record(status="DONE")))
-    assert found == Unknown(http_status=200, message="record status 'DONE' is not known")
+    assert found == Unreadable(http_status=200, message="record status 'DONE' is not known")
 
 
 @pytest.mark.parametrize(
@@ -172,6 +234,39 @@ def test_an_execution_is_what_its_records_are(words: list[str], expected: State)
     found = look(huawei(), EXECUTION, page(*(record(f"r{n}", word) for n, word in enumerate(words))))
     assert isinstance(found, Reading)
     assert found.state is expected
+
+
+@pytest.mark.parametrize(
+    ("words", "expected", "message"),
+    [
+        (["FAILED", "SKIP"], State.FAILED, "1 of 2 desktops skipped"),
+        (["SUCCESS", "SKIP"], State.SUCCEEDED, "1 of 2 desktops skipped"),
+        (["SKIP", "SUCCESS", "skip", "FINISH"], State.SUCCEEDED, "2 of 4 desktops skipped"),
+        (["RUNNING", "SKIP"], State.RUNNING, "1 of 2 desktops skipped"),
+        (["SKIP", "WAITING", "FAILED"], State.RUNNING, "1 of 3 desktops skipped"),
+        (["SKIP"], State.FAILED, "skipped: the script ran on no desktop"),
+        (["SKIP", "Skip", " SKIP "], State.FAILED, "skipped: the script ran on no desktop"),
+    ],
+)
+def test_a_skipped_desktop_has_ended_and_did_not_fail(words: list[str], expected: State, message: str) -> None:
+    """The others decide; where there are none, nothing ran."""
+    found = look(huawei(), EXECUTION, page(*(record(f"r{n}", word) for n, word in enumerate(words))))
+    assert isinstance(found, Reading)
+    assert (found.state, found.message) == (expected, message)
+
+
+def test_a_skipped_desktop_does_not_hide_a_word_nobody_knows() -> None:
+    """Nor does the reason of a failure give way to the number of those that were skipped."""
+    assert isinstance(look(huawei(), EXECUTION, page(record("r1", "SKIP"), record("r2", "DONE"))), Unreadable)
+    found = look(huawei(), EXECUTION, page(record("r1", "SKIP"), record("r2", "FAILED", reason="exit 1")))
+    assert isinstance(found, Reading)
+    assert found.message == "exit 1"
+    assert look(huawei(), RECORD, answered(record(status="SKIP"))) == Reading(
+        state=State.FAILED,
+        mark="2026-02-10T00:00:00Z",
+        code="SKIP",
+        message="skipped: the script ran on no desktop",
+    )
 
 
 def test_the_failed_record_says_why() -> None:
@@ -201,24 +296,43 @@ def test_a_retried_record_is_found_in_its_new_task() -> None:
 @pytest.mark.parametrize("id_", [None, "r2", ["r1"]])
 def test_a_record_must_be_the_one_asked_for(id_: object) -> None:
     """Anything else is unreadable."""
-    assert isinstance(look(huawei(), RECORD, answered(record(id_))), Unknown)
+    found = look(huawei(), RECORD, answered(record(id_)))
+    assert found == Unreadable(http_status=200, message="the answer is about another record")
 
 
 def test_a_record_without_an_id_hides_no_other() -> None:
     """Nobody can tell which it is."""
-    assert isinstance(look(huawei(), EXECUTION, page(record(None, "FAILED"), record(None), record())), Unknown)
-    assert isinstance(look(huawei(), EXECUTION, page("garbage", record())), Unknown)
+    assert isinstance(look(huawei(), EXECUTION, page(record(None, "FAILED"), record(None), record())), Unreadable)
+    assert isinstance(look(huawei(), EXECUTION, page(record("x" * 256, "FAILED"), record())), Unreadable)
+    assert isinstance(look(huawei(), EXECUTION, page("garbage", record())), Unreadable)
 
 
-@pytest.mark.parametrize("body", [{}, {"count": 0}, {"script_records": None}, {"script_records": {}}, [], b"<html>"])
-def test_a_list_nobody_can_read_is_unknown(body: object) -> None:
+@pytest.mark.parametrize(
+    "body", [{}, {"count": 0}, [], b"<html>", b'{"script_records": [', {"id": "r1"}, ERROR | {"a": 1}]
+)
+def test_a_success_that_is_not_huaweis_is_no_answer(body: object) -> None:
+    """Unless it speaks of an error in Huawei's words; it never says that there are no records."""
+    kind = Unreadable if isinstance(body, dict) and "error_code" in body else Unknown
+    for one in (EXECUTION, RECORD):
+        assert isinstance(look(huawei(), one, answered(body)), kind)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 203])
+def test_any_success_shows_records(status: int) -> None:
+    """Of a task, and of a record by itself."""
+    assert isinstance(look(huawei(), EXECUTION, answered({"script_records": [record()]}, status)), Reading)
+    assert isinstance(look(huawei(), RECORD, answered(record(), status)), Reading)
+
+
+@pytest.mark.parametrize("records", [None, {}, "none", 0])
+def test_a_list_nobody_can_read_is_unreadable(records: object) -> None:
     """It does not say that there are no records."""
-    assert isinstance(look(huawei(), EXECUTION, answered(body)), Unknown)
+    assert isinstance(look(huawei(), EXECUTION, answered({"count": 0, "script_records": records})), Unreadable)
 
 
-def test_a_list_that_promises_records_and_has_none_is_unknown() -> None:
+def test_a_list_that_promises_records_and_has_none_is_unreadable() -> None:
     """Only one that counts none says that there are none."""
-    assert isinstance(look(huawei(), EXECUTION, page(count=1)), Unknown)
+    assert isinstance(look(huawei(), EXECUTION, page(count=1)), Unreadable)
     assert look(huawei(), EXECUTION, page(count=0)) == Reading(state=State.MISSING)
 
 
@@ -300,9 +414,43 @@ def test_pages_without_end_are_given_up() -> None:
     provider, calls = huawei(), 0
     looked = Looked(more=only(provider.checks([EXECUTION])))
     while looked.more:
-        looked, calls = provider.looks(looked.more, page(record(f"r{calls}"), count=10**9)), calls + 1
+        looked, calls = provider.looks(looked.more, page(record(f"r{calls}"), count=PAGE * MAX_PAGES)), calls + 1
     assert calls == MAX_PAGES
-    assert isinstance(looked.looks[EXECUTION.id], Unknown)
+    assert looked.looks[EXECUTION.id] == Unreadable(http_status=200, message="more records than can be read: 10000")
+
+
+def test_a_count_that_no_number_of_pages_can_reach_is_given_up_at_once() -> None:
+    """Only one that runs settles it all the same."""
+    found = look(huawei(), EXECUTION, page(record(), count=PAGE * MAX_PAGES + 1))
+    assert found == Unreadable(http_status=200, message="more records than can be read: 10001")
+    running = look(huawei(), EXECUTION, page(record(status="RUNNING"), count=99_999_999))
+    assert isinstance(running, Reading)
+
+
+@pytest.mark.parametrize("records", [executions(101), [0] * 5000, [{}] * 101, executions(101, at0="RUNNING")])
+def test_a_page_longer_than_was_asked_for_is_not_read(records: list[Any]) -> None:
+    """Its length alone says that it is not an answer to our call."""
+    found = look(huawei(), EXECUTION, page(*records))
+    message = f"a page of {len(records)} records, where 100 were asked for"
+    assert found == Unreadable(http_status=200, message=message)
+
+
+def test_what_is_kept_between_pages_is_short() -> None:
+    """However long the texts are that a page holds."""
+    long = "x" * 100_000
+    odd = record("r1", long, start_time=long, end_time=long, reason=long, result_code=long, script_name=long)
+    more = huawei().looks(only(huawei().checks([EXECUTION])), page(odd, count=200)).more
+    assert more
+    assert len(repr(more.carry)) < 1000
+
+
+def test_a_retried_record_is_settled_where_it_is_found() -> None:
+    """No further page is asked for."""
+    call = only(huawei().checks([replace(RECORD, ref="new")]))
+    looked = huawei().looks(call, page(record("r1", "FAILED"), record("r0", "RUNNING"), count=500))
+    found = looked.looks[RECORD.id]
+    assert isinstance(found, Reading)
+    assert found.state is State.FAILED
 
 
 def test_records_that_moved_between_pages_count_once() -> None:
@@ -328,6 +476,7 @@ def test_a_page_that_cannot_be_read_ends_the_look() -> None:
 
 # --- refusals ----------------------------------------------------------------------------------------------------
 
+MAY_NOT_READ = "no permission to read (workspace:scripts:listRecords and workspace:scripts:getRecordDetail)"
 MISSING = {"error_code": "WKS.00170003", "error_msg": "no such record"}
 
 
@@ -342,12 +491,12 @@ MISSING = {"error_code": "WKS.00170003", "error_msg": "no such record"}
         (
             answered({"error_code": "WKS.0001", "error_msg": "bad"}, 400),
             None,
-            Unknown(http_status=400, code="WKS.0001", message="bad"),
+            Unreadable(http_status=400, code="WKS.0001", message="bad"),
         ),
         (
             answered({"error_code": "WKS.0001", "error_msg": "bad"}, 403),
             None,
-            Unknown(http_status=403, code="WKS.0001", message="bad"),
+            Unreadable(forbidden=True, http_status=403, code="WKS.0001", message=f"{MAY_NOT_READ}: bad"),
         ),
         (
             answered(b"no", 401),
@@ -361,4 +510,4 @@ def test_a_look_is_refused_nothing(exchange: Exchange, of_retry: Outcome | None,
     """The same answers, read for a retry and for both kinds of look."""
     assert look(huawei(), EXECUTION, exchange) == look(huawei(), RECORD, exchange) == of_look
     found = outcome(huawei(), EXECUTION, exchange)
-    assert found.name == "already" if of_retry is None else found == of_retry
+    assert isinstance(found, Already) if of_retry is None else found == of_retry
