@@ -70,7 +70,7 @@ def read(t: Transaction, name: str) -> Account | None:
 
 def locked(t: Transaction, name: str) -> Account | None:
     """The account's row under lock: taken before any of its tasks, by everybody who may change it."""
-    row = t.execute(_by_name(t.level).with_for_update(), name=name).one_or_none()
+    row = t.execute(_by_name(t.level, lock=True), name=name).one_or_none()
     if row is None:
         return None
     stored = _of(row)
@@ -81,8 +81,9 @@ def locked(t: Transaction, name: str) -> Account | None:
 
 
 @cache
-def _by_name(level: int) -> Select[Any]:
-    return select(*columns(accounts, level)).where(accounts.c.name == bindparam("name"))
+def _by_name(level: int, *, lock: bool = False) -> Select[Any]:
+    found = select(*columns(accounts, level)).where(accounts.c.name == bindparam("name"))
+    return found.with_for_update() if lock else found
 
 
 def _of(row: Row[Any]) -> Account:
@@ -117,8 +118,6 @@ def resume(t: Transaction, name: str, who: Who, *, one: bool = False, force: boo
         BadInput: when no such account is known.
     """
     account = _known(t, name)
-    if force:
-        permits.forgive(t, account.limit_group or name)
     if one and account.paused_cause == Cause.BALANCE:
         _update(t, account, probe_at=t.now)
     else:
@@ -126,6 +125,8 @@ def resume(t: Transaction, name: str, who: Who, *, one: bool = False, force: boo
     breaker.close(t, name)
     for operation in Operation if one else ():
         breaker.half_open(t, name, operation, "one task tries first")
+    if force:
+        permits.forgive(t, account.limit_group or name)
     acted(t, who, "try one" if one else "resume", name, "penalties ended" if force else "")
     return account.paused_at is not None
 
@@ -191,7 +192,7 @@ def _refusals(account: Account, answers: Sequence[Outcome | Look]) -> int:
 def _why_blocked(
     answers: Sequence[Outcome | Look], refusals: int, in_a_row: int, operation: Operation, rules: Rules
 ) -> Blocked | None:
-    for answer in answers:
+    for answer in reversed(answers):
         if isinstance(answer, Blocked):
             return answer
     refused = (a for a in reversed(answers) if isinstance(a, Already | Refused | Unreadable))

@@ -125,6 +125,12 @@ def store(t: Transaction, account: str, operation: Operation, state: Breaker) ->
     )  # fmt: skip
 
 
+def mend(t: Transaction, account: str, operation: Operation, stored: Breaker, believed: Breaker) -> None:
+    """Store until when it is believed to be open, unless somebody has moved it meanwhile."""
+    mine = (limits.c.group == account, limits.c.path == row_path(operation), limits.c.open_until == stored.open_until)
+    t.execute(update(limits).where(*mine).values(open_until=believed.open_until))
+
+
 _CLOSED: dict[str, Any] = {"failures": 0, "opens": 0, "open_until": None, "probe": None, "why": ""}
 
 

@@ -29,7 +29,7 @@ def read(t: Transaction, rules: Rules, operation: Operation) -> tuple[breaker.Br
     stored = breaker.of(own) if own is not None else breaker.Breaker()
     state = stored.believed(rules, t.now)
     if state != stored:
-        breaker.store(t, rules.account, operation, state)
+        breaker.mend(t, rules.account, operation, stored, state)
     if any(_lies_too_far(row, rules, t) for row in paths):
         permits.mend(t, rules)
     return state, permits.paths_from(paths, rules, t.now)

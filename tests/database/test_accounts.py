@@ -347,6 +347,15 @@ def test_and_back(world: World) -> None:
     assert [row["what"] for row in done(world)] == ["pause"] * 3
 
 
+@pytest.mark.parametrize("told", [(BALANCE, REVOKED), (REVOKED, BALANCE), (MOVED, REVOKED)])
+def test_of_causes_that_are_recorded_together_the_last_stands(world: World, told: tuple[Blocked, Blocked]) -> None:
+    world.add_many("ab", "desktops")
+    work = world.opened("desktops")
+    calls = [Answered(PATH, world.clock.now, {i: blocked}) for i, blocked in enumerate(told, start=1)]
+    world.advance(work, calls)
+    assert paused(world) == told[-1].cause
+
+
 def test_the_same_cause_keeps_its_moment(world: World) -> None:
     """It says since when the account has been paused."""
     answers(world, REVOKED)
