@@ -1,6 +1,6 @@
 """What a look does that brought no reading: it was never made, or nobody could read its answer."""
 
-from ..outcome import Deferred, Outcome, Unknown, Unreadable
+from ..outcome import Accepted, Already, Deferred, Outcome, Refused, Unknown, Unreadable
 from ..policy import unread_look_seconds
 from ..states import AT_WORK_STATES, FAILED_STATES, FOLLOWED_STATES, DeadReason, Status
 from ..task import Task, replace
@@ -24,7 +24,7 @@ def unread(task: Task, look: Outcome | Unreadable, context: Context, *, probe: b
     """
     task = replace(context.anchored(task), last_error=look.message or task.last_error)
     match look:
-        case Unreadable():
+        case Unreadable() | Accepted() | Already() | Refused():  # the others answer no look, and bound it all the same
             return _not_understood(task, context)
         case Deferred(of_task=True):
             return _counted(task, context, was_answered=True)

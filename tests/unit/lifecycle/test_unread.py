@@ -134,7 +134,7 @@ def test_a_doubtful_task_that_nobody_can_read_ends_as_the_policy_says(on_unknown
 
 @pytest.mark.parametrize("wish", Wish)
 def test_a_wish_is_granted_at_the_bound(wish: Wish) -> None:
-    """Whoever holds or stops a task does not wait for a look that never comes."""
+    """Nobody waits for a look that never comes."""
     end = list(life(to_check(Status.UNKNOWN, wish=wish), lambda _: DELETED))[-1]
     assert (end.status, end.dead_reason) == {
         Wish.HOLD: (Status.HELD, None),
@@ -219,6 +219,6 @@ def test_a_probe_that_fails_costs_its_task_nothing(look: Unknown) -> None:
 
 
 def test_a_probe_that_is_answered_counts() -> None:
-    """An answer about the task is one, whoever asked: it could be every probe that is not understood."""
+    """It says something of the task, and could be the answer to every probe."""
     was = to_check(Status.UNKNOWN, errors=3)
     assert lifecycle.unread(was, DELETED, Context(DEFAULT, NOW), probe=True).errors == 4
