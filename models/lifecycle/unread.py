@@ -7,6 +7,8 @@ from ..task import Task, replace
 from . import following, moves
 from .moves import Context
 
+LONGEST_QUOTE = 500
+"""Words may be quoted in words again, and a row holds only so many."""
 _REPEATED = 2
 
 
@@ -63,5 +65,6 @@ def _given_up(task: Task, context: Context) -> Task:
         return following.expired(task, context)
     if task.status in FAILED_STATES:
         return moves.held(replace(task, errors=0), task.status, context.now)
-    words = f"its checks have stopped: {task.errors} in a row could not be read; the last one said: {task.last_error}"
+    said = task.last_error[:LONGEST_QUOTE] or "nothing"
+    words = f"its checks have stopped: {task.errors} in a row could not be read; the last words about it: {said}"
     return moves.at_work(replace(task, last_error=words), task.status, context.now)

@@ -151,6 +151,15 @@ def test_looks_at_work_that_nobody_can_read_stop_and_say_so(status: Status) -> N
     assert DELETED.message in end.last_error
 
 
+@pytest.mark.parametrize("words", ["", "x" * 10_000], ids=["no words", "a host's long words"])
+def test_words_about_words_stay_as_long_as_a_row_can_hold(words: str) -> None:
+    """Somebody asks for looks again and again, and no answer has any words of its own."""
+    was = to_check(Status.RUNNING, last_error=words)
+    for _ in range(30):
+        was = replace(list(life(was, lambda _: Unreadable()))[-1], next=Operation.CHECK, due_at=NOW)
+    assert 0 < len(was.last_error) < 1000
+
+
 def test_a_reading_in_between_begins_the_count_again() -> None:
     """Only looks in a row count."""
     running = Reading(state=State.RUNNING)
