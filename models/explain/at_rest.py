@@ -87,7 +87,7 @@ def _why(known: Known) -> str:
         DeadReason.NOT_FOUND: "the provider says there is no such task",
         DeadReason.RESOURCE_GONE: "what it needs at the provider is gone, no retry can mend that",
         DeadReason.REFUSED: "the provider refuses to retry it",
-        DeadReason.UNDELIVERABLE: f"{policy.max_errors} calls in a row could not be delivered",
+        DeadReason.UNDELIVERABLE: f"there was no call for it, {policy.max_errors} times in a row",
         DeadReason.TOO_OLD: f"it still failed {duration(policy.give_up_after_seconds)} after its first failure here",
         DeadReason.EXPIRED: f"its retry was accepted and showed no end in {duration(policy.check_timeout_seconds)}",
         DeadReason.STOPPED: f"stopped by {stopped}" if stopped else "an operator stopped it",

@@ -170,4 +170,4 @@ def _afterwards(known: Known) -> Iterator[str]:
     elif left > 1:
         yield f"If this one fails, the next follows after {wait(policy, task.spent + 1)}."
     if task.errors:
-        yield f"It is dead (undeliverable) once {policy.max_errors} in a row cannot be delivered."
+        yield f"It is dead (undeliverable) after {policy.max_errors} in a row without a call for it."

@@ -43,9 +43,7 @@ def _not_accepted(counted: Task, outcome: NotAccepted, context: Context, *, prob
             return moves.came_back(moves.erred(counted), Event.UNDELIVERED, context, status=_was(counted))
         case Deferred() if not probe:
             return _kept_back(counted, context)
-        case Deferred():
-            return gave_back(counted, context.now)
-        case Throttled() | Blocked() | Unsent():
+        case Deferred() | Throttled() | Blocked() | Unsent():
             return gave_back(counted, context.now)
         case Unknown():
             return _unknown(_referred(counted, outcome.ref), context.now, context)

@@ -42,6 +42,8 @@ class Context:
     def anchored(self, task: Task) -> Task:
         """The task without moments ahead of now, which a clock that went back has left: it would never be so old."""
         since, round_at = by_now(task.status_since, self.now), by_now(task.round_at, self.now)
+        if since is task.status_since and round_at is task.round_at:
+            return task
         return replace(task, status_since=since, round_at=round_at)
 
 

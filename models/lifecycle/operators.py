@@ -53,7 +53,7 @@ def stop(task: Task, context: Context, *, is_open: bool) -> Said:
 def retry_now(task: Task, context: Context, *, releases: bool = True) -> Said:
     """Now, within the limits: a look for what is at work or followed, a retry for what failed.
 
-    ``releases``: whoever asks may also release what is held. A program's request may not.
+    ``releases``: it also releases what is held. A program's request does not.
     """
     if task.status in ENDED_STATES:
         return Said(task, f"it is {_end(task)}: only --force retries it")

@@ -1,6 +1,6 @@
 """What was decided under other settings, or with another release of a provider, is decided again when it matters.
 
-A status that somebody's policy chose stays in the row when that policy changes, so who claims asks here.
+A status that a policy chose stays in the row when that policy changes, so each claim asks again.
 """
 
 from datetime import timedelta

@@ -1,12 +1,14 @@
 """What a look does that brought no reading: it was never made, or nobody could read its answer."""
 
-from ..outcome import Deferred, Outcome, Unknown, Unreadable
+from ..outcome import Accepted, Already, Deferred, Outcome, Refused, Unknown, Unreadable
 from ..policy import unread_look_seconds
 from ..states import AT_WORK_STATES, FAILED_STATES, FOLLOWED_STATES, DeadReason, Status
 from ..task import Task, replace
 from . import following, moves
 from .moves import Context
 
+LONGEST_QUOTE = 500
+"""Words may be quoted in words again, and a row holds only so many."""
 _REPEATED = 2
 
 
@@ -24,7 +26,7 @@ def unread(task: Task, look: Outcome | Unreadable, context: Context, *, probe: b
     """
     task = replace(context.anchored(task), last_error=look.message or task.last_error)
     match look:
-        case Unreadable():
+        case Unreadable() | Accepted() | Already() | Refused():  # the others answer no look, and bound it all the same
             return _not_understood(task, context)
         case Deferred(of_task=True):
             return _counted(task, context, was_answered=True)
@@ -63,5 +65,6 @@ def _given_up(task: Task, context: Context) -> Task:
         return following.expired(task, context)
     if task.status in FAILED_STATES:
         return moves.held(replace(task, errors=0), task.status, context.now)
-    words = f"its checks have stopped: {task.errors} in a row could not be read; the last one said: {task.last_error}"
+    said = task.last_error[:LONGEST_QUOTE] or "nothing"
+    words = f"its checks have stopped: {task.errors} in a row could not be read; the last words about it: {said}"
     return moves.at_work(replace(task, last_error=words), task.status, context.now)

@@ -137,7 +137,7 @@ def test_undelivered_calls_are_told_with_their_end() -> None:
     told = answer(task(attempts=3, errors=3, due_at=after(minutes=1)), attempt=attempt("deferred", message="no route"))
     assert 'it could not be delivered: "no route"' in told
     assert "after 3 tries without delivery the policy waits up to 2 min" in told
-    assert "(undeliverable) once 20 in a row" in told
+    assert "(undeliverable) after 20 in a row" in told
 
 
 def test_granted_retries_and_the_providers_cap_are_told() -> None:
@@ -426,7 +426,7 @@ def test_a_success_is_the_end() -> None:
         ("not_found", "the provider says there is no such task"),
         ("resource_gone", "gone"),
         ("refused", "refuses to retry it"),
-        ("undeliverable", "20 calls in a row could not be delivered"),
+        ("undeliverable", "there was no call for it, 20 times in a row"),
         ("too_old", "it still failed 7 d after"),
         ("expired", "showed no end in 1 d"),
         ("stopped", "an operator stopped it"),

@@ -134,7 +134,7 @@ def test_a_doubtful_task_that_nobody_can_read_ends_as_the_policy_says(on_unknown
 
 @pytest.mark.parametrize("wish", Wish)
 def test_a_wish_is_granted_at_the_bound(wish: Wish) -> None:
-    """Whoever holds or stops a task does not wait for a look that never comes."""
+    """Nobody waits for a look that never comes."""
     end = list(life(to_check(Status.UNKNOWN, wish=wish), lambda _: DELETED))[-1]
     assert (end.status, end.dead_reason) == {
         Wish.HOLD: (Status.HELD, None),
@@ -149,6 +149,15 @@ def test_looks_at_work_that_nobody_can_read_stop_and_say_so(status: Status) -> N
     assert (end.status, end.due_at, end.next) == (status, None, Operation.RETRY)
     assert "its checks have stopped: 20 in a row could not be read" in end.last_error
     assert DELETED.message in end.last_error
+
+
+@pytest.mark.parametrize("words", ["", "x" * 10_000], ids=["no words", "a host's long words"])
+def test_words_about_words_stay_as_long_as_a_row_can_hold(words: str) -> None:
+    """Somebody asks for looks again and again, and no answer has any words of its own."""
+    was = to_check(Status.RUNNING, last_error=words)
+    for _ in range(30):
+        was = replace(list(life(was, lambda _: Unreadable()))[-1], next=Operation.CHECK, due_at=NOW)
+    assert 0 < len(was.last_error) < 1000
 
 
 def test_a_reading_in_between_begins_the_count_again() -> None:
@@ -219,6 +228,6 @@ def test_a_probe_that_fails_costs_its_task_nothing(look: Unknown) -> None:
 
 
 def test_a_probe_that_is_answered_counts() -> None:
-    """An answer about the task is one, whoever asked: it could be every probe that is not understood."""
+    """It says something of the task, and could be the answer to every probe."""
     was = to_check(Status.UNKNOWN, errors=3)
     assert lifecycle.unread(was, DELETED, Context(DEFAULT, NOW), probe=True).errors == 4
