@@ -109,7 +109,7 @@ class Capabilities:
     optional_with: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     optional_path: str = ""
     read_bytes: int = 1024 * 1024
-    read_items: int = 50_000
+    read_items: int = 150_000
 
     @property
     def can_check(self) -> bool:

@@ -183,6 +183,8 @@ class HttpClient:
             raise NotSentError("only https:// may leave this machine, unless allow_http is set")
         headers, content = HEADERS, None
         try:
+            if not request.method.isalpha():
+                raise ValueError("not a method of HTTP")  # noqa: TRY301 - as the library would, where it looked
             if request.json is not None:
                 headers, content = JSON_HEADERS, _json(request.json)
             return httpx.Request(request.method, url, headers=headers, content=content, extensions=self._extensions)
@@ -204,7 +206,7 @@ class HttpClient:
         if self._transport is None:
             verify, ca_file = self._trust
             tls = trusting(ca_file) if verify is True else verify
-            names, proxy = self._crew.names, httpx.Proxy(self._proxy) if self._proxy else None
+            names, proxy = self._crew.names, _proxy(self._proxy) if self._proxy else None
             self._transport = AiohttpTransport(verify=tls, proxy=proxy, client=lambda: open_session(tls, names))
         return self._transport
 
@@ -214,7 +216,10 @@ class HttpClient:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 transport = self._opened()
-                response = await transport.handle_async_request(await _signed(request, auth))
+                signed = await _signed(request, auth)
+                if self._proxy and signed.url.scheme == "http":  # in a tunnel it is sent to the proxy alone
+                    signed.headers.update(_proxy(self._proxy).headers)
+                response = await transport.handle_async_request(signed)
                 return await self._read(response, max_bytes)
         finally:
             self._slots.release()
@@ -253,7 +258,10 @@ class HttpClient:
 def _cause(error: BaseException) -> BaseException:
     """What lies behind the error: the libraries wrap it."""
     cause = error.__cause__ if isinstance(error, httpx.TransportError) and error.__cause__ else error
-    return cause.__cause__ if isinstance(cause.__cause__, LineTooLong) else cause
+    deepest = cause
+    while deepest.__cause__ is not None:
+        deepest = deepest.__cause__
+    return deepest if isinstance(deepest, LineTooLong) else cause
 
 
 def _fault(error: BaseException) -> Fault:
@@ -272,6 +280,14 @@ def _parsed(text: str, query: tuple[tuple[str, str], ...]) -> tuple[httpx.URL, b
     """The parsed URL, and whether it stays on this machine. An account calls the same few for ever."""
     url = httpx.URL(text, params=query)
     return url, _is_loopback(url.host)
+
+
+@lru_cache(maxsize=64)
+def _proxy(address: str) -> httpx.Proxy:
+    """The proxy, its user and password as the header that it wants."""
+    url = httpx.URL(address)
+    headers = {"Proxy-Authorization": aiohttp.encode_basic_auth(url.username, url.password)} if url.username else {}
+    return httpx.Proxy(url.copy_with(username=None, password=None), headers=headers)
 
 
 def _is_loopback(host: str) -> bool:

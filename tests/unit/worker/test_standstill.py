@@ -12,7 +12,7 @@ from models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capabilities
 from models.states import Operation
 from worker.crew import Crew
 from worker.providers import load
-from worker.providers.base import Account, Answer, Call, Exchange, Provider, TaskRef
+from worker.providers.base import Account, Answer, Exchange, Provider, TaskRef
 from worker.reading import Found, Question
 
 LONGEST_STANDSTILL_SECONDS = 0.05
@@ -96,7 +96,7 @@ SHAPES: list[tuple[str, str, str, str, Capabilities]] = [
 
 @pytest.mark.parametrize("size", [100_000, 1_000_000, None])
 @pytest.mark.parametrize(("name", "head", "item", "tail", "capabilities"), SHAPES)
-def test_the_loop_goes_on_whatever_is_read(  # noqa: PLR0917 - rows of a table
+def test_the_loop_goes_on_whatever_is_read(
     crew: Crew, name: str, head: str, item: str, tail: str, capabilities: Capabilities, size: int | None
 ) -> None:
     """Of every size up to the largest that is received; as deep and as wide as it may be."""
