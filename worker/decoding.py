@@ -16,6 +16,9 @@ from urllib.parse import unquote
 BUDGET: Final = 64
 """How many times its own length a text may decode to. More layers than that are nobody's way of writing."""
 
+SPARE: Final = 20_000
+"""Letters more, of which short texts have use."""
+
 
 class TooManyReadingsError(Exception):
     """The text decodes to more than anybody would write."""
@@ -25,20 +28,29 @@ def readings(text: str, least: int) -> Iterator[str]:
     """The text, and every text that it decodes to, each once; those shorter than ``least`` are left out.
 
     Raises:
-        TooManyReadingsError: when their lengths add up to more than :data:`BUDGET` times that of the text.
+        TooManyReadingsError: when that would be too many.
     """
-    seen, waiting, left = {text}, [text], BUDGET * len(text)
+    seen, waiting, left = {text}, [text], BUDGET * len(text) + SPARE
     while waiting:
         view = waiting.pop()
         yield view
-        for decode in _DECODERS:
-            found = decode(view, least)
+        for found in _decoded_once(view, least):
             if len(found) >= least and found not in seen:
                 seen.add(found)
                 waiting.append(found)
                 left -= len(found)
         if left < 0:
             raise TooManyReadingsError
+
+
+def _decoded_once(view: str, least: int) -> Iterator[str]:
+    joined = compact(view)
+    yield joined  # an escape, too, may be broken into lines
+    for undo in _ESCAPES:
+        yield undo(view)
+    if joined == view:  # otherwise it has its turn
+        for decode in _ENCODINGS:
+            yield decode(view, least)
 
 
 def compact(text: str) -> str:
@@ -57,16 +69,16 @@ _SHORT = re.compile(rf"&(?:#[xX]0*([2-7][0-9a-fA-F])|#0*(1[0-2][0-9]|[3-9][0-9])
 """Entities of ASCII signs as they are read where the semicolon is missing: no more digits than such a sign has."""
 
 
-def _percent(text: str, _: int) -> str:
+def _percent(text: str) -> str:
     return unquote(text, errors="replace") if "%" in text else text
 
 
-def _form(text: str, _: int) -> str:
+def _form(text: str) -> str:
     """As forms are sent: a plus is a blank, and blanks do not count."""
-    return text.replace("+", " ") if "+" in text else text
+    return text.replace("+", "")
 
 
-def _backslashes(text: str, _: int) -> str:
+def _backslashes(text: str) -> str:
     return _BACKSLASHED.sub(_unescaped, text) if "\\" in text else text
 
 
@@ -79,11 +91,11 @@ def _unescaped(found: re.Match[str]) -> str:
     return _CONTROLS.get(escape[1], escape[1])
 
 
-def _entities(text: str, _: int) -> str:
+def _entities(text: str) -> str:
     return unescape(text) if "&" in text else text
 
 
-def _short_entities(text: str, _: int) -> str:
+def _short_entities(text: str) -> str:
     return _SHORT.sub(_sign, text) if "&" in text else text
 
 
@@ -100,7 +112,7 @@ _STANDARD = str.maketrans("-_", "+/")
 
 
 def _base64(text: str, least: int, *, offset: int) -> str:
-    return _decoded(_BASE64.findall(compact(text)), 4 * least // 3, least, partial(_from_base64, offset=offset))
+    return _decoded(_BASE64.findall(text), 4 * least // 3, least, partial(_from_base64, offset=offset))
 
 
 def _from_base64(word: str, offset: int) -> bytes:
@@ -110,7 +122,7 @@ def _from_base64(word: str, offset: int) -> bytes:
 
 
 def _hexadecimal(text: str, least: int, *, offset: int) -> str:
-    return _decoded(_HEX.findall(compact(text)), 2 * least, least, partial(_from_hex, offset=offset))
+    return _decoded(_HEX.findall(text), 2 * least, least, partial(_from_hex, offset=offset))
 
 
 def _from_hex(word: str, offset: int) -> bytes:
@@ -124,13 +136,9 @@ def _decoded(words: Iterable[str], longer_than: int, least: int, decode: Callabl
     return "*".join(part for each in found for part in each.split("\ufffd") if len(part) >= least)
 
 
-_DECODERS: Final[tuple[Callable[[str, int], str], ...]] = (
-    lambda text, _: compact(text),  # an escape may be broken into lines as well
-    _percent,
-    _form,
-    _backslashes,
-    _entities,
-    _short_entities,
+_ESCAPES: Final = (_percent, _form, _backslashes, _entities, _short_entities)
+
+_ENCODINGS: Final[tuple[Callable[[str, int], str], ...]] = (
     # Where a word begins in what surrounds it is not known.
     *(partial(_base64, offset=offset) for offset in range(4)),
     *(partial(_hexadecimal, offset=offset) for offset in range(2)),

@@ -71,6 +71,8 @@ class EventLoop:
 
     def _tell(self, future: Future[Any], task: asyncio.Task[Any]) -> None:
         self._running.pop(task, None)
+        if future.done():  # it was told that the loop has ended
+            return
         if task.cancelled():
             future.cancel()
             future.set_running_or_notify_cancel()
@@ -86,12 +88,11 @@ class EventLoop:
             self._thread.join()
 
     def _run(self) -> None:
-        try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            try:
                 runner.run(self._wait())
-        except BaseException as error:  # noqa: BLE001 - there is nobody above to take it
-            log.critical("loop.died", error=words_of(error))
-        finally:
+            except BaseException as error:  # noqa: BLE001 - there is nobody above to take it
+                log.critical("loop.died", error=words_of(error))
             self._over = True
             if not self._closing.is_set():
                 self._fail_all()

@@ -6,7 +6,6 @@ Lists of spellings have gaps, so texts are compared by what they decode to: a te
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final, TypeVar, overload
@@ -93,7 +92,10 @@ def struck(text: str, secrets: Sequence[str]) -> str:
 
 def holds(text: str, secrets: Iterable[str]) -> bool:
     """Whether some reading of the text holds one of the secrets; in doubt it does."""
-    return _holds(text, _needles(secrets))
+    try:
+        return _holds(text, _needles(secrets))
+    except TooManyReadingsError:
+        return True
 
 
 @lru_cache(maxsize=1024)
@@ -108,9 +110,13 @@ def _struck(text: str, secrets: Iterable[str]) -> str:
     needles = _needles(known)
     for secret in known:
         text = text.replace(secret, STRUCK)
-    if _holds(text, needles):
-        text = _searched(text, needles) if len(text) <= _LONGEST_SEARCHED else STRUCK
-    return _without_piece(text, map(_needle, known))
+    try:
+        text = _without_piece(text, map(_needle, known))
+        if _holds(text, needles):
+            text = _searched(text, needles) if len(text) <= _LONGEST_SEARCHED else STRUCK
+    except TooManyReadingsError:
+        return STRUCK
+    return text
 
 
 def _needles(secrets: Iterable[str]) -> list[str]:
@@ -134,10 +140,7 @@ def _holds(text: str, needles: Collection[str]) -> bool:
     least = min(map(len, needles), default=0)
     if not least or len(text) < least:
         return False
-    try:
-        return any(needle in view for view in _views(text, least) for needle in needles)
-    except TooManyReadingsError:
-        return True
+    return any(needle in view for view in _views(text, least) for needle in needles)
 
 
 def _views(text: str, least: int) -> Iterable[str]:
@@ -223,9 +226,7 @@ def _length_of_piece(text: str, needle: str) -> int:
 
 def _ends_within(text: str, needle: str) -> bool:
     views = _views(text, SHORTEST_PIECE) if _ESCAPES.intersection(text) else [compact(text).casefold()]
-    with suppress(TooManyReadingsError):
-        return any(_is_piece(view, needle) for view in views)
-    return False
+    return any(_is_piece(view, needle) for view in views)
 
 
 def _is_piece(text: str, needle: str) -> bool:
