@@ -73,7 +73,7 @@ async def test_as_many_headers_as_proxies_add_are_received() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["“gl-4711-secret”", "schlüssel", "キー", "a\nb", "a\x7fb", "a\0", "x" * (MAX_HEADER_BYTES + 1)]
+    "key", ["\u201cgl-4711-secret\u201d", "schlüssel", "キー", "a\nb", "a\x7fb", "a\0", "x" * (MAX_HEADER_BYTES + 1)]
 )
 async def test_what_cannot_stand_in_a_header_is_the_credentials_fault(key: str) -> None:
     """Nothing leaves, the words name no part of it, and they say what to check."""

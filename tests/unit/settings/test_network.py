@@ -47,7 +47,7 @@ def test_it_is_kept_where_secrets_are(read: Read, address: str) -> None:
     account, environ = settings.accounts["phones"], {"GEELARK_TOKEN": "t", "PHONES_PROXY": address}
     assert account.proxy == FromEnv("PHONES_PROXY")
     assert account.proxy_url(environ) == address
-    assert check_secrets(settings, environ) == ()
+    assert not check_secrets(settings, environ)
     assert address not in repr(settings)
 
 
@@ -83,7 +83,10 @@ def test_what_is_no_path_is_refused(problems: Problems, value: str) -> None:
 # --- What goes into headers ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", ["“gl-4711-secret”", "‘quoted’", "gl–dash", "schlüssel", "トークン", "gl\u00a0blank"])
+@pytest.mark.parametrize(
+    "value",
+    ["\u201cgl-4711-secret\u201d", "\u2018quoted\u2019", "gl\u2013dash", "schlüssel", "トークン", "gl\u00a0blank"],
+)
 @pytest.mark.parametrize(
     ("text", "key", "variables"),
     [
@@ -113,4 +116,4 @@ def test_a_password_that_goes_into_a_body_may_be_anything(read: Read) -> None:
     iam_domain = "d"
     iam_password = { env = "HW_IAM_PASSWORD" }
     """
-    assert check_secrets(read(iam), {"HW_IAM_PASSWORD": "geheim–ß"}) == ()
+    assert not check_secrets(read(iam), {"HW_IAM_PASSWORD": "geheim\u2013ß"})

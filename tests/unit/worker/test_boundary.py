@@ -459,7 +459,7 @@ def test_pages_without_end_are_left(house: Callable[..., House], monkeypatch: py
 # --- Whose fault it is ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("token", ["“gl-4711-secret”", "gl-secret\n", "schlüssel-0123", "gl\0secret"])
+@pytest.mark.parametrize("token", ["\u201cgl-4711-secret\u201d", "gl-secret\n", "schlüssel-0123", "gl\0secret"])
 @pytest.mark.parametrize("operation", ["retry", "check"])
 def test_a_credential_that_cannot_be_sent_pauses_the_account(loop: EventLoop, token: str, operation: str) -> None:
     """No task is blamed, and the words say what to check."""
