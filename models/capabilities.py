@@ -22,6 +22,7 @@ class Option:
     Attributes:
         secret: must be given as ``{ env = NAME }`` or ``{ file = PATH }``, and is scrubbed from all text.
         required: must be there whatever the credentials are.
+        header: is sent in a header as it is, which takes printable ASCII and nothing else.
         identity: part of what makes two accounts the same credential.
         default: used when the key is absent; None means "not given".
         choices: the only values allowed, when not empty.
@@ -30,6 +31,7 @@ class Option:
     """
 
     secret: bool = False
+    header: bool = False
     required: bool = False
     identity: bool = False
     type: Literal["string", "boolean"] = "string"
@@ -85,6 +87,8 @@ class Capabilities:
         credentials: alternatives; exactly one set of options must be given in full.
         optional_with: options allowed only beside the named credential set's first option.
         optional_path: an ending of the address that means the same as its absence, and is taken off.
+        read_bytes: the largest answer that is read; a page of a hundred records needs some ten thousand.
+        read_items: the most values that the JSON of an answer may hold.
     """
 
     provider: str
@@ -104,6 +108,8 @@ class Capabilities:
     credentials: tuple[tuple[str, ...], ...] = ()
     optional_with: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     optional_path: str = ""
+    read_bytes: int = 1024 * 1024
+    read_items: int = 150_000
 
     @property
     def can_check(self) -> bool:
@@ -148,8 +154,8 @@ GEELARK = Capabilities(
     published_per_hour=24_000,
     retries_by_itself=frozenset({"client_ui"}),  # "will automatically retry up to 2 times" (Retry Task page)
     options={
-        "token": Option(secret=True, identity=True, example="GEELARK_TOKEN"),
-        "app_id": Option(identity=True, example="eH6gQR4oHr3FsZpI36La01IW"),
+        "token": Option(secret=True, header=True, identity=True, example="GEELARK_TOKEN"),
+        "app_id": Option(header=True, identity=True, example="eH6gQR4oHr3FsZpI36La01IW"),
         "api_key": Option(secret=True, example="GEELARK_API_KEY"),
     },
     credentials=(("token",), ("app_id", "api_key")),
@@ -172,10 +178,10 @@ HUAWEI_WORKSPACE = Capabilities(
         "project_id": Option(
             required=True, identity=True, pattern=r"[0-9A-Za-z_-]{1,64}", example="0123456789abcdef0123456789abcdef"
         ),
-        "access_key": Option(secret=True, identity=True, example="HW_AK"),
+        "access_key": Option(secret=True, header=True, identity=True, example="HW_AK"),
         "secret_key": Option(secret=True, example="HW_SK"),
-        "security_token": Option(secret=True, example="HW_SECURITY_TOKEN"),
-        "auth_token": Option(secret=True, identity=True, example="HW_AUTH_TOKEN"),
+        "security_token": Option(secret=True, header=True, example="HW_SECURITY_TOKEN"),
+        "auth_token": Option(secret=True, header=True, identity=True, example="HW_AUTH_TOKEN"),
         "iam_user": Option(identity=True, example="redrive"),
         "iam_password": Option(secret=True, example="HW_IAM_PASSWORD"),
         "iam_domain": Option(identity=True, example="example-domain"),
@@ -206,8 +212,8 @@ DOCFLOW = Capabilities(
     calls_per_hour=3_600,
     concurrency=8,
     options={
-        "app_id": Option(secret=True, required=True, identity=True, example="TI_APP_ID"),
-        "secret_code": Option(secret=True, required=True, example="TI_SECRET"),
+        "app_id": Option(secret=True, header=True, required=True, identity=True, example="TI_APP_ID"),
+        "secret_code": Option(secret=True, header=True, required=True, example="TI_SECRET"),
         "auth": Option(default="headers", choices=("headers", "hmac"), example="headers"),
         "workspace_id": Option(pattern=r"[0-9]{1,64}", example="1234567890"),
         "enterprise_id": Option(pattern=r"[0-9]{1,64}", example="1234567890"),
@@ -216,6 +222,9 @@ DOCFLOW = Capabilities(
     credentials=(("app_id", "secret_code"),),
     # The SDK's base ends with it, the documents' paths begin with it: both forms are given as base_url.
     optional_path="/api",
+    # A review's result shows all its rules with their reasoning, and is archived whole.
+    read_bytes=8 * 1024 * 1024,
+    read_items=200_000,
 )
 
 BUILT_IN: Mapping[str, Capabilities] = {c.provider: c for c in (GEELARK, HUAWEI_WORKSPACE, DOCFLOW)}

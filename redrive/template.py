@@ -109,6 +109,8 @@ def _optional(capabilities: Capabilities) -> Iterator[str]:
     examples = {key: option.example for key, option in options.items()}
     yield f'#base_url = "{capabilities.base_url.format_map(examples)}"'
     yield "#allow_http = false"
+    yield '#ca_file = "/etc/redrive/ca.pem"           # an authority of your own, trusted besides the usual ones'
+    yield '#proxy = "http://proxy.example.com:3128"'
     for key, option in options.items():
         if not option.required and key not in in_credentials:
             yield f"#{_setting(key, option)}{_choices(option)}"

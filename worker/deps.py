@@ -8,13 +8,18 @@ from dataclasses import dataclass, field
 from random import Random
 from secrets import token_hex
 
+from celery.platforms import EX_FAILURE
+from celery.worker import state
+
 from models import migrate
 from models.db import WORKER_LOCK_SECONDS, Database
 from models.errors import SettingsError
 from models.rules import Rules, rules_of
 from models.settings import Settings, load
+from models.settings.network import passwords_in
 from models.wake import Waker
 
+from .crew import Crew
 from .loop import EventLoop
 from .providers import load as load_provider
 from .providers.base import Account
@@ -35,6 +40,7 @@ class Deps:
     loop: EventLoop
     waker: Waker
     name: str
+    crew: Crew = field(default_factory=Crew)
     rng: Random = field(default_factory=Random)
     draining: threading.Event = field(default_factory=threading.Event)
 
@@ -51,6 +57,7 @@ class Deps:
         for sender in self.senders.values():
             self.loop.submit(sender.aclose()).result(timeout=5)
         self.loop.close()
+        self.crew.close()
         self.waker.close()
         self.database.close()
 
@@ -64,22 +71,34 @@ def build(settings: Settings, *, database_url: str, broker_url: str | None, envi
         Unreachable: the database does not answer.
     """
     rules = rules_of(settings)
-    database = Database(database_url, lock_seconds=WORKER_LOCK_SECONDS)
+    database, crew = Database(database_url, lock_seconds=WORKER_LOCK_SECONDS), Crew()
     try:
-        senders = {name: _sender(settings, rules[name], environ, database) for name in settings.accounts}
+        senders = {name: _sender(settings, rules[name], environ, database, crew) for name in settings.accounts}
         migrate.check(database)
     except BaseException:
         database.close()
         raise
     name = f"{socket.gethostname()}:{os.getpid()}"
-    return Deps(database, rules, senders, EventLoop(), Waker(broker_url), name)
+    draining = threading.Event()
+    loop = EventLoop(died=lambda: _end(draining))
+    return Deps(database, rules, senders, loop, Waker(broker_url), name, crew, draining=draining)
 
 
-def _sender(settings: Settings, rules: Rules, environ: Mapping[str, str], database: Database) -> Sender:
+def _end(draining: threading.Event) -> None:
+    """End this process with an error: without its loop it could only spend attempts. Celery looks at this by itself."""
+    draining.set()
+    state.should_stop = EX_FAILURE
+
+
+def _sender(
+    settings: Settings, rules: Rules, environ: Mapping[str, str], database: Database, crew: Crew | None = None
+) -> Sender:
     configured = settings.accounts[rules.account]
     options = configured.resolve(environ)
     known = configured.capabilities.options
     secrets = [str(value) for key, value in options.items() if value and known[key].secret]
+    proxy = configured.proxy_url(environ)
+    secrets += passwords_in(proxy)
     provider = load_provider(rules.provider)(Account(rules.account, configured.base_url, options))
     return Sender(
         provider=provider,
@@ -88,7 +107,10 @@ def _sender(settings: Settings, rules: Rules, environ: Mapping[str, str], databa
         concurrency=configured.limits.concurrency,
         secrets=secrets,
         allow_http=configured.allow_http,
+        ca_file=str(configured.ca_file or ""),
+        proxy=proxy,
         database=database,
+        crew=crew,
     )
 
 

@@ -13,13 +13,26 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 import httpx
+from aiohttp.http_exceptions import LineTooLong
 from httpx_aiohttp import AiohttpTransport
 
 from models.clock import boottime
 
-from .providers.base import Answer, Exchange, Request
+from .bodies import encodings, unpacked
+from .crew import Crew
+from .guard import words_of
+from .providers.base import Answer, Exchange, Fault, Request
 from .scrub import scrub
-from .session import Departure, NotSentError, departure, open_session
+from .session import (
+    MAX_HEADER_BYTES,
+    REMEDY,
+    CredentialsError,
+    Departure,
+    NotSentError,
+    departure,
+    open_session,
+)
+from .tls import trusting
 
 CONNECT_SECONDS = 10.0
 """The most that connecting and TLS may take per address: a host that is down then costs no attempt, and less time."""
@@ -27,7 +40,7 @@ CONNECT_SECONDS = 10.0
 HEADERS = httpx.Headers(
     {
         "Accept": "*/*",
-        # The size limit is on what arrives; a small compressed answer could still fill the memory.
+        # What is not packed needs no unpacking; who packs it all the same is understood.
         "Accept-Encoding": "identity",
         "User-Agent": f"redrive/{version('redrive')}",
     }
@@ -40,10 +53,24 @@ _NEWEST = 0.1
 _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (TimeoutError, "timed out"),
     (aiohttp.ClientPayloadError, "the answer broke off"),
+    (aiohttp.ClientHttpProxyError, "the proxy refuses the connection; check proxy, and the user and password in it"),
+    (LineTooLong, f"a header of the answer is longer than {MAX_HEADER_BYTES} bytes"),
     (aiohttp.ClientResponseError, "the answer is not HTTP"),
     (aiohttp.ServerDisconnectedError, "the server closed the connection"),
     (asyncio.CancelledError, "the client was closed"),
 )
+
+_REMEDIES: tuple[tuple[type[BaseException], str], ...] = (
+    (aiohttp.ClientProxyConnectionError, "check proxy"),
+    (aiohttp.ClientConnectorDNSError, "check base_url, and the name server of this machine"),
+    (aiohttp.ClientConnectorCertificateError, "if the authority is your own, name its certificate in ca_file"),
+    (aiohttp.ClientConnectorSSLError, "check base_url: the server may not speak TLS on this port"),
+    (aiohttp.ClientConnectorError, "check base_url, and whether a proxy is needed"),
+)
+
+
+class UnbuildableError(NotSentError):
+    """The request is wrong in itself: an address or a body that cannot be sent."""
 
 
 class HttpClient:
@@ -58,7 +85,10 @@ class HttpClient:
         timeout_seconds: for connecting, sending and reading together.
         secrets: values that must not appear in any error.
         allow_http: permit ``http://`` to other machines than this one.
-        verify: what certificates must be signed by; True is the usual authorities.
+        ca_file: a file of certificates that are trusted besides the usual authorities.
+        proxy: the proxy to go through; empty: none. The environment has no say.
+        verify: what certificates must be signed by, in place of these.
+        crew: looks up hosts, and unpacks what was compressed.
 
     Attributes:
         call_seconds: how long calls take at present, from connecting to the last byte; 0 before the first.
@@ -72,18 +102,24 @@ class HttpClient:
         timeout_seconds: float,
         secrets: Sequence[str],
         allow_http: bool = False,
+        ca_file: str = "",
+        proxy: str = "",
         verify: ssl.SSLContext | Literal[True] = True,
+        crew: Crew | None = None,
     ) -> None:
         self._base_url = base_url
         self._slots = asyncio.Semaphore(concurrency)
         self.call_seconds = 0.0
         self._timeout_seconds = timeout_seconds
-        self._secrets = tuple(secrets)
+        self._secrets = secrets
         self._allow_http = allow_http
-        tls = httpx.create_ssl_context(verify=verify, trust_env=False)
+        self._trust = (verify, ca_file)
+        self._proxy = proxy
+        self._crew = crew or Crew()
         timeout = httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds), pool=None)
         self._extensions = {"timeout": timeout.as_dict()}
-        self._transport = AiohttpTransport(verify=tls, client=lambda: open_session(tls))
+        self._transport: AiohttpTransport | None = None
+        self._closed = False
 
     async def exchange(
         self,
@@ -116,34 +152,90 @@ class HttpClient:
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _canceled_from_outside():
                 raise
-            return Exchange(state.sent, None, self._describe(error, state), withheld=state.withheld, late=state.late)
+            words, fault = self._describe(error, state), "" if state.sent else _fault(error)
+            return Exchange(state.sent, None, words, withheld=state.withheld, late=state.late, fault=fault)
         return Exchange(sent=True, answer=answer)
 
     async def aclose(self) -> None:
         """Close the connections; what is under way ends as an exchange without an answer."""
-        await self._transport.aclose()
+        self._closed = True
+        if self._transport is not None:
+            await self._transport.aclose()
+
+    def refuses(self, request: Request) -> str:
+        """Why the request cannot even be built; empty when it can."""
+        try:
+            self._build(request)
+        except UnbuildableError as error:
+            return str(error)
+        except NotSentError:
+            return ""  # it is the account's matter
+        return ""
 
     def _build(self, request: Request) -> httpx.Request:
-        url, loopback = _url((request.base_url or self._base_url) + request.path, request.query)
+        """The request as it is sent, without its signature.
+
+        Raises:
+            NotSentError: the account's address does not allow it.
+            UnbuildableError: the request itself is wrong, which is a matter of the task it is about.
+        """
+        url, loopback = self._url(request)
         if url.scheme != "https" and not self._allow_http and not loopback:
             raise NotSentError("only https:// may leave this machine, unless allow_http is set")
         headers, content = HEADERS, None
-        if request.json is not None:
-            headers = JSON_HEADERS
-            content = json.dumps(request.json, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        return httpx.Request(request.method, url, headers=headers, content=content, extensions=self._extensions)
+        try:
+            if not request.method.isalpha():
+                raise ValueError("not a method of HTTP")  # noqa: TRY301 - as the library would, where it looked
+            if request.json is not None:
+                headers, content = JSON_HEADERS, _json(request.json)
+            return httpx.Request(request.method, url, headers=headers, content=content, extensions=self._extensions)
+        except Exception as error:  # noqa: BLE001 - as the next
+            raise UnbuildableError(f"its request cannot be built: {words_of(error)}") from None
+
+    def _url(self, request: Request) -> tuple[httpx.URL, bool]:
+        base = request.base_url or self._base_url
+        try:
+            return _parsed(base + request.path, request.query)
+        except Exception as error:  # noqa: BLE001 - a third party's values make libraries raise anything
+            _parsed(base, ())  # raises where the address is wrong already
+            raise UnbuildableError(f"its request cannot be built: {words_of(error)}") from None
+
+    def _opened(self) -> AiohttpTransport:
+        """The connections, made at the first call: most of a thousand accounts may never make one."""
+        if self._closed:
+            raise NotSentError("the client was closed")
+        if self._transport is None:
+            verify, ca_file = self._trust
+            tls = trusting(ca_file) if verify is True else verify
+            names, proxy = self._crew.names, _proxy(self._proxy) if self._proxy else None
+            self._transport = AiohttpTransport(verify=tls, proxy=proxy, client=lambda: open_session(tls, names))
+        return self._transport
 
     async def _call(self, request: httpx.Request, auth: httpx.Auth | None, leave_in: float, max_bytes: int) -> Answer:
         await self._take_slot(leave_in)
         departure.get().began = began = boottime()
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                response = await self._transport.handle_async_request(await _signed(request, auth))
-                return await _read(response, max_bytes)
+                transport = self._opened()
+                signed = await _signed(request, auth)
+                if self._proxy and signed.url.scheme == "http":  # in a tunnel it is sent to the proxy alone
+                    signed.headers.update(_proxy(self._proxy).headers)
+                response = await transport.handle_async_request(signed)
+                return await self._read(response, max_bytes)
         finally:
             self._slots.release()
             took = boottime() - began
             self.call_seconds += (took - self.call_seconds) * (_NEWEST if self.call_seconds else 1)
+
+    async def _read(self, response: httpx.Response, max_bytes: int) -> Answer:
+        body = await _received(response, max_bytes)
+        if response.status_code < httpx.codes.CONTINUE:  # the parser lets 000 to 099 pass
+            raise ValueError(f"no HTTP status: {response.status_code:03d}")
+        headers = dict(response.headers.items())
+        if packed := encodings(headers):
+            body = await self._crew.run(max_bytes, unpacked, body, packed, max_bytes)
+            del headers["content-encoding"]
+        return Answer(response.status_code, headers, body)
 
     async def _take_slot(self, leave_in: float) -> None:
         """Wait for the moment and for a slot, but not past the deadline: whoever withholds must say so in time."""
@@ -157,17 +249,47 @@ class HttpClient:
 
     def _describe(self, error: BaseException, state: Departure) -> str:
         """What happened, in words for people and without secrets; httpx-aiohttp's names for it mislead."""
-        cause = error.__cause__ if isinstance(error, httpx.TransportError) and error.__cause__ else error
+        cause = _cause(error)
         words = next((words for kind, words in _WORDS if isinstance(cause, kind)), str(cause) or type(cause).__name__)
-        return scrub(f"{'no complete answer' if state.sent else 'not sent'}: {words}", self._secrets)
+        remedy = next((remedy for kind, remedy in _REMEDIES if isinstance(cause, kind)), "")
+        told = f"{'no complete answer' if state.sent else 'not sent'}: {'; '.join(filter(None, (words, remedy)))}"
+        return scrub(told, self._secrets)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What lies behind the error: the libraries wrap it."""
+    cause = error.__cause__ if isinstance(error, httpx.TransportError) and error.__cause__ else error
+    deepest = cause
+    while deepest.__cause__ is not None:
+        deepest = deepest.__cause__
+    return deepest if isinstance(deepest, LineTooLong) else cause
+
+
+def _fault(error: BaseException) -> Fault:
+    """Who is to blame that nothing was sent, other than the way to the provider."""
+    if isinstance(error, CredentialsError):
+        return "credentials"
+    return "task" if isinstance(error, UnbuildableError) else ""
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 @lru_cache(maxsize=256)
-def _url(text: str, query: tuple[tuple[str, str], ...]) -> tuple[httpx.URL, bool]:
+def _parsed(text: str, query: tuple[tuple[str, str], ...]) -> tuple[httpx.URL, bool]:
     """The parsed URL, and whether it stays on this machine. An account calls the same few for ever."""
     # A blank is %20 everywhere; httpx would write "+", which not everybody reads, and no signature means.
     url = httpx.URL(f"{text}?{urlencode(query, quote_via=quote)}" if query else text)
     return url, _is_loopback(url.host)
+
+
+@lru_cache(maxsize=64)
+def _proxy(address: str) -> httpx.Proxy:
+    """The proxy, its user and password as the header that it wants."""
+    url = httpx.URL(address)
+    headers = {"Proxy-Authorization": aiohttp.encode_basic_auth(url.username, url.password)} if url.username else {}
+    return httpx.Proxy(url.copy_with(username=None, password=None), headers=headers)
 
 
 def _is_loopback(host: str) -> bool:
@@ -178,14 +300,28 @@ def _is_loopback(host: str) -> bool:
 
 
 async def _signed(request: httpx.Request, auth: httpx.Auth | None) -> httpx.Request:
-    """The first request of the auth's flow, which is the only one: a second would need a permit of its own."""
+    """The first request of the auth's flow, which is the only one: a second would need a permit of its own.
+
+    Raises:
+        CredentialsError: they cannot be written into the request.
+        NotSentError: the provider's code fails, whatever it raises.
+    """
     if auth is None:
         return request
-    async with aclosing(auth.async_auth_flow(request)) as flow:
-        return await anext(flow)
+    try:
+        async with aclosing(auth.async_auth_flow(request)) as flow:
+            return await anext(flow)
+    except (UnicodeError, ValueError) as error:
+        # Not its words: an encoder's repeat what it could not encode.
+        words = f"the request cannot be signed ({type(error).__name__}); {REMEDY}"
+        raise CredentialsError(words) from None
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError) and _canceled_from_outside():
+            raise
+        raise NotSentError(f"the provider's code cannot sign the request: {words_of(error)}") from None
 
 
-async def _read(response: httpx.Response, max_bytes: int) -> Answer:
+async def _received(response: httpx.Response, max_bytes: int) -> bytes:
     body = bytearray()
     try:
         async for chunk in response.aiter_raw():
@@ -194,9 +330,7 @@ async def _read(response: httpx.Response, max_bytes: int) -> Answer:
                 raise ValueError(f"answer larger than {max_bytes} bytes")
     finally:
         await response.aclose()
-    if response.status_code < httpx.codes.CONTINUE:  # the parser lets 000 to 099 pass
-        raise ValueError(f"no HTTP status: {response.status_code:03d}")
-    return Answer(response.status_code, dict(response.headers.items()), bytes(body))
+    return bytes(body)
 
 
 def _canceled_from_outside() -> bool:

@@ -4,35 +4,37 @@ Every call made here has a permit of its own. The provider says what to ask and 
 left is the transport's word alone. A provider is somebody else's code: whatever it raises, its tasks get an answer.
 """
 
+import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import structlog
 
 from models.clock import boottime
 from models.db import Database
-from models.outcome import Deferred, Look, Outcome, Unknown, Unsent
+from models.outcome import Blocked, Cause, Deferred, Look, Outcome, Unknown, Unreadable, Unsent
 from models.rules import Rules
 from models.states import Operation
 
+from .child import ChildFailedError
+from .crew import THREAD_BYTES, Crew
+from .guard import ProviderFailedError, guarded
 from .http import HttpClient
 from .login import Login
-from .providers.base import Call, Exchange, Plan, Provider, Split, TaskRef
-from .scrub import scrub, scrubbed
+from .planning import planned
+from .providers.base import Call, Exchange, Plan, Provider, TaskRef
+from .reading import Found, Question, unread
+from .scrub import Secrets, scrub
 from .slots import Slots
 from .trouble import Trouble, says_stop
 from .window import Permits, Window
 
 log = structlog.get_logger("redrive.worker")
 
-RETRY_BYTES = 1024 * 1024
-READ_BYTES = 16 * 1024 * 1024
-"""The largest answers read: of a retry, and of a look."""
-
 MAX_PAGES = 100
-
-OUTCOMES, LOOKS = get_args(Outcome), get_args(Look)
+MAX_PAGES_BYTES = 8 * 1024 * 1024
+"""All pages of one check together, where one page may not be larger than that itself."""
 
 Make = Callable[[Call, Window], Awaitable[Mapping[int, Outcome | Look]]]
 
@@ -49,28 +51,37 @@ class Sender:
         concurrency: int,
         secrets: Sequence[str],
         allow_http: bool = False,
+        ca_file: str = "",
+        proxy: str = "",
         verify: ssl.SSLContext | Literal[True] = True,
         database: Database | None = None,
+        crew: Crew | None = None,
     ) -> None:
         self.provider = provider
         self.rules = rules
-        self._secrets = list(secrets)
+        self._secrets = Secrets(secrets)
+        self._crew = crew or Crew()
+        self._large = asyncio.Lock()
         self._client = HttpClient(
             base_url=base_url,
             concurrency=concurrency,
             timeout_seconds=rules.timeout_seconds,
             secrets=self._secrets,
             allow_http=allow_http,
+            ca_file=ca_file,
+            proxy=proxy,
             verify=verify,
+            crew=self._crew,
         )
         self.slots = Slots(concurrency, lambda: self._client.call_seconds)
-        self._trouble = {operation: Trouble(rules.breaker) for operation in Operation}
-        self._permits = Permits(rules, database)
+        self._trouble = {each: Trouble(rules.breaker, checks=each is Operation.CHECK) for each in Operation}
+        self._permits = Permits(rules, database, self._crew.permits)
         self._login = Login(
             provider,
             self._permits,
-            send=lambda call, window: self._send(call, window, None, RETRY_BYTES),
-            secret=self._secrets.append,
+            send=lambda call, window: self._send(call, window, None, THREAD_BYTES),
+            secrets=self._secrets,
+            crew=self._crew,
         )
 
     @property
@@ -83,16 +94,10 @@ class Sender:
         await self._client.aclose()
 
     def plan(self, operation: Operation, tasks: Sequence[TaskRef]) -> Plan:
-        """The calls for these tasks. Those for which the provider plans none are deferred: none is forgotten."""
-        ask = self.provider.retries if operation is Operation.RETRY else self.provider.checks
-        try:
-            plan = ask(tasks)
-            known = {task.id for call in plan.calls for task in call.tasks} | plan.refused.keys()
-        except Exception as error:  # noqa: BLE001 - somebody else's code may raise anything
-            self._defect(operation.value, error)
-            plan, known = Plan(()), set()
-        left = {task.id: Deferred(message="the provider's code has no call for it", of_task=True) for task in tasks}
-        return Plan(plan.calls, {id_: words for id_, words in left.items() if id_ not in known} | {**plan.refused})
+        """The calls for these tasks. Those for which there is none are deferred: none is forgotten."""
+        plan, defects = planned(self.provider, operation, tasks, refuses=self._client.refuses, secrets=self._secrets)
+        self._say(operation.value, defects)
+        return plan
 
     async def retry(
         self, tasks: Sequence[TaskRef], window: Window, plan: Plan | None = None
@@ -109,7 +114,7 @@ class Sender:
     async def _heard(self, operation: Operation, plan: Plan, window: Window, make: Make) -> dict[int, Outcome | Look]:
         window.trouble = self._trouble[operation]
         found = await self._all(plan, window, make)
-        window.trouble.hear(found.values())
+        window.trouble.hear(found)
         return found
 
     async def _all(self, plan: Plan, window: Window, make: Make) -> dict[int, Outcome | Look]:
@@ -120,21 +125,17 @@ class Sender:
                 found |= {task.id: Unsent(message="no permit within the lease") for task in call.tasks}
                 continue
             found |= await make(call, window)
-        return {task_id: self._scrubbed(answer) for task_id, answer in found.items()}
+        return found
 
     async def _retry(self, call: Call, window: Window) -> Mapping[int, Outcome | Look]:
-        exchange, refused = await self._exchange(call, window, RETRY_BYTES)
+        exchange, refused = await self._exchange(call, window)
         if refused is not None:
             return {task.id: refused for task in call.tasks}
-        try:
-            answer = self.provider.outcomes(call, exchange)
-            if not isinstance(answer, Split):
-                return _complete(call, answer, exchange, OUTCOMES)
-        except Exception as error:  # noqa: BLE001 - as above
-            self._defect(call.limit_path, error)
-            return _complete(call, {}, exchange, OUTCOMES)
+        found = await self._read(Operation.RETRY, call, exchange)
+        if found.split is None:
+            return found.answers
         if len(call.tasks) == 1:
-            return {call.tasks[0].id: answer.outcome}
+            return {call.tasks[0].id: found.split}
         return await self._halves(call, window)
 
     async def _halves(self, call: Call, window: Window) -> Mapping[int, Outcome | Look]:
@@ -143,32 +144,54 @@ class Sender:
         found: dict[int, Outcome | Look] = {}
         for half in (call.tasks[:middle], call.tasks[middle:]):
             if not any(map(says_stop, found.values())) and await self._permits.one_more(call.limit_path, window):
-                found |= await self._all(self.provider.retries(half), window, self._retry)
+                found |= await self._all(self.plan(Operation.RETRY, half), window, self._retry)
             else:
                 found |= {task.id: Unsent(message="refused as a whole, not asked again in time") for task in half}
         return found
 
     async def _check(self, call: Call, window: Window) -> Mapping[int, Outcome | Look]:
         found: dict[int, Outcome | Look] = {}
+        left = max(MAX_PAGES_BYTES, self.provider.capabilities.read_bytes)
         for _ in range(MAX_PAGES):
-            exchange, refused = await self._exchange(call, window, READ_BYTES)
+            exchange, refused = await self._exchange(call, window)
             if refused is not None:
                 return found | {task.id: refused for task in call.tasks}
-            try:
-                looked = self.provider.looks(call, exchange)
-                found |= looked.looks
-                if looked.more is None:
-                    return _complete(call, found, exchange, LOOKS)
-                call = looked.more
-            except Exception as error:  # noqa: BLE001 - as above
-                self._defect(call.limit_path, error)
-                return _complete(call, found, exchange, LOOKS)
-            if not await self._permits.one_more(call.limit_path, window):
+            read = await self._read(Operation.CHECK, call, exchange)
+            found |= read.answers
+            left -= len(exchange.answer.body) if exchange.answer else 0
+            if read.more is None:
+                return found
+            if left <= 0:
                 break
-        late = Unsent(message="not all pages read within the lease")
-        return {task.id: late for task in call.tasks} | found
+            if not await self._permits.one_more(call.limit_path, window):
+                late = Unsent(message="not all pages read within the lease")
+                return {task.id: late for task in call.tasks} | found
+            call = read.more
+        endless = Unreadable(message=f"the answer has more than {MAX_PAGES} pages or {MAX_PAGES_BYTES} bytes in all")
+        return {task.id: endless for task in call.tasks} | found
 
-    async def _exchange(self, call: Call, window: Window, max_bytes: int) -> tuple[Exchange, Outcome | None]:
+    async def _read(self, operation: Operation, call: Call, exchange: Exchange) -> Found:
+        """What the provider's code makes of it; what was not answered needs no provider, where nothing was asked."""
+        if exchange.answer is None and operation is Operation.RETRY:
+            return Found({task.id: unread(exchange) for task in call.tasks})
+        items = self.provider.capabilities.read_items
+        question = Question(
+            self.provider,
+            operation,
+            call,
+            exchange,
+            tuple(self._secrets),
+            archives=self.rules.archives,
+            most_items=items,
+        )
+        try:
+            found = await self._crew.read(question, self._large)
+        except ChildFailedError as error:
+            found = Found({task.id: Unknown(message=f"the answer could not be read: {error}") for task in call.tasks})
+        self._say(call.limit_path, found.defects)
+        return found
+
+    async def _exchange(self, call: Call, window: Window) -> tuple[Exchange, Outcome | None]:
         """Make the call, logged in where the account logs in; a token refused once is renewed once."""
         for last in (False, True):
             token = await self._logged_in(window)
@@ -181,7 +204,7 @@ class Sender:
                 and not await self._permits.renew(call.limit_path, window)
             ):
                 return Exchange(sent=False), Unsent(message="no permit left after the login")
-            exchange = await self._send(call, window, token, max_bytes)
+            exchange = await self._send(call, window, token, self.provider.capabilities.read_bytes)
             refused = exchange.answer is not None and exchange.answer.status == 401  # noqa: PLR2004 - HTTP's
             if last or token is None or not refused:
                 break
@@ -189,13 +212,13 @@ class Sender:
             if not await self._permits.one_more(call.limit_path, window):
                 # Nothing is known of the credentials: the token may simply have grown old.
                 return exchange, Unsent(message="the token was refused, with no permit left to renew it")
-        return exchange, None
+        return exchange, _whose_fault(exchange)
 
     async def _send(self, call: Call, window: Window, token: str | None, max_bytes: int) -> Exchange:
         try:
-            auth = self.provider.auth(token) if call.request.authenticated else None
-        except Exception as error:  # noqa: BLE001 - as above
-            return Exchange(sent=False, error=self._defect(call.limit_path, error))
+            auth = guarded(self.provider.auth, token) if call.request.authenticated else None
+        except ProviderFailedError as error:
+            return self._unsigned(call, error)
         not_after = min(window.not_after, window.leave_by)
         exchange = await self._client.exchange(
             call.request,
@@ -210,37 +233,39 @@ class Sender:
             return Exchange(sent=False, error="not sent: connecting took too long for its permit")
         return exchange
 
+    def _unsigned(self, call: Call, error: ProviderFailedError) -> Exchange:
+        """A value that cannot be signed with is a matter of the credentials; anything else is the code's."""
+        self._say(call.limit_path, [str(error)])
+        if isinstance(error.__cause__, ValueError):  # of text that cannot be encoded as well
+            words = f"not sent: the request cannot be signed ({error.kind}); check the account's credentials"
+            return Exchange(sent=False, error=words, fault="credentials")
+        return Exchange(sent=False, error=_defect(error))
+
     async def _logged_in(self, window: Window) -> str | Outcome | None:
         """The account's token, where the provider's own code may fail: the call behind the login has not left."""
         try:
             return await self._login.token(window)
-        except Exception as error:  # noqa: BLE001 - as above
-            return Deferred(message=self._defect("login", error))
+        except ProviderFailedError as error:
+            self._say("login", [str(error)])
+            return Deferred(message=_defect(error))
 
-    def _scrubbed(self, answer: Outcome | Look) -> Outcome | Look:
-        try:
-            return scrubbed(answer, self._secrets)
-        except Exception as error:  # noqa: BLE001 - as above: words that are not text
-            return Unknown(message=self._defect("answer", error))
-
-    def _defect(self, where: str, error: Exception) -> str:
+    def _say(self, where: str, defects: Sequence[str]) -> None:
         """Say that the provider's code failed. Not with its traceback: its variables hold secrets."""
-        words = scrub(f"{type(error).__name__}: {error}", self._secrets)
-        log.error("provider.defect", account=self.rules.account, provider=self.rules.provider, at=where, error=words)
-        return f"the provider's code failed: {type(error).__name__}"
+        for words in defects:
+            log.error(
+                "provider.defect", account=self.rules.account, provider=self.rules.provider, at=where,
+                error=scrub(words, self._secrets),
+            )  # fmt: skip
 
 
-def _complete(
-    call: Call, answers: Mapping[int, Outcome | Look], exchange: Exchange, kinds: tuple[type, ...]
-) -> Mapping[int, Outcome | Look]:
-    """An answer of the right kind for every task asked, and for no other."""
-    right = {id_: answer for id_, answer in answers.items() if isinstance(answer, kinds)}
-    return {task.id: right.get(task.id, _unreadable(exchange)) for task in call.tasks}
+def _defect(error: ProviderFailedError) -> str:
+    return f"the provider's code failed: {error.kind}"
 
 
-def _unreadable(exchange: Exchange) -> Outcome:
-    if exchange.withheld:
-        return Unsent(message=exchange.error)
-    if not exchange.sent:
-        return Deferred(message=exchange.error)
-    return Unknown(message=exchange.error or "the answer could not be read")
+def _whose_fault(exchange: Exchange) -> Outcome | None:
+    """What is said without the provider: why nothing was sent, where that is not a matter of the way there."""
+    if exchange.fault == "credentials":
+        return Blocked(cause=Cause.CREDENTIALS, message=exchange.error)
+    if exchange.fault == "task":
+        return Deferred(of_task=True, message=exchange.error)
+    return None

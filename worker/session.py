@@ -14,9 +14,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, NoReturn
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 
 from models.clock import boottime
 from models.rules import LATE_SECONDS
+
+from .names import CACHE_SECONDS
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
@@ -27,11 +30,22 @@ KEEPALIVE_SECONDS = 4.0
 unsent, and costs its tasks an attempt."""
 
 
-_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+MAX_HEADER_BYTES = 128 * 1024
+"""The longest header, sent or received. The library allows 8,190; login tokens of 32,768 characters occur."""
+
+MAX_HEADERS = 256
+
+REMEDY = "check the account's credentials for quotes and line ends pasted with them"
+
+_UNSENDABLE = re.compile(r"[^\x20-\x7e\t]")
 
 
 class NotSentError(Exception):
     """No byte of this request has left, and none will."""
+
+
+class CredentialsError(NotSentError):
+    """The request cannot be sent for what its credentials put into it. The words do not repeat them."""
 
 
 @dataclass(slots=True)
@@ -85,17 +99,22 @@ departure: ContextVar[Departure] = ContextVar("departure")
 """The call the current asyncio task makes. Calls share one session, and httpx-aiohttp passes no trace context on."""
 
 
-def open_session(tls: ssl.SSLContext) -> aiohttp.ClientSession:
+def open_session(tls: ssl.SSLContext, names: AbstractResolver) -> aiohttp.ClientSession:
     """A session that keeps no cookies and reads nothing from the environment; for the running loop only."""
     trace = aiohttp.TraceConfig()
     trace.on_request_headers_sent.append(_last_look)
     trace.on_request_end.append(_drop_reason)
     return aiohttp.ClientSession(
-        connector=_Connector(ssl=tls, limit=0, keepalive_timeout=KEEPALIVE_SECONDS),
+        connector=_Connector(
+            ssl=tls, limit=0, keepalive_timeout=KEEPALIVE_SECONDS, resolver=names, ttl_dns_cache=CACHE_SECONDS
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=["Content-Type"],
         trace_configs=[trace],
         trust_env=False,
+        max_line_size=MAX_HEADER_BYTES,
+        max_field_size=MAX_HEADER_BYTES,
+        max_headers=MAX_HEADERS,
     )
 
 
@@ -118,9 +137,12 @@ class _Connector(aiohttp.TCPConnector):
 async def _last_look(
     _: aiohttp.ClientSession, __: SimpleNamespace, sent: aiohttp.TraceRequestHeadersSentParams
 ) -> None:
-    # aiohttp would refuse such a header after this moment, though nothing leaves: a key pasted with its line end.
-    if any(map(_CONTROL_CHARACTER.search, sent.headers.values())):
-        raise NotSentError("a header holds a control character")
+    # aiohttp would refuse some of them after this moment, though nothing leaves: a key pasted with its line end.
+    for name, value in sent.headers.items():
+        if _UNSENDABLE.search(value):
+            raise CredentialsError(f"header {name} holds a character that cannot be sent; {REMEDY}")
+        if len(value) > MAX_HEADER_BYTES:
+            raise CredentialsError(f"header {name} is longer than {MAX_HEADER_BYTES} bytes; {REMEDY}")
     departure.get().last_look()
 
 

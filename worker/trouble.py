@@ -1,7 +1,7 @@
 """Trouble with an account, noticed in this process before it is recorded."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import inf
 
 from models.clock import boottime
@@ -19,9 +19,14 @@ class Trouble:
 
     Calls that were opened before it was noticed and have not left then stay here: an outage costs the calls under way,
     not all that were opened ahead.
+
+    Attributes:
+        checks: whether it is about checks; of retries, a task that is answered and left unknown counts once.
     """
 
     rules: BreakerRules
+    checks: bool = False
+    _answered: set[int] = field(default_factory=set)
     _noticed_at: float = -inf
     _failures: int = 0
     _forbidden: int = 0
@@ -36,17 +41,32 @@ class Trouble:
         """Whether what was noticed may not be recorded yet."""
         return boottime() <= self._noticed_at + RECORDED_SECONDS
 
-    def hear(self, answers: Iterable[Outcome | Look]) -> None:
-        """What one call brought."""
-        told = [answer for answer in answers if not isinstance(answer, Unsent)]
+    def hear(self, answers: Mapping[int, Outcome | Look]) -> None:
+        """What one call brought, by task."""
+        told = {task: answer for task, answer in answers.items() if not isinstance(answer, Unsent)}
         if not told:
             return
-        self._failures = self._failures + 1 if all(isinstance(a, Deferred | Unknown) for a in told) else 0
-        for answer in told:
+        self._weigh(told)
+        for answer in told.values():
             self._count(answer)
         many = self._failures >= self.rules.failures or self._refusals >= self.rules.max_refusals
-        if many or self._forbidden >= FORBIDDEN_IN_A_ROW or any(map(says_stop, told)):
+        if many or self._forbidden >= FORBIDDEN_IN_A_ROW or any(map(says_stop, told.values())):
             self._noticed_at = boottime()
+
+    def _weigh(self, told: Mapping[int, Outcome | Look]) -> None:
+        """Whether the call failed. What is about single tasks alone says nothing of the account, good or bad."""
+        if all(isinstance(answer, Deferred) and answer.of_task for answer in told.values()):
+            return
+        if not all(map(self._failed, told.values())):
+            self._failures = 0
+            self._answered.clear()
+        elif not all(map(_answered, told.values())) or not told.keys() <= self._answered:
+            self._failures += 1
+            self._answered |= told.keys()
+
+    def _failed(self, answer: Outcome | Look) -> bool:
+        """Whether it is what an outage looks like. A check that was answered in full shows that there is none."""
+        return isinstance(answer, Deferred | Unknown) and not (self.checks and _answered(answer))
 
     def _count(self, answer: Outcome | Look) -> None:
         if isinstance(answer, Accepted):
@@ -54,6 +74,10 @@ class Trouble:
         elif isinstance(answer, Already | Refused):
             self._refusals += 1
             self._forbidden = self._forbidden + 1 if isinstance(answer, Already) and answer.forbidden else 0
+
+
+def _answered(answer: Outcome | Look) -> bool:
+    return isinstance(answer, Unknown) and answer.answered
 
 
 def says_stop(answer: Outcome | Look) -> bool:

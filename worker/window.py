@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -46,11 +47,16 @@ class Window:
 
 
 class Permits:
-    """Permits for one account's calls beyond those that were opened; without a database every call has one at once."""
+    """Permits for one account's calls beyond those that were opened; without a database every call has one at once.
 
-    def __init__(self, rules: Rules, database: Database | None) -> None:
+    Args:
+        threads: where the database is asked.
+    """
+
+    def __init__(self, rules: Rules, database: Database | None, threads: Executor | None = None) -> None:
         self._rules = rules
         self._database = database
+        self._threads = threads
 
     async def one_more(self, path: str, window: Window) -> bool:
         """A permit for one more call, which the window counts from now on."""
@@ -65,7 +71,8 @@ class Permits:
         It is taken when its moment is near and not before: what is granted holds, whatever penalty comes meanwhile.
         """
         while window.may_go_on():
-            found = await asyncio.to_thread(self._take, path, window.until)
+            loop = asyncio.get_running_loop()
+            found = await loop.run_in_executor(self._threads, self._take, path, window.until)
             if found is None:
                 return False
             if isinstance(found, tuple):

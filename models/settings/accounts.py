@@ -11,13 +11,14 @@ from pydantic import Field, InstanceOf
 from ..capabilities import Capabilities, capabilities_of, known_providers
 from .findings import Findings
 from .limits import NAME, NAME_WORDS, Limits, read_limits
+from .network import checked_proxy, read_ca_file, read_proxy
 from .options import Value, checked, read_options
 from .policy import Policy, read_policy
-from .secrets import FromEnv, FromFile
+from .secrets import FromEnv, FromFile, Reference
 from .section import Section, as_table
 from .urls import api_url
 
-OWN_KEYS = ("provider", "base_url", "allow_http", "limits", "policy")
+OWN_KEYS = ("provider", "base_url", "allow_http", "ca_file", "proxy", "limits", "policy")
 """The keys of an account's table that do not depend on its provider."""
 
 
@@ -29,6 +30,8 @@ class AccountSettings(Section):
         capabilities: what its provider can do.
         base_url: the provider's address, without a slash at the end.
         allow_http: whether it, and a login's, may be ``http://`` beyond this machine.
+        ca_file: certificates that are trusted besides the usual authorities'.
+        proxy: the proxy that calls go through, or where its address is kept.
         options: the provider's own keys.
         limits: how fast and in what portions it is called.
         policy: the whole policy, within the provider's own cap.
@@ -38,6 +41,8 @@ class AccountSettings(Section):
     capabilities: InstanceOf[Capabilities] = Field(repr=False)
     base_url: str
     allow_http: bool = False
+    ca_file: Path | None = None
+    proxy: str | Reference | None = None
     options: Mapping[str, Value]
     limits: Limits
     policy: Policy
@@ -60,8 +65,22 @@ class AccountSettings(Section):
                 values[key] = self._resolved(key, value, environ)
             except ValueError as error:
                 findings.wrong(key, str(error))
+        try:
+            self.proxy_url(environ)
+        except ValueError as error:
+            findings.wrong("proxy", str(error))
         findings.raise_if_wrong()
         return values
+
+    def proxy_url(self, environ: Mapping[str, str]) -> str:
+        """The proxy's address, which may hold a password; empty when there is none.
+
+        Raises:
+            ValueError: it is missing, unreadable or not the address of a proxy.
+        """
+        if isinstance(self.proxy, FromEnv | FromFile):
+            return checked_proxy(self.proxy.read(environ))
+        return checked_proxy(self.proxy) if self.proxy else ""
 
     def identity(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """What of these options makes two accounts the same credential."""
@@ -87,6 +106,7 @@ def read_account(
     findings.refuse_unknown(table, {*OWN_KEYS, *capabilities.options})
     allow_http = _allow_http(table, findings)
     options = read_options(table, capabilities, folder, findings, allow_http=allow_http)
+    ca_file, proxy = read_ca_file(table, folder, findings), read_proxy(table, folder, findings)
     base_url = _base_url(table, options, capabilities, findings, allow_http=allow_http)
     below = findings.under("limits")
     limits = read_limits(name, as_table(table.get("limits", {}), below), capabilities, below)
@@ -99,6 +119,8 @@ def read_account(
         capabilities=capabilities,
         base_url=base_url,
         allow_http=allow_http,
+        ca_file=ca_file,
+        proxy=proxy,
         options=options,
         limits=limits,
         policy=policy,

@@ -59,6 +59,10 @@ def checked(key: str, value: object, option: Option, *, allow_http: bool) -> str
         raise ValueError("must be text; put it in quotes")  # noqa: TRY004 - for people, one kind of mistake
     if not value or not value.isprintable():
         raise ValueError("must not be empty or hold line breaks and control characters; write it on one line")
+    if option.header and not value.isascii():
+        raise ValueError(
+            "holds a character that no header can carry, such as a typographic quote; write printable ASCII"
+        )
     if option.choices and value not in option.choices:
         raise ValueError(f"must be one of {', '.join(option.choices)}")
     if option.pattern and not re.fullmatch(option.pattern, value):

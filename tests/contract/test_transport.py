@@ -1,7 +1,9 @@
 """The transport against real sockets: ``sent`` is true to the wire, one sending at most, never an exception."""
 
 import asyncio
+import socket
 import ssl
+import threading
 from collections.abc import Generator
 from contextlib import suppress
 from itertools import count
@@ -234,18 +236,20 @@ async def test_closing_the_client_ends_its_calls() -> None:
 
 async def test_closing_the_client_ends_a_search_for_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name server that does not answer: the lookup is canceled underneath the call, which is still a value."""
-    asked = asyncio.Event()
+    asked, answered = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
 
-    async def getaddrinfo(*_: object, **__: object) -> None:
-        asked.set()
-        await asyncio.Event().wait()
+    def getaddrinfo(*_: object) -> None:
+        loop.call_soon_threadsafe(asked.set)
+        answered.wait(60)
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     async with client("https://slow.example") as http_client:
         call = asyncio.create_task(exchange(http_client))
         await asked.wait()
         await http_client.aclose()
         result = await call
+    answered.set()
     assert (result.sent, result.withheld, result.error) == (False, False, "not sent: the client was closed")
 
 

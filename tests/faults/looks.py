@@ -104,7 +104,7 @@ LOOKS = [
     throttled("phones: 429, Retry-After in years", http(429, b"", "Retry-After: 99999999"), 86_400, "HTTP 429"),
     unread("phones: dropped", drop, "no complete answer: the server closed the connection"),
     unread("reviews: reset in the body", reset_in_body, "no complete answer"),
-    unread("desktops: body without end", flood, "answer larger than 16777216 bytes"),
+    unread("desktops: body without end", flood, "answer larger than 1048576 bytes"),
     unread("desktops: a page", http(200, PAGE), "It works!"),
     unread("reviews: not UTF-8", http(200, b"\xff\xfe\x00{")),
     unread("reviews: 500", http(500, b"oops"), "oops"),

@@ -5,8 +5,11 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from celery.worker import state
+from structlog.testing import capture_logs
 
-from worker.loop import EventLoop
+from worker import deps
+from worker.loop import EventLoop, LoopDiedError
 
 
 @pytest.fixture
@@ -51,3 +54,59 @@ def test_closing_cancels_what_is_under_way(loop: EventLoop) -> None:
 async def forever(started: threading.Event) -> None:
     started.set()
     await asyncio.Event().wait()
+
+
+# --- An end that nobody asked for ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), MemoryError()], ids=repr)
+def test_a_coroutine_cannot_end_the_loop(loop: EventLoop, error: BaseException) -> None:
+    """Asyncio lets two of these through; all other accounts would be without a loop."""
+
+    async def ends() -> None:
+        raise error
+
+    with pytest.raises((RuntimeError, GeneratorExit, MemoryError)):
+        loop.submit(ends()).result(10)
+    assert loop.alive
+    assert loop.submit(where()).result(10)[0] == "redrive-http"
+
+
+def test_a_loop_that_ends_all_the_same_fails_whoever_waits_and_says_so() -> None:
+    """Nobody waits for ever, nobody begins another batch, and the process learns that it must end."""
+    died, started = threading.Event(), threading.Event()
+    loop = EventLoop(died=died.set)
+    waiting = loop.submit(forever(started))
+    assert started.wait(10)
+    with capture_logs() as logs:
+        loop._loop.call_soon_threadsafe(ends_the_loop)
+        assert died.wait(10)
+    with pytest.raises(LoopDiedError):
+        waiting.result(10)
+    with pytest.raises(LoopDiedError):
+        loop.submit(where()).result(10)
+    assert not loop.alive
+    assert [(line["event"], line["log_level"]) for line in logs] == [("loop.died", "critical")]
+    loop.close()
+
+
+def ends_the_loop() -> None:
+    raise SystemExit(1)
+
+
+def test_a_loop_that_is_closed_is_not_dead_by_accident() -> None:
+    died = threading.Event()
+    loop = EventLoop(died=died.set)
+    assert loop.alive
+    loop.close()
+    assert not loop.alive
+    assert not died.is_set()
+
+
+def test_the_process_ends_with_an_error_when_its_loop_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery is asked to end, with an exit code that a supervisor takes for a failure; what is open is finished."""
+    monkeypatch.setattr(state, "should_stop", None)
+    draining = threading.Event()
+    deps._end(draining)
+    assert draining.is_set()
+    assert state.should_stop == 1

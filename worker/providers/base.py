@@ -8,12 +8,14 @@ writing this class and registering it in the entry-point group ``redrive.provide
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import httpx
 
 from models.capabilities import Capabilities
 from models.outcome import Look, Outcome
+
+Fault = Literal["", "credentials", "task"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class Exchange:
         error: words for people when there is no answer; already free of secrets.
         withheld: we ourselves decided not to send (too late, told to stop): nothing went wrong.
         late: we decided so because connecting took too long.
+        fault: whose fault it is that nothing was sent: the account's credentials, the task's request, or neither.
     """
 
     sent: bool
@@ -111,6 +114,7 @@ class Exchange:
     error: str = ""
     withheld: bool = False
     late: bool = False
+    fault: Fault = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ def test_a_secret_in_broken_toml_is_not_repeated(problems: Problems, line: str) 
 
 
 @examples(deadline=None)  # a busy machine is no failure
-@given(secret=st.text(st.characters(codec="utf-8"), min_size=12).map(lambda text: f"{MARK}{text}"))
+@given(secret=st.text(st.characters(codec="ascii"), min_size=12).map(lambda text: f"{MARK}{text}"))
 def test_whatever_a_secret_is_it_shows_nowhere(tmp_path_factory: pytest.TempPathFactory, secret: str) -> None:
     """In the settings, an account, its repr and what is wrong with it; a usable one comes out as it went in."""
     path = tmp_path_factory.mktemp("settings") / "redrive.toml"
