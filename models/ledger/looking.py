@@ -1,6 +1,7 @@
 """One step of a check batch: what looks said is applied and the next looks get their permits, in one transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from random import Random
 
 from sqlalchemy import insert, select
@@ -95,7 +96,7 @@ def _apply(
     # What somebody else has locked is due again by itself when its claim is over.
     for task in free_by_ids(t, looks):
         look, each = looks[task.id]
-        if task.attempts != asked.get(task.id) or not wants_look(task) or _older(task, each):
+        if task.attempts != asked.get(task.id) or not wants_look(task) or _older(task, each, context.now):
             continue
         settled = _after(task, look, each, context, probe=probe)
         changes.append((task, settled.task))
@@ -111,10 +112,10 @@ def _apply(
     return steps
 
 
-def _older(task: Task, each: Answered) -> bool:
+def _older(task: Task, each: Answered, now: datetime) -> bool:
     """A look that was asked before the last one that was applied."""
-    seen = task.seen
-    return seen is not None and seen.number == task.attempts and each.asked_at < seen.asked_at
+    seen, seen_at = task.seen, task.seen_at(now)
+    return seen is not None and seen_at is not None and seen.number == task.attempts and each.asked_at < seen_at
 
 
 def _after(task: Task, look: Outcome | Look, each: Answered, context: Context, *, probe: bool) -> Settled:

@@ -119,13 +119,15 @@ def _change(t: Transaction, ids: Sequence[int], rules_of: Mapping[str, Rules], a
         found = locked_by_ids(t, wanted)
         again = _decided(t, found, rules_of, act_on)
         store(t, [(was, each.task) for was, each in zip(found, again, strict=True)])
-        quarantine.forget(t, [was.id for was, each in zip(found, again, strict=True) if _left_hold(was, each.task)])
+        quarantine.forget(
+            t, [was.id for was, each in zip(found, again, strict=True) if _held_or_let_go(was, each.task)]
+        )
         told = {i: each for i, each in told.items() if not each.changed} | {each.task.id: each for each in again}
     return [told[i] for i in sorted(told)]
 
 
-def _left_hold(was: Task, now: Task) -> bool:
-    return was.status is Status.HELD is not now.status
+def _held_or_let_go(was: Task, now: Task) -> bool:
+    return (was.status is Status.HELD) != (now.status is Status.HELD)
 
 
 def _decided(t: Transaction, found: Sequence[Task], rules_of: Mapping[str, Rules], act_on: Act) -> list[Told]:

@@ -94,6 +94,14 @@ def among(t: Transaction, ids: Sequence[int]) -> dict[int, str]:
     return {row.task_id: row.why for row in rows}
 
 
+def causes(t: Transaction, ids: Sequence[int]) -> dict[int, SetAside]:
+    """Task id → the cause for which it is set aside."""
+    if t.level < 2:  # noqa: PLR2004 - as above
+        return {}
+    rows = t.rows(select(quarantine.c.task_id, quarantine.c.cause).where(one_of(quarantine.c.task_id, ids)))
+    return {row.task_id: SetAside(row.cause) for row in rows}
+
+
 def forget(t: Transaction, ids: Sequence[int]) -> None:
     """The tasks are gone, or released."""
     if t.level >= 2 and ids:  # noqa: PLR2004 - as above

@@ -27,6 +27,7 @@ def facts(t: Transaction, task_id: int, rules_of: Mapping[str, Rules]) -> Facts 
         return Facts(task=task, now=t.now, rules=None)
     operation = Operation.RETRY if task.status is Status.IN_FLIGHT else task.next
     state, paths = pace.shown(t, rules, operation)
+    causes = quarantine.causes(t, [task.id])
     under_way = t.mappings(_open_batches(task, operation))
     retried_next = task.status in FAILED_STATES and task.next is Operation.RETRY
     return Facts(
@@ -45,6 +46,8 @@ def facts(t: Transaction, task_id: int, rules_of: Mapping[str, Rules]) -> Facts 
         action=_last_action(t, task.id),
         busy=retried_next and task.id in busy(t, rules.capabilities, [task]),
         ahead=_ahead(t, task),
+        set_aside=causes.get(task.id),
+        stood=lambda since: standstills.stood(t, task.account, [*Operation], since),
     )
 
 
