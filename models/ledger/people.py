@@ -48,6 +48,8 @@ def act(t: Transaction, what: str, ids: Sequence[int], rules_of: Mapping[str, Ru
     """
     told = _readmit(t, ids, rules_of) if what == "release" else []
     told += _change(t, [i for i in ids if i not in {each.task.id for each in told}], rules_of, ACTIONS[what])
+    if what == "hold":  # from now on it is the operator's, whatever a policy says
+        quarantine.forget_holds(t, [each.task.id for each in told if each.task.status is Status.HELD])
     acted_on(t, who, what, (each.task for each in told if each.changed))
     return told
 

@@ -102,6 +102,13 @@ def causes(t: Transaction, ids: Sequence[int]) -> dict[int, SetAside]:
     return {row.task_id: SetAside(row.cause) for row in rows}
 
 
+def forget_holds(t: Transaction, ids: Sequence[int]) -> None:
+    """Somebody decided about these tasks, which Redrive itself had made held, or about to be."""
+    if t.level >= 2 and ids:  # noqa: PLR2004 - as above
+        ours = quarantine.c.cause.not_in(_NEVER_CLAIMED)
+        t.execute(delete(quarantine).where(one_of(quarantine.c.task_id, ids), ours))
+
+
 def forget(t: Transaction, ids: Sequence[int]) -> None:
     """The tasks are gone, or released."""
     if t.level >= 2 and ids:  # noqa: PLR2004 - as above

@@ -8,7 +8,7 @@ from sqlalchemy import Select, and_, func, or_, select, text
 from ..db import Transaction
 from ..explain.facts import ActionFacts, AttemptFacts, BatchFacts, Facts
 from ..explain.waiting import COUNTED_AHEAD
-from ..ledger import accounts, pace
+from ..ledger import accounts, pace, quarantine, standstills
 from ..ledger.claims import busy_ones as busy
 from ..rules import Rules
 from ..states import FAILED_STATES, BatchStatus, Operation, Status
