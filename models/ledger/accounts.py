@@ -52,10 +52,10 @@ class Account:
     created_at: datetime
     limit_group: str | None = ""
 
-    def believed(self, now: datetime) -> "Account":
+    def believed(self, t: Transaction) -> "Account":
         """The same, its moments no further ahead than they can be."""
-        probe_at = moments.believed(self.probe_at, moments.latest_probe(now))
-        return replace(self, resumed_at=moments.believed(self.resumed_at, now), probe_at=probe_at)
+        probe_at = moments.believed(t, self.probe_at, moments.latest_probe(t.now))
+        return replace(self, resumed_at=moments.believed(t, self.resumed_at, t.now), probe_at=probe_at)
 
     def lets_act(self, *, probe: bool) -> bool:
         """Whether a batch may make calls: not while paused, except a probe that asks whether the balance is back."""
@@ -65,7 +65,7 @@ class Account:
 def read(t: Transaction, name: str) -> Account | None:
     """The account's row as it is, for who writes nothing of it."""
     row = t.execute(_by_name(t.level), name=name).one_or_none()
-    return _of(row).believed(t.now) if row is not None else None
+    return _of(row).believed(t) if row is not None else None
 
 
 def locked(t: Transaction, name: str) -> Account | None:
@@ -74,7 +74,7 @@ def locked(t: Transaction, name: str) -> Account | None:
     if row is None:
         return None
     stored = _of(row)
-    believed = stored.believed(t.now)
+    believed = stored.believed(t)
     if believed != stored:
         return _update(t, stored, resumed_at=believed.resumed_at, probe_at=believed.probe_at)
     return stored
@@ -124,7 +124,7 @@ def resume(t: Transaction, name: str, who: Who, *, one: bool = False, force: boo
         _update(t, account, **_RESUMED, resumed_at=t.now)
     breaker.close(t, name)
     for operation in Operation if one else ():
-        breaker.half_open(t, name, operation, "one task tries first")
+        breaker.half_open(t, name, operation, f"{who.who} lets one task try")
     if force:
         permits.forgive(t, account.limit_group or name)
     acted(t, who, "try one" if one else "resume", name, "penalties ended" if force else "")

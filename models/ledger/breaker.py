@@ -53,9 +53,9 @@ class Breaker:
         """Whether what is let through is a probe."""
         return self.open_until is not None
 
-    def believed(self, rules: Rules, now: datetime) -> "Breaker":
+    def believed(self, t: Transaction, rules: Rules) -> "Breaker":
         """The same, open for no longer than it can be."""
-        return replace(self, open_until=moments.believed(self.open_until, moments.latest_opening(rules, now)))
+        return replace(self, open_until=moments.believed(t, self.open_until, moments.latest_opening(rules, t.now)))
 
     def after(self, call: Call) -> "Breaker":
         """The same with one more call counted. Good news changes nothing of an open one but by its probe."""

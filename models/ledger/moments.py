@@ -7,6 +7,8 @@ to its bound. Who reads a row for a decision also stores what it believed (:func
 
 from datetime import datetime, timedelta
 
+from ..clock import boottime
+from ..db import Transaction
 from ..rules import Rules
 
 LONGEST_WAIT_SECONDS = 86_400.0
@@ -16,9 +18,15 @@ BALANCE_PROBE_SECONDS = 1800.0
 """How often one task tries whether an empty balance was filled."""
 
 
-def believed(moment: datetime | None, latest: datetime) -> datetime | None:
-    """The moment, or the latest one that it can be."""
-    return moment if moment is None else min(moment, latest)
+def believed(t: Transaction, moment: datetime | None, latest: datetime) -> datetime | None:
+    """The moment, or the latest one that it can be.
+
+    A transaction may have stood still since it asked for its moment, and others may have stored later ones meanwhile.
+    So it doubts only what lies further ahead than that by more than the transaction has lasted.
+    """
+    if moment is None or moment <= latest + timedelta(seconds=boottime() - t.asked):
+        return moment
+    return latest
 
 
 def latest_next_call(rules: Rules, now: datetime) -> datetime:

@@ -27,19 +27,19 @@ def read(t: Transaction, rules: Rules, operation: Operation) -> tuple[breaker.Br
     """
     own, paths = _rows(t, rules, operation)
     stored = breaker.of(own) if own is not None else breaker.Breaker()
-    state = stored.believed(rules, t.now)
+    state = stored.believed(t, rules)
     if state != stored:
         breaker.mend(t, rules.account, operation, stored, state)
-    if any(_lies_too_far(row, rules, t) for row in paths):
+    if any(_lies_too_far(t, row, rules) for row in paths):
         permits.mend(t, rules)
-    return state, permits.paths_from(paths, rules, t.now)
+    return state, permits.paths_from(t, paths, rules)
 
 
 def shown(t: Transaction, rules: Rules, operation: Operation) -> tuple[breaker.Breaker, dict[str, permits.Path]]:
     """The same for a person: nothing is written."""
     own, paths = _rows(t, rules, operation)
-    state = breaker.of(own).believed(rules, t.now) if own is not None else breaker.Breaker()
-    return state, permits.paths_from(paths, rules, t.now)
+    state = breaker.of(own).believed(t, rules) if own is not None else breaker.Breaker()
+    return state, permits.paths_from(t, paths, rules)
 
 
 def _rows(t: Transaction, rules: Rules, operation: Operation) -> tuple[Row[Any] | None, Sequence[Row[Any]]]:
@@ -48,6 +48,6 @@ def _rows(t: Transaction, rules: Rules, operation: Operation) -> tuple[Row[Any] 
     return next((row for row in rows if row.path == name), None), [row for row in rows if row.path != name]
 
 
-def _lies_too_far(row: Row[Any], rules: Rules, t: Transaction) -> bool:
-    path = permits.path_of(row, rules, t.now)
+def _lies_too_far(t: Transaction, row: Row[Any], rules: Rules) -> bool:
+    path = permits.path_of(t, row, rules)
     return (path.next_at, path.blocked_until) != (row.next_at, row.blocked_until)

@@ -62,29 +62,29 @@ def paths_of(t: Transaction, rules: Rules, *, lock: bool = False) -> dict[str, P
     # Not the breakers, which may stand under the same name: whoever holds one of those takes a path afterwards, and
     # would wait here for somebody who waits for him.
     statement = _paths(t.level)
-    return paths_from(t.rows(statement.with_for_update() if lock else statement, group=rules.group), rules, t.now)
+    return paths_from(t, t.rows(statement.with_for_update() if lock else statement, group=rules.group), rules)
 
 
-def paths_from(rows: Iterable[Row[Any]], rules: Rules, now: datetime) -> dict[str, Path]:
+def paths_from(t: Transaction, rows: Iterable[Row[Any]], rules: Rules) -> dict[str, Path]:
     """API path → its state; the group-wide penalty is already in each."""
-    found = {row.path: path_of(row, rules, now) for row in rows}
+    found = {row.path: path_of(t, row, rules) for row in rows}
     everywhere = found.get(GROUP_WIDE)
     if everywhere is None or everywhere.blocked_until is None:
         return found
     return {path: _under(state, everywhere) for path, state in found.items()}
 
 
-def path_of(row: Row[Any], rules: Rules, now: datetime) -> Path:
+def path_of(t: Transaction, row: Row[Any], rules: Rules) -> Path:
     """The state in a row, its moments no further ahead than they can be."""
-    next_at = believed(row.next_at, latest_next_call(rules, now))
-    blocked_until = believed(row.blocked_until, latest_penalty(row.blocked_seconds, now))
+    next_at = believed(t, row.next_at, latest_next_call(rules, t.now))
+    blocked_until = believed(t, row.blocked_until, latest_penalty(row.blocked_seconds, t.now))
     return Path(next_at, blocked_until, row.why, row.throttles)
 
 
 def mend(t: Transaction, rules: Rules) -> None:
     """Store what is believed of moments that lie further ahead than they can, so that the wait has an end."""
     for row in t.rows(_paths(t.level).with_for_update(), group=rules.group):
-        path = path_of(row, rules, t.now)
+        path = path_of(t, row, rules)
         if (path.next_at, path.blocked_until) != (row.next_at, row.blocked_until):
             limit_rows.write(t, row.group, row.path, next_at=path.next_at, blocked_until=path.blocked_until)
 

@@ -1,5 +1,6 @@
 """A clock that goes back by an hour holds nothing up for longer than the wait itself, and forgets no wait."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from math import inf, nan
 from typing import Any
@@ -185,6 +186,26 @@ def test_mending_happens_once(world: World) -> None:
             pace.read(t, rules, Operation.RETRY)
         counts.append(len([statement for statement in seen if statement.startswith("UPDATE")]))
     assert counts == [1, 0, 0]
+
+
+def test_a_transaction_that_stood_still_doubts_nobody(world: World) -> None:
+    """It has asked for its moment a minute ago; what others have stored since lies ahead of that, and is right."""
+    rules = world.ruled("phones", interval_seconds=20.0)
+    world.resume()
+    with world.begin() as t:
+        permits.take(t, rules, {RESTART: 1}, t.now)
+        permits.penalize(t, rules, [(QUERY, Throttled(wait_seconds=30.0))])
+        opened = breaker.Breaker(5, 6, t.now + timedelta(seconds=600), None, "broken")
+        breaker.store(t, "phones", Operation.RETRY, opened)
+    before = (world.account(), world.limit(RESTART), world.limit(QUERY))
+    with world.begin() as t:
+        frozen = replace(t, now=t.now - timedelta(seconds=90), asked=t.asked - 90, answered=t.answered - 90)
+        accounts.locked(frozen, "phones")
+        state, paths = pace.read(frozen, rules, Operation.RETRY)
+        permits.mend(frozen, rules)
+    assert (world.account(), world.limit(RESTART), world.limit(QUERY)) == before
+    assert state == opened
+    assert paths[RESTART].next_at == before[1]["next_at"]
 
 
 numbers = st.one_of(st.none(), st.booleans(), st.text(), st.integers(), st.floats(), st.lists(st.integers()))

@@ -189,20 +189,19 @@ class Words:
     warning = error = info
 
 
+CLOCKED = (
+    "models.db", "models.ledger.moments", "worker.job", "worker.recording", "worker.login", "worker.sender", "worker.window",
+    "scheduler.prune",
+)  # fmt: skip
+"""Modules that count seconds."""
+
+
 @contextmanager
 def lived_in(house: House) -> Iterator[House]:
     """Meanwhile the clock, the waits and the sockets are the house's."""
     words = Words(house)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (
-            "models.db",
-            "worker.job",
-            "worker.recording",
-            "worker.login",
-            "worker.sender",
-            "worker.window",
-            "scheduler.prune",
-        ):
+        for module in CLOCKED:
             patch.setattr(f"{module}.boottime", house.boottime)
         for module in ("worker.job", "worker.recording", "worker.sender", "scheduler.service"):
             patch.setattr(f"{module}.log", words)

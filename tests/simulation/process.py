@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, make_url
 
-from models.db import Database, Transaction
+from models.db import NEWEST_LEVEL, WORKER_LOCK_SECONDS, Database, Transaction, _first_statement
 from models.errors import Unreachable
 from models.rules import Rules
 from models.settings import Settings
@@ -65,6 +65,8 @@ class SimulatedDatabase(Database):
         self.url = make_url(process.machine.url)
         self.clock = process.machine.stage.now
         self.engine = process.machine.engine
+        self.level = NEWEST_LEVEL
+        self._first = _first_statement(WORKER_LOCK_SECONDS)
 
     @contextmanager
     def _begin(self, engine: Engine) -> Iterator[Transaction]:
