@@ -190,8 +190,8 @@ class Words:
 
 
 CLOCKED = (
-    "models.db", "models.ledger.moments", "worker.job", "worker.recording", "worker.login", "worker.sender", "worker.window",
-    "scheduler.prune",
+    "models.db", "models.ledger.moments", "worker.job", "worker.recording", "worker.login", "worker.sender",
+    "worker.window", "scheduler.prune",
 )  # fmt: skip
 """Modules that count seconds."""
 
