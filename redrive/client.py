@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from models import finding, intake, ledger
     from models.errors import BadInput, RedriveError, SchemaError, SettingsError, Unreachable
     from models.intake import values
+    from models.intake.refusal import refused
     from models.rules import Rules
     from models.states import Status
 else:
     from ._models import finding, intake, ledger
     from ._models.errors import BadInput, RedriveError, SchemaError, SettingsError, Unreachable
     from ._models.intake import values
+    from ._models.intake.refusal import refused
     from ._models.rules import Rules
     from ._models.states import Status
 
@@ -142,7 +144,7 @@ class Client:
             ids = finding.ids(t, *who)
             said = ledger.report(t, ids, rules, told, at=since, reason=values.words("reason", reason))
             if not said:
-                raise values.refused("external_id", who.external_id, f"{who.account} has no such task; add it first")
+                raise refused("external_id", who.external_id, f"{who.account} has no such task; add it first")
             return task_info(said[0].task, rules, said[0].hint)
 
     def get(self, task_id: int) -> TaskInfo:
@@ -154,7 +156,7 @@ class Client:
         wanted = _ids(task_id)
         with self._access.reading() as (t, rules):
             if not (found := finding.by_ids(t, wanted)):
-                raise values.refused("id", task_id, "there is no such task")
+                raise refused("id", task_id, "there is no such task")
             return task_info(found[0], rules)
 
     def find(
@@ -229,7 +231,7 @@ def _ids(ids: Ids) -> list[int]:
     wanted = [ids] if isinstance(ids, int) else list(ids)
     for each in wanted:
         if type(each) is not int or not 0 < each < 2**63:
-            raise values.refused("id", each, "must be the whole number that add() returned")
+            raise refused("id", each, "must be the whole number that add() returned")
     return sorted(set(wanted))
 
 
