@@ -18,9 +18,9 @@ from .refusal import refused
 _WRAPPED = re.compile(r"""=?"(?P<quoted>[^"]*)"|'(?P<sql>[^']*)'|'(?P<text>.*)""", re.DOTALL)
 
 _NO_VALUE = frozenset((
-    "null", "nil", "none", "nan", "-nan", "nat", "na", "n/a", "n.a.", "undefined", "-", "--", "\\n", "1.#qnan", "-1.#ind",
-    "inf", "-inf", "infinity", "-infinity", "#n/a", "#na", "#null!", "#ref!", "#value!", "#name?", "#num!", "#div/0!",
-    "#spill!", "#calc!", "#getting_data",
+    "null", "nil", "none", "nan", "-nan", "nat", "na", "n/a", "n.a.", "undefined", "-", "--", "\\n", "1.#qnan",
+    "-1.#ind", "inf", "-inf", "infinity", "-infinity", "#n/a", "#na", "#null!", "#ref!", "#value!", "#name?", "#num!",
+    "#div/0!", "#spill!", "#calc!", "#getting_data",
 ))  # fmt: skip
 """Programs' words for "there is no value here", without the brackets some put around them. They are not ids either."""
 

@@ -113,47 +113,39 @@ def words(field: str, value: object) -> str:
     return storable.strip()[:LONGEST_REASON]
 
 
-class TwiceError(ValueError):
-    """A JSON object says one name twice."""
+def json_decoder(twice: list[str]) -> json.JSONDecoder:
+    """A decoder for JSON of others.
 
-
-def parsed_json(text: str) -> object:
-    """What a JSON text says.
-
-    Raises:
-        TwiceError: an object in it says one name twice, and nobody knows which value is meant.
-        ValueError: it is not JSON.
+    Args:
+        twice: gets the names that an object says twice: nobody knows which of the values is meant.
     """
-    parsed: object = DECODER.decode(text)
-    return parsed
 
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice.extend(name for name in found if names.count(name) > 1)
+        return found
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise TwiceError(f"says {next(name for name in names if names.count(name) > 1)!r} twice; keep one of them")
-    return found
-
-
-DECODER = json.JSONDecoder(object_pairs_hook=_once)
-"""Of JSON from others."""
+    # Python reads no number of more than 4300 digits; as text it is refused like any other.
+    return json.JSONDecoder(object_pairs_hook=once, parse_int=lambda n: int(n) if len(n) <= LONGEST_ID else n)
 
 
 def json_object(field: str, value: object) -> dict[str, Any]:
     """A JSON object, from itself or from its text; {} when not given."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return {}
+    twice: list[str] = []
     try:
-        parsed = parsed_json(value) if isinstance(value, str) else value
+        parsed = json_decoder(twice).decode(value) if isinstance(value, str) else value
         text = json.dumps(parsed, allow_nan=False, ensure_ascii=False)
         size, depth = len(text.encode()), _depth(parsed)
-    except TwiceError as error:
-        raise refused(field, value, str(error)) from None
     except (TypeError, ValueError, RecursionError):
         raise refused(field, value, 'must be a JSON object, such as {"workspace_id": "123"}') from None
     if not isinstance(parsed, Mapping):
         raise refused(field, value, 'must be a JSON object, such as {"workspace_id": "123"}')
+    if twice:
+        raise refused(field, value, f"says {twice[0]!r} twice; keep one of them")
     if size > LARGEST_JSON or depth > DEEPEST_JSON or _NUL.search(text):
         limits = f"at most {LARGEST_JSON // 1024} KiB and {DEEPEST_JSON} levels deep, without NUL characters"
         raise refused(field, value, f"must be {limits}")

@@ -6,7 +6,12 @@ TOLD = (
     "id", "dead_reason", "next", "due_at", "wish", "attempts", "spent", "granted", "provider_ref", "status_since",
     "created_at", "updated_at",
 )  # fmt: skip
-"""What an export says besides :data:`models.intake.COLUMNS`. An import takes these columns for granted and skips
-them, so that an exported file can be imported as it is."""
+"""What an export says besides :data:`models.intake.COLUMNS`."""
+
+REFUSAL = "refusal"
+"""Why a row was refused: the column that ``redrive import --errors`` adds."""
+
+SKIPPED = (*TOLD, REFUSAL)
+"""An import takes these for granted and skips them, so that our own files can be imported as they are."""
 
 EXPORTED = (*COLUMNS, *TOLD)
