@@ -58,7 +58,12 @@ WRITERS: dict[str, Write] = {"csv": write_csv, "safe-csv": partial(write_csv, sa
 
 def _row(task: Task) -> dict[str, Any]:
     row = {name: task.last_error if name == "reason" else getattr(task, name) for name in EXPORTED}
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
+    return {name: _moment(value) if isinstance(value, datetime) else value for name, value in row.items()}
+
+
+def _moment(at: datetime) -> str:
+    """As everywhere, but not rounded to what people read."""
+    return at.isoformat().replace("+00:00", "Z")
 
 
 def _json(value: object) -> str:
