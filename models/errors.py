@@ -5,6 +5,7 @@
 - ``SchemaError``: stop; the database is not at the schema this version needs (exit 2).
 - ``StaleBatch``: stop quietly; the batch is no longer ours, somebody else looks after its tasks.
 - ``Unreachable``: say so and try later; database or broker does not answer (exit 1).
+- ``DatabaseError``: say so; the database answers and refuses, and its words name what is to be changed (exit 1).
 """
 
 from collections.abc import Sequence
@@ -40,3 +41,14 @@ class StaleBatch(RedriveError):  # noqa: N818 - a fact, not a fault
 
 class Unreachable(RedriveError):  # noqa: N818 - a fact, not a fault
     """The database or the broker did not answer; the message names it without its password."""
+
+
+class DatabaseError(RedriveError):
+    """The database refuses: a right is missing, the disk is full, it is read-only. The message has its words."""
+
+
+IDS_TAKEN = (
+    "redrive_tasks: rows were inserted with ids of their own, which new tasks would get; raise the sequence: SELECT "
+    "setval(pg_get_serial_sequence('redrive_tasks', 'id'), (SELECT max(id) FROM redrive_tasks)), and never name an id"
+)
+"""What a :class:`DatabaseError` says where a host chose ids itself."""

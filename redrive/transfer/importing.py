@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from models import intake, ledger
 from models.db import Database
-from models.errors import BadInput, Unreachable
+from models.errors import IDS_TAKEN, BadInput, DatabaseError, Unreachable
 from models.ledger import NewTask
 from models.rules import Rules
 
@@ -98,6 +98,8 @@ def _stored(tasks: Sequence[NewTask], database: Database, rules_of: Mapping[str,
     try:
         with database.transaction() as t:
             added = ledger.add(t, tasks, rules_of)
+    except KeyError:  # a task was neither inserted nor there before: its id was taken by another row
+        raise DatabaseError(IDS_TAKEN) from None
     except Unreachable as error:
         raise Unreachable(f"{error}; what stood before line {first_line} is in: import the file again") from None
     return len({each.id for each in added if each.new})

@@ -304,6 +304,22 @@ def test_ids_follow_the_order_of_the_file(database: str, here: Path) -> None:
     assert rows(database, "account, external_id") == order
 
 
+def test_ids_that_were_taken_by_hand_are_said(
+    new_postgres_database: Any, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = new_postgres_database()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO redrive_tasks (id, account, external_id) VALUES (1, 'phones', 'mine')"))
+    engine.dispose()
+    monkeypatch.setenv("REDRIVE_DATABASE_URL", url)
+    (here / "a.csv").write_text(HEADER + GOOD.format(1))
+    result = run("import", "a.csv")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("redrive_tasks: rows were inserted with ids of their own")
+    assert run("import", "a.csv").stdout == "added 1, known 0, refused 0\n"
+
+
 # --- refused rows ---
 
 
