@@ -200,7 +200,9 @@ def export(
     from ..transfer.reading import JSON_SUFFIXES  # noqa: PLC0415
 
     form = form or ("jsonl" if output.suffix.lower() in JSON_SUFFIXES else "csv")
-    write = WRITERS["safe-csv" if safe and form == "csv" else form]
+    if safe and form != "csv":
+        raise typer.BadParameter("is for CSV; a spreadsheet opens no JSON lines", param_hint="--safe-for-spreadsheets")
+    write = WRITERS["safe-csv" if safe else form]
     with opened(required=False) as (_, database), destination(output) if output != STANDARD else _standard() as file:
         write(file, walk(database, account=account or (), status=status or ()))
 

@@ -48,8 +48,9 @@ class CsvForm:
     has_refusals: bool
 
     def head(self) -> str:
-        """The header."""
-        return self._behind(REFUSAL, self.header)
+        """The header, behind what only a first line can say."""
+        said = "" if self.delimiter in _DELIMITERS else f"sep={self.delimiter}\n"
+        return said + self._behind(REFUSAL, self.header)
 
     def refused(self, row: Row, why: str) -> str:
         """A row."""
@@ -87,11 +88,14 @@ def csv_rows(lines: Iterator[Line]) -> Iterator[Row]:
 
 
 def _misfit(header: Sequence[str], cells: Sequence[str]) -> str:
-    """Why the cells do not stand under the header; empty ones too many are a spreadsheet's."""
+    """Why the cells do not stand under the header.
+
+    Empty cells too many are a spreadsheet's, and numbers in a first column without a name are a data frame's index.
+    """
     if len(cells) < len(header) or any(cell.strip() for cell in cells[len(header) :]):
         return f"has {len(cells)} columns where the header has {len(header)}"
     for number, (name, cell) in enumerate(zip(header, cells, strict=False), start=1):
-        if not name and cell.strip():
+        if not name and cell.strip() and not (number == 1 and cell.isdecimal()):
             return f"holds {cell.strip()[:60]!r} in column {number}, which has no name; name the column or delete it"
     return ""
 
@@ -143,7 +147,7 @@ def _delimiter(feed: _Feed) -> str:
         return said[1]
     feed.back(0)
     known = {*intake.COLUMNS, *SKIPPED}
-    return max(_DELIMITERS, key=lambda mark: sum(unwrapped(name) in known for name in line.split(mark)))
+    return max(_DELIMITERS, key=lambda mark: sum(_name(cell) in known for cell in line.split(mark)))
 
 
 def _records(feed: _Feed, delimiter: str) -> Iterator[_Record]:
@@ -171,12 +175,18 @@ def _records(feed: _Feed, delimiter: str) -> Iterator[_Record]:
         yield _Record(feed.record[0].number, source, cells, "" if is_readable(source) else NOT_UTF8)
 
 
+def _name(cell: str) -> str:
+    """A column's; some databases write it in capitals, and pandas calls one without a name ``Unnamed: 0``."""
+    name = unwrapped(cell).casefold()
+    return "" if re.fullmatch(r"unnamed: [0-9]+", name) else name
+
+
 def _header(first: _Record | None) -> list[str]:
     if first is None:
         raise UnusableFile(_EMPTY)
     if first.problem:
         raise UnusableFile(f"line {first.number} {first.problem}; it must name the columns")
-    names = [unwrapped(name) for name in first.cells]
+    names = [_name(cell) for cell in first.cells]
     try:
         intake.refuse_unknown(name for name in names if name and name not in SKIPPED)
     except BadInput as error:

@@ -4,7 +4,10 @@ import errno
 import os
 import secrets
 import select
+import signal
 import stat
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -68,7 +71,7 @@ def destination(path: Path) -> Iterator[IO[str]]:
     # A name nobody can have guessed, and O_EXCL follows nothing that lies there: in a directory of many, too.
     part = path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}.part")
     try:
-        with _text(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)) as file:
+        with _ended_by_sigterm(), _text(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)) as file:
             if path.exists():
                 os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
             yield file
@@ -77,6 +80,19 @@ def destination(path: Path) -> Iterator[IO[str]]:
         with suppress(OSError):
             part.unlink()
         raise
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends this process as Ctrl-C does, so that it can tidy up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _refuse_link(path: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -318,6 +319,39 @@ def test_ids_that_were_taken_by_hand_are_said(
     assert result.exit_code == 1
     assert result.stderr.startswith("redrive_tasks: rows were inserted with ids of their own")
     assert run("import", "a.csv").stdout == "added 1, known 0, refused 0\n"
+
+
+def test_what_makes_csv_safe_is_not_for_json(database: str) -> None:
+    assert database
+    result = run("export", "--format", "jsonl", SAFE)
+    assert result.exit_code == 2
+    assert "is for CSV" in result.stderr
+
+
+def test_an_export_that_is_ended_leaves_nothing(database: str, here: Path, spawn: Any) -> None:
+    """Neither a half of the file nor the one it was written to until then."""
+    assert database
+    out = here / "out"
+    out.mkdir()
+    program = (
+        "import sys\nfrom redrive.transfer.files import destination\nfrom pathlib import Path\n"
+        "with destination(Path(sys.argv[1])) as file:\n"
+        "    print('half', file=file, flush=True)\n    print('begun', flush=True)\n    sys.stdin.read()\n"
+    )
+    process = spawn(
+        ["sh", "-c", 'sleep 60 | exec "$0" -P -c "$1" "$2"', sys.executable, program, out / "all.csv"], ready="begun"
+    )
+    assert len(list(out.iterdir())) == 1
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait(20)
+    assert list(out.iterdir()) == []
+
+
+def test_refused_rows_keep_a_separator_that_only_a_line_can_name(here: Path) -> None:
+    given = "sep=^\naccount^external_id\nphone^1\n"
+    assert run("import", "-", "--dry-run", "--errors", "refused.csv", given=given).exit_code == 1
+    (here / "refused.csv").write_text((here / "refused.csv").read_text().replace("phone^", "phones^"))
+    assert run("import", "refused.csv", "--dry-run").stdout == "good 1, refused 0; nothing was added\n"
 
 
 # --- refused rows ---

@@ -130,7 +130,7 @@ def test_json_lines_are_known_by_their_name() -> None:
         ("status\n", "line 1: has no column account and no column external_id"),
         ("account,external_id,extrenal_id\n", "line 1: column 'extrenal_id': is not known; did you mean external_id?"),
         ("account,external_id,status,status\n", "line 1: names status twice"),
-        ("account:external_id\n", "line 1: column 'account:external_id': is not known; did you mean external_id?"),
+        ("Account:id\n", "line 1: column 'account:id': is not known; did you mean account?"),
         (f"account,{'x' * LONGEST}\n", "line 1 is longer than 262,144 characters; it must name the columns"),
         ("sep=,\n", "is empty; its first line must name the columns, such as account,external_id,status"),
         ('\n"account,external_id\n', f"line 2 {QUOTE}; it must name the columns"),
@@ -171,6 +171,18 @@ def test_blanks_before_a_quote_are_not_part_of_the_cell() -> None:
 def test_empty_columns_and_rows_are_skipped() -> None:
     text = "\n,,\naccount,external_id,,\nphones,1,,\n,,,\nphones,2,,,,,\n ; \nphones,3, ,\n,,"
     assert ids(text) == [(4, "1"), (6, "2"), (7, "has 1 columns where the header has 4"), (8, "3")]
+
+
+def test_a_data_frames_index_is_skipped() -> None:
+    """And a database's names in capitals are read."""
+    assert read(",account,external_id\n0,phones,7\n1,phones,8\n") == [
+        (2, {"account": "phones", "external_id": "7"}),
+        (3, {"account": "phones", "external_id": "8"}),
+    ]
+    assert ids("Unnamed: 0,ACCOUNT,External_ID\n0,phones,7\nx,phones,8\n") == [
+        (2, "7"),
+        (3, "holds 'x' in column 1, which has no name; name the column or delete it"),
+    ]
 
 
 def test_a_cell_under_no_name_is_said() -> None:
