@@ -55,7 +55,7 @@ class Access:
         return self._databases.get(os.getpid()) or self._databases.setdefault(os.getpid(), _database(self._url))
 
     def close(self) -> None:
-        """Close this process's connections. Whoever asks next opens new ones."""
+        """Close this process's connections. The next call opens new ones."""
         self._waker.close()
         if (database := self._databases.pop(os.getpid(), None)) is not None:
             database.close()

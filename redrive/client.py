@@ -79,9 +79,9 @@ PAGE = 1000
 
 
 class Client:
-    """Adds tasks, tells what became of them, and asks about them. Threads may share one; it survives a fork.
+    """Adds tasks, reports what became of them, operates on them and asks about them.
 
-    Nothing is opened before the first call. A call that may have changed something wakes the schedulers where the
+    Threads may share one; it survives a fork. Nothing is opened before the first call. A call that may have changed something wakes the schedulers where the
     broker is Redis or Valkey; otherwise they see it at their next poll.
 
     Args:
@@ -165,7 +165,7 @@ class Client:
         reason: str = "",
         connection: "HostConnection | None" = None,
     ) -> TaskInfo:
-        """Tell what became of a task elsewhere; the answer's ``hint`` says why, if that changed nothing.
+        """Report what became of a task elsewhere; the answer's ``hint`` says why, if that changed nothing.
 
         Args:
             account: as it was added.
@@ -180,15 +180,15 @@ class Client:
         Raises:
             BadInput: when there is no such task, or a value is wrong.
         """
-        told, since = intake.reported_status(status), values.moment("at", at)
+        learned, since = intake.reported_status(status), values.moment("at", at)
         row = {"account": account, "kind": kind, "external_id": external_id, "sub_id": sub_id}
         with self._access.changing(connection) as (t, rules):
             who = intake.identity(row, _capabilities(rules))
             ids = finding.ids(t, *who)
-            said = ledger.report(t, ids, rules, told, at=since, reason=values.words("reason", reason))
-            if not said:
+            reported = ledger.report(t, ids, rules, learned, at=since, reason=values.words("reason", reason))
+            if not reported:
                 raise refused("external_id", who.external_id, f"{who.account} has no such task; add it first")
-            return task_info(said[0].task, rules, said[0].hint)
+            return task_info(reported[0].task, rules, reported[0].hint)
 
     @overload
     def get(self, task_id: int) -> TaskInfo: ...
@@ -320,8 +320,8 @@ class Client:
         infos: list[TaskInfo] = []
         while page := list(islice(wanted, PAGE)):
             with self._access.changing() as (t, rules):
-                told = ledger.act(t, what, page, rules, asked)
-                infos += [task_info(each.task, rules, each.hint) for each in told]
+                changed = ledger.act(t, what, page, rules, asked)
+                infos += [task_info(each.task, rules, each.hint) for each in changed]
         return infos
 
     def pause(self, account: str, reason: str = "", *, who: str = "") -> None:

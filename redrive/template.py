@@ -73,7 +73,7 @@ def render(providers: Sequence[str] | None = None) -> str:
 def _account(provider: str, *, active: bool) -> str:
     capabilities = capabilities_of(provider)
     if capabilities is None:
-        raise BadInput(f"{provider} is no provider; use one of {', '.join(known_providers())}")
+        raise BadInput(f"{provider} is not a provider; use one of {', '.join(known_providers())}")
     name, off = _NAMES.get(provider, provider), "" if active else "#"
     lines = [
         f"# {capabilities.title}",

@@ -133,9 +133,9 @@ calls_per_hour = 72000
 """
 
 
-def _table(told: Mapping[str, Mapping[Refusal, str]] | Mapping[str, Mapping[Detail, str]]) -> str:
+def _table(rows_of: Mapping[str, Mapping[Refusal, str]] | Mapping[str, Mapping[Detail, str]]) -> str:
     """One line per digit and provider."""
     rows = sorted(
-        (int(digit), TITLES[name], words) for name, words_of in told.items() for digit, words in words_of.items()
+        (int(digit), TITLES[name], words) for name, words_of in rows_of.items() for digit, words in words_of.items()
     )
     return "\n".join(f"         {digit}  {title:23} {words}" for digit, title, words in rows)

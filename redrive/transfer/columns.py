@@ -2,7 +2,7 @@
 
 from models.intake import COLUMNS
 
-TOLD = (
+STATE = (
     "id", "dead_reason", "next", "due_at", "wish", "attempts", "spent", "granted", "provider_ref", "status_since",
     "created_at", "updated_at",
 )  # fmt: skip
@@ -11,7 +11,7 @@ TOLD = (
 REFUSAL = "refusal"
 """Why a row was refused: the column that ``redrive import --errors`` adds."""
 
-SKIPPED = (*TOLD, REFUSAL)
-"""An import takes these for granted and skips them, so that our own files can be imported as they are."""
+SKIPPED = (*STATE, REFUSAL)
+"""An import skips these, so that our own files can be imported as they are."""
 
-EXPORTED = (*COLUMNS, *TOLD)
+EXPORTED = (*COLUMNS, *STATE)

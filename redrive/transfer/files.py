@@ -1,4 +1,4 @@
-"""The files of an import and an export: opened without a wait nobody hears of, written whole or not at all."""
+"""The files of an import and an export: opened without a silent wait, written whole or not at all."""
 
 import errno
 import os
