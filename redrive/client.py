@@ -81,8 +81,8 @@ PAGE = 1000
 class Client:
     """Adds tasks, reports what became of them, operates on them and asks about them.
 
-    Threads may share one; it survives a fork. Nothing is opened before the first call. A call that may have changed something wakes the schedulers where the
-    broker is Redis or Valkey; otherwise they see it at their next poll.
+    Threads may share one; it survives a fork. Nothing is opened before the first call. A call that may have changed
+    something wakes the schedulers where the broker is Redis or Valkey; otherwise they see it at their next poll.
 
     Args:
         database_url: otherwise ``REDRIVE_DATABASE_URL``, otherwise the SQLite file under ``REDRIVE_HOME``.

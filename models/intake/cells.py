@@ -18,11 +18,13 @@ from .refusal import refused
 _WRAPPED = re.compile(r"""=?"(?P<quoted>[^"]*)"|'(?P<sql>[^']*)'|'(?P<text>.*)""", re.DOTALL)
 
 _NO_VALUE = frozenset((
-    "null", "nil", "none", "nan", "-nan", "nat", "na", "n/a", "n.a.", "undefined", "-", "--", "\\n", "1.#qnan",
-    "-1.#ind", "inf", "-inf", "infinity", "-infinity", "#n/a", "#na", "#null!", "#ref!", "#value!", "#name?", "#num!",
-    "#div/0!", "#spill!", "#calc!", "#getting_data",
+    "null", "nil", "none", "nan", "-nan", "nat", "na", "n/a", "n.a.", "undefined", "optional.empty", "-", "--", "\\n",
+    "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind", "inf", "-inf", "infinity", "-infinity", "#getting_data", "#n/a n/a",
 ))  # fmt: skip
 """Programs' words for "there is no value here", without the brackets some put around them. They are not ids either."""
+
+_ERROR = re.compile(r"#+|#[\u00a1\u00bf]?[^\W\d_]+(/[^\W_]+)?[!?]?")
+"""A spreadsheet's errors, in any of its languages: ``#N/A``, ``#REF!``, ``#NV``, and a column too narrow."""
 
 
 def read(row: Mapping[str, object]) -> dict[str, object]:
@@ -47,7 +49,7 @@ def _meant(field: str, value: object) -> object:
     if not isinstance(value, str):
         return value
     text = unwrapped(value)
-    if _bare(text) in _NO_VALUE or (text and not text.strip("#")):
+    if _bare(text) in _NO_VALUE or (_ERROR.fullmatch(text) and text == text.upper()):
         remedy = "write the id the provider gave the task" if field == "external_id" else "leave the cell empty"
         raise refused(field, value, f"is a program's word for no value; {remedy}")
     return text
@@ -76,13 +78,11 @@ def _bare(text: str) -> str:
 
 def _is_foreign(character: str) -> bool:
     """Digits, blanks, dashes and quotes of other scripts; letters only where they imitate ASCII, as full-width do."""
-    if character.isascii():
-        return False
-    return not character.isalpha() or unicodedata.normalize("NFKC", character).isascii()
+    return not character.isascii() and (not character.isalpha() or unicodedata.normalize("NFKC", character).isascii())
 
 
 def _foreign(text: str) -> str:
-    strange = next((character for character in text if _is_foreign(character)), None)
+    strange = None if text.isascii() else next(filter(_is_foreign, text), None)
     if strange is None:
         return ""
     plain = unicodedata.normalize("NFKC", text)
@@ -103,11 +103,17 @@ _DISTORTIONS = (
         "a spreadsheet made a number of this id; format the column as text and export again",
     ),
     _matches(
-        r"[0-9]{1,3}([ ,'][0-9]{2,3})+([.,][0-9]*)?|[0-9]{1,3}(\.[0-9]{3}){2,}(,[0-9]*)?",
-        "a program put separators between the digits of this id; format the column as text and export again",
+        r"[0-9]{1,3}([ ,'][0-9]{2,3})+([.,][0-9]*)?|[0-9]{1,3}(\.[0-9]{3}){2,}(,[0-9]*)?|\$[0-9.,]+|[0-9.,]+%",
+        "a program formatted this id as a number; format the column as text and export again",
     ),
+    _matches(r"[0-9]{6,}([,;|/ ]+[0-9]{6,})+", "holds more than one id; write a row for each"),
     _matches(r"[+-][0-9.,]+", "begins with a sign; an id is not a number: write it without the sign"),
     _matches(r"=.*", "is a formula, not what it shows; export the values and not the formulas"),
+    _matches(
+        r"[\w.]*[(\[{].*[)\]}]|[bur]+'.*'",
+        "is what a program wrote around an id; write the id that stands inside",
+    ),
+    _matches(r".*&(#?\w+);.*", "holds an HTML entity; write the character it stands for, or nothing"),
     _matches(r'.*".*', "holds a quote; write the id without quotes"),
 )
 

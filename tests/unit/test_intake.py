@@ -126,7 +126,9 @@ def test_a_refusal_names_field_value_and_remedy(row: dict[str, Any], words: str)
 
 
 SPREADSHEET = "a spreadsheet made a number of this id; format the column as text and export again"
-SEPARATORS = "a program put separators between the digits of this id; format the column as text and export again"
+FORMAT = "a program formatted this id as a number; format the column as text and export again"
+INSIDE = "is what a program wrote around an id; write the id that stands inside"
+ENTITY = "holds an HTML entity; write the character it stands for, or nothing"
 SIGN = "begins with a sign; an id is not a number: write it without the sign"
 FORMULA = "is a formula, not what it shows; export the values and not the formulas"
 DISTORTED = {
@@ -134,11 +136,15 @@ DISTORTED = {
         "5.91E+17", "5.91234567891234E+017", "5,91E+17", "6E+17", "123456789012345000.0", "7.34000000000000017E17",
         "7.34e17", "7,34e17", "6E17", "-7.34E17", "7.E17", "123456.0", "7.0", "7,00", "734.", "1E-5",
     ],
-    SEPARATORS: [
+    FORMAT: [
         "734,000,000,000", "734 000 017", "734.000.000", "734'000", "73,40,00,000", "734,000.00", "734.000.017,00",
+        "$734", "$734,000.00", "734%",
     ],
     SIGN: ["-734", "+734", "-734,5"],
     FORMULA: ["=A1", '=TEXT(A1,"0")', "=734", "=cmd|calc!A1"],
+    INSIDE: ["Some(734)", "Optional[734]", "['734']", "(734,)", "{734}", "b'734'", "Decimal('734')", "np.int64(734)"],
+    ENTITY: ["&nbsp;734", "734&#160;", "a&amp;b"],
+    "holds more than one id; write a row for each": ["734000000000000017,734000000000000018", "7340001; 7340002"],
     "holds a quote; write the id without quotes": ['734"', '7"3"4', '""734""'],
 }  # fmt: skip
 
@@ -187,7 +193,22 @@ def test_what_marks_a_cell_as_text_is_taken_off(text: object) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["00000000590715e01591661399001911", "734E17", "a-1", "a.b", "1_234_567", "12.5", "123,4", "任务7", "a b", "x+1"],
+    [
+        "00000000590715e01591661399001911",
+        "734E17",
+        "a-1",
+        "a.b",
+        "1_234_567",
+        "12.5",
+        "123,4",
+        "任务7",
+        "a b",
+        "x+1",
+        "a#B",
+        "#734",
+        "a&b",
+        "a(b",
+    ],
 )
 def test_ids_that_are_only_unusual_are_taken(text: str) -> None:
     """A provider of somebody else's may well give such."""
@@ -212,7 +233,24 @@ NO_VALUE = [
 ]
 
 
-@pytest.mark.parametrize("word", [*NO_VALUE, "undefined", "nil", "NaT", "#VALUE!", " NULL ", '="NULL"', "-nan", "Inf"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        *NO_VALUE,
+        "undefined",
+        "nil",
+        "NaT",
+        "#VALUE!",
+        "#NV",
+        "#\u00a1REF!",
+        "#N/D",
+        "Optional.empty",
+        " NULL ",
+        '="NULL"',
+        "-nan",
+        "Inf",
+    ],
+)
 def test_a_word_for_no_value_is_not_a_value(word: str) -> None:
     assert refusal(external_id=word) == (
         f"external_id {word!r}: is a program's word for no value; write the id the provider gave the task"
