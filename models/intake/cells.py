@@ -23,6 +23,8 @@ _NO_VALUE = frozenset((
 ))  # fmt: skip
 """Programs' words for "there is no value here", without the brackets some put around them. They are not ids either."""
 
+_BRACKETS = {"<": ">", "(": ")", "[": "]"}
+_LONGEST_WORD = 2 + max(map(len, _NO_VALUE))
 _ERROR = re.compile(r"#+|#[\u00a1\u00bf]?[^\W\d_]+(/[^\W_]+)?[!?]?")
 """A spreadsheet's errors, in any of its languages: ``#N/A``, ``#REF!``, ``#NV``, and a column too narrow."""
 
@@ -33,23 +35,25 @@ def read(row: Mapping[str, object]) -> dict[str, object]:
     Raises:
         BadInput: a cell holds a program's word for "no value".
     """
-    return {name: value if name in _FREE else _meant(name, value) for name, value in row.items()}
+    return {name: _meant(name, value) for name, value in row.items()}
 
 
-_FREE = frozenset(("account", "reason", "params"))
-"""Names, sentences and JSON say what they say."""
+_SENTENCES = frozenset(("reason", "params"))
+"""What says what it says, whatever that looks like."""
 
 
 def _meant(field: str, value: object) -> object:
+    if isinstance(value, str):
+        return value if field in _SENTENCES else _text(field, value)
     # A data frame's gap is NaN or NaT: the only values that do not equal themselves.
     if isinstance(value, float | datetime) and value != value:  # noqa: PLR0124
         return None
-    if _is_whole(value):
-        return int(value)
-    if not isinstance(value, str):
-        return value
+    return int(value) if _is_whole(value) else value
+
+
+def _text(field: str, value: str) -> str:
     text = unwrapped(value)
-    if _bare(text) in _NO_VALUE or (_ERROR.fullmatch(text) and text == text.upper()):
+    if field != "account" and _says_no_value(text):  # an account may have any name
         remedy = "write the id the provider gave the task" if field == "external_id" else "leave the cell empty"
         raise refused(field, value, f"is a program's word for no value; {remedy}")
     return text
@@ -65,15 +69,18 @@ def _is_whole(value: object) -> TypeGuard[Integral | Decimal]:
 def unwrapped(text: str) -> str:
     """The text without blanks and without what marks it as text: ``="734"``, ``'734``, ``'734'``, ``"734"``."""
     text = text.strip()
-    found = _WRAPPED.fullmatch(text)
+    # Import calls this for every cell of millions of rows, and nearly all are plain.
+    found = _WRAPPED.fullmatch(text) if text.startswith(("=", "'", '"')) else None
     return next(group for group in found.groups() if group is not None).strip() if found else text
 
 
-def _bare(text: str) -> str:
-    """``<NA>``, ``(null)`` and ``[NULL]`` without their brackets."""
-    pairs = {"<": ">", "(": ")", "[": "]"}
-    inner = text[1:-1] if text[:1] in pairs and text[-1:] == pairs[text[:1]] else text
-    return inner.strip().casefold()
+def _says_no_value(text: str) -> bool:
+    if text.startswith("#") and _ERROR.fullmatch(text) and text == text.upper():
+        return True
+    if not 0 < len(text) <= _LONGEST_WORD:
+        return False
+    inner = text[1:-1] if _BRACKETS.get(text[0]) == text[-1] else text
+    return inner.strip().casefold() in _NO_VALUE
 
 
 def _is_foreign(character: str) -> bool:
@@ -120,4 +127,6 @@ _DISTORTIONS = (
 
 def distortion(text: str) -> str:
     """Why an id is not what the provider gave, and what to do; '' where nothing speaks against it."""
+    if text.isascii() and text.isdigit():
+        return ""
     return next(filter(None, (found(text) for found in _DISTORTIONS)), "")

@@ -187,6 +187,7 @@ def test_characters_that_only_look_right_are_refused(text: str, words: str) -> N
     ['="734"', "'734", "'734'", '"734"', ' "734" ', '"\t734"', '=" 734"', "\u00a0734\u3000", 734, Decimal(734)],
 )
 def test_what_marks_a_cell_as_text_is_taken_off(text: object) -> None:
+    assert taken('="desktops"', text, status="'failed'").external_id == "734"
     assert taken("desktops", text).external_id == "734"
     assert taken("reviews", "1", sub_id=text).sub_id == "734"
 
@@ -263,8 +264,9 @@ def test_a_word_for_no_value_is_not_a_value(word: str) -> None:
 def test_a_data_frames_gap_is_an_empty_cell() -> None:
     """``DataFrame.to_dict("records")`` has NaN in them, whatever the column holds."""
     gap = float("nan")
-    row = dict.fromkeys(("kind", "sub_id", "origin", "status", "failed_at", "priority", "max_retries"), gap)
+    row = dict.fromkeys(set(COLUMNS) - {"account", "external_id"}, gap)
     assert taken(**row) == taken()
+    assert refusal(gap) == "account: is missing; must be one of phones, desktops, reviews"
     assert refusal(external_id=gap) == "external_id: is missing; it is the id the provider gave the task"
 
 
