@@ -151,6 +151,7 @@ def _source(path: Path) -> Iterator[IO[bytes]]:
     from ..transfer.files import await_bytes, source  # noqa: PLC0415
 
     if path == STANDARD:
+        _refuse_closed(sys.stdin, "standard input")
         with suppress(UnsupportedOperation):  # of a stream that is not a file
             await_bytes(sys.stdin.buffer.fileno(), "standard input", _say)
         yield sys.stdin.buffer
@@ -162,6 +163,13 @@ def _source(path: Path) -> Iterator[IO[bytes]]:
             errors.print(f"{path}: {error.strerror}", style="red", soft_wrap=True)
             raise typer.Exit(WRONG) from None
         yield stream
+
+
+def _refuse_closed(stream: IO[str] | None, name: str) -> None:
+    """Python has None where a shell closed one of the three streams."""
+    if stream is None:
+        errors.print(f"{name}: is closed; name a file", style="red")
+        raise typer.Exit(WRONG)
 
 
 def _say(words: str) -> None:
@@ -209,6 +217,7 @@ def export(
 
 @contextmanager
 def _standard() -> Iterator[IO[str]]:
+    _refuse_closed(sys.stdout, "standard output")
     file = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
     try:
         yield file

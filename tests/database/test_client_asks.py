@@ -12,7 +12,7 @@ from models.ledger import claim
 from models.outcome import Accepted
 from models.queries import TaskFilter
 from models.states import FAILED_STATES, OWNER_STATES, DeadReason, Operation, Status, Wish
-from redrive import BadInput, Client, words
+from redrive import BadInput, Client, TaskInfo, TaskRow, words
 
 from .test_client import CONFIG, FAILED
 from .world import World
@@ -41,6 +41,9 @@ def test_type_checkers_know_every_word() -> None:
     assert set(get_args(words.ReportedStatus)) == {*OWNER_STATES, Status.SUCCEEDED}
     assert set(get_args(words.NextStep)) == set(Operation)
     assert set(get_args(words.Wish)) == set(Wish)
+    assert TaskRow.__annotations__["status"] == words.OwnerStatus
+    assert Client.report.__annotations__["status"] == words.ReportedStatus
+    assert TaskInfo.__annotations__["status"] == words.TaskStatus
 
 
 def test_many_tasks_are_got_in_one_query(client: Client) -> None:

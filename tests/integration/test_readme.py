@@ -1,6 +1,5 @@
 """README's commands, pasted one after the other."""
 
-import re
 import socket
 import sys
 from collections.abc import Callable
@@ -24,7 +23,7 @@ def test_the_commands_to_try_it_work_as_they_are_pasted(spawn: Callable[..., Pro
     (tmp_path / "examples").mkdir()
     for example in (ROOT / "examples").iterdir():
         (tmp_path / "examples" / example.name).write_text(example.read_text().replace(f":{SANDBOX_PORT}", f":{port}"))
-    script = re.sub(r"^\$ ", "", SECTION.partition("```console\n")[2].partition("```")[0], flags=re.MULTILINE)
+    script = SECTION.partition("```sh\n")[2].partition("```")[0]
     for pasted, here in {
         ". .venv/bin/activate": f"PATH={Path(sys.executable).parent}:$PATH",
         "redrive sandbox ": f"redrive sandbox --port {port} ",
