@@ -65,7 +65,7 @@ class Access:
         """A transaction of ours, committed and followed by a wake-up; or the host's, of which neither is ours."""
         self._check_schema()
         if connection is not None:
-            with saying_unusable(), self._refusing():
+            with saying_unusable():
                 t = Transaction.over(connection_of(connection))
                 yield t, self._ensured(t)
             return

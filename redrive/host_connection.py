@@ -5,14 +5,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
 from . import _house  # noqa: F401 - makes _models
 
 if TYPE_CHECKING:
-    from models.errors import BadInput
+    from models.db import words
+    from models.errors import BadInput, DatabaseError, RedriveError, Unreachable
 else:
-    from ._models.errors import BadInput
+    from ._models.db import words
+    from ._models.errors import BadInput, DatabaseError, RedriveError, Unreachable
 
 _DIALECTS = ("postgresql", "sqlite")
 
@@ -35,13 +37,28 @@ def connection_of(given: object) -> Connection:
 
 @contextmanager
 def saying_unusable() -> Iterator[None]:
-    """Turn what SQLAlchemy says of the host's own connection into :class:`BadInput`; errors of the database pass."""
+    """Turn what goes wrong on the host's own connection into errors of ours, which name it and not our database."""
     try:
         yield
-    except DBAPIError:
-        raise
+    except DBAPIError as error:
+        raise _said_by_the_database(error) from error
     except SQLAlchemyError as error:
         raise BadInput(f"connection: cannot be used: {error}") from error
+
+
+def _said_by_the_database(error: DBAPIError) -> RedriveError:
+    said = f"connection: {words(error)}"
+    if _no_such_table(error.orig):
+        return BadInput(f"{said}; it must lead to the database of Redrive, with its tables in the search path")
+    if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
+        return Unreachable(said)
+    return DatabaseError(said)
+
+
+def _no_such_table(error: object) -> bool:
+    """PostgreSQL's drivers name its code differently; SQLite has words only."""
+    codes = (getattr(error, "sqlstate", None), getattr(error, "pgcode", None))
+    return "42P01" in codes or "no such table" in str(error)
 
 
 def _of_session(given: object) -> Connection | None:

@@ -13,6 +13,7 @@ _GENERAL = """\
 # Settings of Redrive. Every key is shown with its default: remove the # before a key to change it.
 # Secrets are not written here but as { env = "NAME" } or { file = "PATH" }. Durations are in seconds.
 # Check this file with: redrive doctor
+# To try Redrive without a provider: put the accounts that `redrive sandbox` prints at the end of this file.
 
 [policy]                           # for every account; [accounts.NAME.policy] overrides it key by key
 #max_retries = 5                   # per task; a provider's own cap wins

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
+from sqlalchemy.pool import NullPool
 
 from redrive import BadInput, Client, DatabaseError, RedriveError, SchemaError, Unreachable
 
@@ -160,7 +161,28 @@ def test_a_missing_right_is_said(new_postgres_database: Any, config: Path, engin
 def test_an_error_on_the_hosts_connection_is_ours_too(client: Client, host: Engine) -> None:
     with host.connect() as connection:
         connection.execute(text("CREATE TEMPORARY TABLE redrive_accounts (id integer)"))
-        with pytest.raises(RedriveError, match=r"^database .*name"):
+        with pytest.raises(RedriveError, match=r"^connection: .*name"):
+            client.add(**FAILED, connection=connection)
+
+
+def test_a_connection_to_another_database_is_refused(client: Client, engine_of: Any, postgres_databases: Any) -> None:
+    """Which has none of our tables."""
+    with postgres_databases.new() as url:
+        for other in (url, "sqlite://"):
+            with (
+                engine_of(other, poolclass=NullPool).connect() as connection,
+                pytest.raises(BadInput, match=r"^connection: .*; it must lead to the database of Redrive, with its"),
+            ):
+                client.add(**FAILED, connection=connection)
+
+
+def test_a_connection_that_breaks_is_unreachable(new_postgres_database: Any, config: Path, engine_of: Any) -> None:
+    url = new_postgres_database()
+    with Client(url, config=config) as client, engine_of(url).connect() as connection:
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        with engine_of(url).connect() as other:
+            other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+        with pytest.raises(Unreachable, match=r"^connection: "):
             client.add(**FAILED, connection=connection)
 
 
