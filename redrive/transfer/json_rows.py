@@ -14,6 +14,8 @@ from .rows import Row
 
 _CHUNK = 2**16
 _BETWEEN = re.compile(r"[\s,]*")
+_NEXT_OBJECT = re.compile(r"\}\s*,\s*(?=\{)")
+_LONGEST_WORD = len("-Infinity") + 1
 _NOT_AN_OBJECT = 'is not a JSON object, such as {"account": "phones", "external_id": "591"}'
 
 
@@ -108,7 +110,7 @@ class _Values:
             try:
                 found, end = self._decoder.raw_decode(self._buffer, self._at)
             except json.JSONDecodeError as error:
-                if self._is_final(error.pos) or not self._more():
+                if self._is_final(error) or not self._more():
                     raise _BrokenValueError(f"is not JSON: {error.msg} at column {error.colno}") from None
             except (RecursionError, ValueError):
                 raise _BrokenValueError("is JSON nested too deeply") from None
@@ -119,22 +121,35 @@ class _Values:
                     return found, source
 
     def drop(self) -> str:
-        """Go past a broken value and return its first line.
+        """Go past a broken value and return its text.
 
         A broken line costs itself. An object whose first line is only its bracket costs the lines up to the next
-        bracket, which are its own.
+        bracket, which are its own, and one in an array that is all on one line costs what comes before the next one.
         """
+        if self._in_array and (following := _NEXT_OBJECT.search(self._line(peek=True))):
+            source = self._buffer[self._at : self._at + following.end()]
+            self._go(self._at + following.end())
+            return source
         line = self._line()
         if line.strip() == "{":
             while (self._at < len(self._buffer) or self._more()) and not self._line(peek=True).lstrip().startswith("{"):
                 line = (line + self._line())[:LONGEST]
         return line
 
-    def _is_final(self, pos: int) -> bool:
-        """Whether no more text would make the value whole: the line of its error is here, and is not the end of all."""
+    def _is_final(self, error: json.JSONDecodeError) -> bool:
+        """Whether no more text would make the value whole.
+
+        Raises:
+            _BrokenValueError: there may not be more of it.
+        """
+        rest = self._buffer[error.pos :]
+        if rest and not rest.isspace():
+            is_open = error.msg.startswith("Unterminated string")  # a string ends in its line
+            if "\n" in rest or (len(rest) > _LONGEST_WORD and not is_open):
+                return True
         if len(self._buffer) - self._at > LONGEST:
             raise _BrokenValueError(TOO_LONG)
-        return "\n" in self._buffer[pos:] and not self._buffer[pos:].isspace()
+        return False
 
     def _line(self, *, peek: bool = False) -> str:
         """The rest of the line, of a long one its beginning; it is passed unless ``peek``."""
@@ -166,4 +181,9 @@ class _Values:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate, which was written as an escape
+        return json.dumps(value)
+    return text

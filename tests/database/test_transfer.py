@@ -414,6 +414,12 @@ def test_refused_rows_leave_with_the_bytes_they_came_with(here: Path) -> None:
     assert (here / "refused.csv").read_bytes().endswith(b'",' + broken)
 
 
+def test_half_a_surrogate_leaves_as_it_came(here: Path) -> None:
+    given = '{"account": "phones", "external_id": "5\\ud800"}'
+    assert run("import", "-", "--dry-run", "--errors", "refused", given=given).exit_code == 1
+    assert json.loads((here / "refused").read_text())["external_id"] == "5\ud800"
+
+
 def test_the_file_of_refused_rows_is_another(here: Path) -> None:
     (here / "a.csv").write_text(HEADER)
     result = run("import", "a.csv", "--dry-run", "--errors", "./a.csv")

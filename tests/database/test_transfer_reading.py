@@ -263,6 +263,17 @@ def test_a_broken_object_of_many_lines_costs_itself() -> None:
     assert ids(text) == [(2, "is not JSON: Expecting ':' delimiter at column 19"), (6, "2"), (16, "1"), (20, "2")]
 
 
+def test_a_broken_object_of_an_array_on_one_line_costs_itself() -> None:
+    many = [{"account": "phones", "external_id": f"{n}"} for n in range(20_000)]
+    text = json.dumps(many).replace('"external_id": "5"', '"external_id" "5"').replace('"15000"', '"15000')
+    assert len(text) > 2 * LONGEST
+    found = ids(text)
+    assert [what for _, what in found if "JSON" not in str(what)] == [
+        f"{n}" for n in range(20_000) if n not in (5, 15_000)
+    ]
+    assert len(found) == 20_000
+
+
 def test_lines_cut_off_anywhere_cost_themselves() -> None:
     whole = json.dumps(TWO[1])
     for cut in range(1, len(whole)):
