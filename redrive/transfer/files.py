@@ -45,14 +45,15 @@ def refused_rows(path: Path, imported: Path) -> IO[str]:
     """The file of refused rows: bytes that were no UTF-8 leave as they came.
 
     Raises:
-        BadInput: it is the file that is imported.
-        OSError: it cannot be written; a symbolic link is not followed.
+        BadInput: it is the file that is imported, a symbolic link, or a pipe without a reader.
+        OSError: it cannot be written.
     """
     if path.exists() and imported.exists() and path.samefile(imported):
         raise BadInput(f"{path}: is the file that is imported; name another for the refused rows")
     _refuse_link(path)
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666)
-    return os.fdopen(file, "w", encoding="utf-8", errors="surrogateescape", newline="")
+    if path.exists() and not path.is_file():
+        return _as_it_is(path)
+    return _text(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666))
 
 
 @contextmanager
@@ -112,4 +113,4 @@ def _as_it_is(path: Path) -> IO[str]:
 
 
 def _text(file: int) -> IO[str]:
-    return os.fdopen(file, "w", encoding="utf-8", newline="")
+    return os.fdopen(file, "w", encoding="utf-8", errors="surrogateescape", newline="")

@@ -274,6 +274,7 @@ def test_an_export_goes_into_devices_and_pipes_as_they_are(database: str, here: 
     os.mkfifo(here / "pipe")
     result = run("export", "-o", "pipe")
     assert (result.exit_code, result.stderr) == (1, "pipe: is a pipe that no program reads; start its reader first\n")
+    assert run("import", "-", "--errors", "pipe", given=HEADER).stderr == result.stderr
     reader = os.open(here / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     assert run("export", "-o", "pipe").exit_code == 0
     assert os.read(reader, 1000).startswith(b"account,")
