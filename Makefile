@@ -10,7 +10,7 @@ LONG_TESTS := tests/crash tests/limits tests/faults tests/interleaving
 # What the sources and pages themselves must be like.
 STATIC_TESTS := tests/test_architecture.py $(wildcard tests/test_docs.py)
 
-.PHONY: help demo test test-long chaos simulation check check-optional bench bench-quick format clean
+.PHONY: help demo test test-long chaos simulation check check-optional bench bench-quick dist picture format clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,13 @@ bench: $(VENV)/.installed-bench ## Measure Redrive beside others (1.5 hours; one
 
 bench-quick: $(VENV)/.installed-bench ## See that every measurement runs, in two minutes
 	$(BIN)/python -m benchmarks --quick --no-write $(ARGS)
+
+dist: | $(BIN)/pip ## Build the wheel into dist/
+	@$(PIP) wheel --no-deps --wheel-dir dist .
+	@ls dist/redrive-*.whl
+
+picture: $(VENV)/.installed-dev ## Make the picture of README.md again
+	$(BIN)/python docs/images/picture.py
 
 format: $(VENV)/.installed-dev ## Format the code and fix what the linter can
 	$(BIN)/ruff check --fix

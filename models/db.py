@@ -176,20 +176,17 @@ class Database:
     def within(self, connection: Connection) -> Iterator[Transaction]:
         """Work inside a transaction of a host's, which ends it: what goes wrong undoes our part and no more.
 
-        Raises:
-            Locked: somebody else holds what is wanted for longer than people wait.
-            Unreachable: the database went away, and the host's transaction with it.
+        Errors are SQLAlchemy's, for :func:`.db_errors.meaning`: the connection is not ours to name.
         """
-        with self.saying_unreachable():
-            if connection.dialect.name != "postgresql":
-                # Releasing a savepoint commits where Python's sqlite3 has not begun a transaction yet.
-                yield Transaction.over(connection, self.clock, self.level)
-                return
-            with connection.begin_nested():
-                wait = f"{PEOPLE_LOCK_SECONDS * 1000:.0f}"
-                before = connection.execute(_LOCK_TIMEOUT, {"value": wait}).scalar_one()
-                yield Transaction.over(connection, self.clock, self.level)
-                connection.execute(_SET_LOCK_TIMEOUT, {"value": before})
+        if connection.dialect.name != "postgresql":
+            # Releasing a savepoint commits where Python's sqlite3 has not begun a transaction yet.
+            yield Transaction.over(connection, self.clock, self.level)
+            return
+        with connection.begin_nested():
+            wait = f"{PEOPLE_LOCK_SECONDS * 1000:.0f}"
+            before = connection.execute(_LOCK_TIMEOUT, {"value": wait}).scalar_one()
+            yield Transaction.over(connection, self.clock, self.level)
+            connection.execute(_SET_LOCK_TIMEOUT, {"value": before})
 
     @contextmanager
     def saying_unreachable(self) -> Iterator[None]:
@@ -199,7 +196,7 @@ class Database:
         except PoolTimeout as error:
             raise Unreachable(f"database {self.shown}: no connection came free in time") from error
         except DBAPIError as error:
-            if (ours := meaning(error, self.shown)) is None:
+            if (ours := meaning(error, f"database {self.shown}")) is None:
                 raise
             raise ours from error
 

@@ -29,16 +29,16 @@ _SQLITE_ROW = {19, 20, 18}  # CONSTRAINT, MISMATCH, TOOBIG
 _UNDECODABLE = "Could not decode to UTF-8"
 
 
-def meaning(error: DBAPIError, shown: str) -> Unreachable | None:
+def meaning(error: DBAPIError, where: str) -> Unreachable | None:
     """The error of ours that stands for this one; None when it is a row's fault or a defect.
 
     Args:
         error: what SQLAlchemy raised.
-        shown: the database's address without its password.
+        where: which database or connection it was, without a password.
     """
     code = sqlstate(error)
     if code in _LOCKED or _sqlite_code(error) in _SQLITE_LOCKED:
-        return Locked(f"database {shown}: locked by another transaction: {words(error)}")
+        return Locked(f"{where}: locked by another transaction: {words(error)}")
     if is_row_fault(error):
         return None
     refuses = code in _REFUSING or code[:2] in _REFUSING_CLASSES
@@ -46,7 +46,7 @@ def meaning(error: DBAPIError, shown: str) -> Unreachable | None:
     if not (refuses or unnamed or error.connection_invalidated):
         return None
     remedy = f"; {_REMEDIES[code]}" if code in _REMEDIES else ""
-    return Unreachable(f"database {shown}: {words(error)}{remedy}")
+    return Unreachable(f"{where}: {words(error)}{remedy}")
 
 
 def is_row_fault(error: BaseException) -> bool:
@@ -80,8 +80,8 @@ def session_is_useless(error: DBAPIError) -> bool:
 
 
 def sqlstate(error: DBAPIError) -> str:
-    """PostgreSQL's five letters, or ''."""
-    return getattr(error.orig, "sqlstate", None) or ""
+    """PostgreSQL's five letters, whatever a host's driver calls them, or ''."""
+    return getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None) or ""
 
 
 def words(error: DBAPIError) -> str:

@@ -1,18 +1,31 @@
 """Redrive for host programs: ``from redrive import Client``. Importing this opens nothing and loads nothing.
 
 The errors a :class:`Client` raises are here too: catch ``redrive.BadInput``, ``redrive.SettingsError``,
-``redrive.SchemaError``, ``redrive.Unreachable``, or their base ``redrive.RedriveError``.
+``redrive.SchemaError``, ``redrive.Unreachable``, ``redrive.DatabaseError``, or their base ``redrive.RedriveError``.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from models.errors import BadInput, RedriveError, SchemaError, SettingsError, Unreachable
+    from models.errors import BadInput, DatabaseError, RedriveError, SchemaError, SettingsError, Unreachable
 
     from .client import Client
-    from .task_info import TaskInfo
+    from .task_info import ActionInfo, AttemptInfo, Explanation, TaskInfo, TaskRow
 
-__all__ = ["BadInput", "Client", "RedriveError", "SchemaError", "SettingsError", "TaskInfo", "Unreachable"]
+__all__ = [
+    "ActionInfo",
+    "AttemptInfo",
+    "BadInput",
+    "Client",
+    "DatabaseError",
+    "Explanation",
+    "RedriveError",
+    "SchemaError",
+    "SettingsError",
+    "TaskInfo",
+    "TaskRow",
+    "Unreachable",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -6,15 +6,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from . import _house  # noqa: F401 - makes _models
+from .host_connection import connection_of, saying_unusable
 
 if TYPE_CHECKING:
     from models import finding, ledger, migrate
     from models.capabilities import capabilities_of
-    from models.db import Database, Transaction
-    from models.errors import SettingsError
+    from models.db import Database, Transaction, words
+    from models.errors import DatabaseError, SchemaError, SettingsError
     from models.rules import Rules, default_rules, rules_of
     from models.settings import load
     from models.settings.urls import checked_broker_url, checked_database_url
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
 else:
     from ._models import finding, ledger, migrate
     from ._models.capabilities import capabilities_of
-    from ._models.db import Database, Transaction
-    from ._models.errors import SettingsError
+    from ._models.db import Database, Transaction, words
+    from ._models.errors import DatabaseError, SchemaError, SettingsError
     from ._models.rules import Rules, default_rules, rules_of
     from ._models.settings import load
     from ._models.settings.urls import checked_broker_url, checked_database_url
     from ._models.wake import Waker
+
+_FIRST_DATABASE = "run `redrive migrate`, or name another with database_url= or REDRIVE_DATABASE_URL"
 
 Work = Iterator[tuple[Transaction, Mapping[str, Rules]]]
 """A transaction, and the rules of the accounts that are known in it."""
@@ -49,24 +52,23 @@ class Access:
     def database(self) -> Database:
         """This process's: connections must not cross a fork."""
         # Two threads may both make one; neither has opened anything, and both get the first.
-        return self._databases.get(os.getpid()) or self._databases.setdefault(os.getpid(), Database(self._url))
+        return self._databases.get(os.getpid()) or self._databases.setdefault(os.getpid(), _database(self._url))
 
     def close(self) -> None:
-        """Close this process's connections. Whoever asks next opens new ones."""
+        """Close this process's connections. The next call opens new ones."""
         self._waker.close()
         if (database := self._databases.pop(os.getpid(), None)) is not None:
             database.close()
 
     @contextmanager
-    def changing(self, connection: Connection | None = None) -> Work:
+    def changing(self, connection: object = None) -> Work:
         """A transaction of ours, committed and followed by a wake-up; or the host's, of which neither is ours."""
         self._check_schema()
         if connection is not None:
-            with self.database.saying_unreachable():
-                t = Transaction.over(connection)
+            with saying_unusable(), self.database.within(connection_of(connection)) as t:
                 yield t, self._ensured(t)
             return
-        with self.database.transaction() as t:
+        with self._refusing(), self.database.transaction() as t:
             yield t, self._ensured(t)
         self._waker.wake()
 
@@ -74,18 +76,45 @@ class Access:
     def reading(self) -> Work:
         """A transaction that only reads."""
         self._check_schema()
-        with self.database.reading() as t:
+        with self._refusing(), self.database.reading() as t:
             yield t, self._rules or _default_rules(t)
 
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Turn the database's errors into ours."""
+        try:
+            with self.database.saying_unreachable():
+                yield
+        except DBAPIError as error:
+            raise DatabaseError(f"database {self.database.shown}: {words(error)}") from error
+
     def _check_schema(self) -> None:
-        if not self._schema_is_right:
+        if self._schema_is_right:
+            return
+        file = self.database.url.database or ""
+        if (
+            self.database.url.get_backend_name() == "sqlite"
+            and file not in ("", ":memory:")
+            and not Path(file).exists()
+        ):
+            # SQLite would make an empty one, and say that it has no tables.
+            raise SchemaError(f"{file}: there is no such database yet; {_FIRST_DATABASE}")
+        with self._refusing():
             migrate.check(self.database)
-            self._schema_is_right = True
+        self._schema_is_right = True
 
     def _ensured(self, t: Transaction) -> Mapping[str, Rules]:
         """The accounts' rules. Written each time: who knows whether the host's last transaction was committed?"""
         ledger.ensure(t, {name: rules.provider for name, rules in self._rules.items()})
         return self._rules or _default_rules(t)
+
+
+def _database(url: str) -> Database:
+    try:
+        return Database(url)
+    except ModuleNotFoundError as error:
+        words = f"needs the module {error.name}, which is not installed; install Redrive with its extra postgres"
+        raise SettingsError(f"database_url: {words}") from None
 
 
 def _checked(name: str, url: str | None, check: Callable[[str], str]) -> str | None:

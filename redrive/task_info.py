@@ -5,7 +5,11 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Required, TypedDict
 
+from .words import DeadReason, NextStep, OwnerStatus, TaskStatus, Wish
+
 if TYPE_CHECKING:
+    from models.explain import Explanation as Explained
+    from models.queries import Action, Attempt
     from models.rules import Rules
     from models.task import Task
 
@@ -32,7 +36,7 @@ class TaskRow(TypedDict, total=False):
     kind: str | None
     sub_id: str | int
     origin: str
-    status: str
+    status: OwnerStatus
     failed_at: datetime | str | None
     reason: str
     priority: int
@@ -72,14 +76,14 @@ class TaskInfo:
     params: Mapping[str, Any]
     origin: str
     priority: int
-    status: str
-    dead_reason: str | None
-    next: str
+    status: TaskStatus
+    dead_reason: DeadReason | None
+    next: NextStep
     due_at: datetime | None
     attempts: int
     spent: int
     limit: int | None
-    wish: str | None
+    wish: Wish | None
     provider_ref: str
     last_error: str
     failed_at: datetime | None
@@ -87,6 +91,68 @@ class TaskInfo:
     created_at: datetime
     updated_at: datetime
     hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptInfo:
+    """One retry call about a task.
+
+    Attributes:
+        number: counted from 1.
+        trigger: what caused it, such as ``due`` or ``manual``.
+        batch_id: as in logs and in Flower.
+        opened_at, closed_at: in UTC; ``closed_at`` and ``outcome`` are None while its answer is not recorded.
+        outcome: ``accepted``, ``already``, ``refused``, ``deferred``, ``throttled``, ``blocked``, ``unknown`` …
+        spent: whether it counts against the limit.
+        http_status, provider_code, message: the provider's answer.
+        provider_ref: the new id the provider gave, if any.
+        result, settled_at: what became of the run it started, and when that was known.
+    """
+
+    number: int
+    trigger: str
+    batch_id: str
+    opened_at: datetime
+    closed_at: datetime | None
+    outcome: str | None
+    spent: bool
+    http_status: int | None
+    provider_code: str
+    message: str
+    provider_ref: str
+    result: str
+    settled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionInfo:
+    """What somebody did to a task on purpose: when (UTC), who, what, why, and what came of it besides."""
+
+    at: datetime
+    who: str
+    what: str
+    why: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why a task is where it is and what happens next, a sentence a line; ``str()`` joins them.
+
+    Attributes:
+        id: the task's.
+        status: where it is.
+        lines: the sentences.
+        next_at: when something happens next, where that is known; in UTC.
+    """
+
+    id: int
+    status: TaskStatus
+    lines: tuple[str, ...]
+    next_at: datetime | None
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
 _SAME = tuple(field.name for field in fields(TaskInfo) if field.name not in {"limit", "hint"})
@@ -99,3 +165,20 @@ def task_info(task: "Task", rules_of: "Mapping[str, Rules]", hint: str = "") -> 
         values[name] = str(values[name]) if values[name] is not None else None
     rules = rules_of.get(task.account)
     return TaskInfo(**values, limit=task.limit(rules) if rules is not None else None, hint=hint)
+
+
+def attempt_info(attempt: "Attempt") -> AttemptInfo:
+    """An attempt in plain words."""
+    values = {field.name: getattr(attempt, field.name) for field in fields(AttemptInfo)}
+    return AttemptInfo(**values | {"batch_id": str(attempt.batch_id)})
+
+
+def action_info(action: "Action") -> ActionInfo:
+    """An action in plain words."""
+    return ActionInfo(**{field.name: getattr(action, field.name) for field in fields(ActionInfo)})
+
+
+def explanation(explained: "Explained") -> Explanation:
+    """An explanation in plain words."""
+    values = {field.name: getattr(explained, field.name) for field in fields(Explanation)}
+    return Explanation(**values | {"status": str(explained.status)})

@@ -13,6 +13,7 @@ _GENERAL = """\
 # Settings of Redrive. Every key is shown with its default: remove the # before a key to change it.
 # Secrets are not written here but as { env = "NAME" } or { file = "PATH" }. Durations are in seconds.
 # Check this file with: redrive doctor
+# To try Redrive without a provider: put the accounts that `redrive sandbox` prints at the end of this file.
 
 [policy]                           # for every account; [accounts.NAME.policy] overrides it key by key
 #max_retries = 5                   # per task; a provider's own cap wins
@@ -73,7 +74,7 @@ def render(providers: Sequence[str] | None = None) -> str:
 def _account(provider: str, *, active: bool) -> str:
     capabilities = capabilities_of(provider)
     if capabilities is None:
-        raise BadInput(f"{provider} is no provider; use one of {', '.join(known_providers())}")
+        raise BadInput(f"{provider} is not a provider; use one of {', '.join(known_providers())}")
     name, off = _NAMES.get(provider, provider), "" if active else "#"
     lines = [
         f"# {capabilities.title}",

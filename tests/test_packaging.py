@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -77,3 +78,16 @@ def test_the_installed_command_runs(installed: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "demo" in done.stdout
+
+
+def test_readmes_line_installs_what_make_builds(wheel: Path, tmp_path: Path) -> None:
+    """Whatever the wheel's version, and with names of extras that it has."""
+    lines = (ROOT / "README.md").read_text().partition("\nmake dist\n")[2].partition("\n")[0]
+    assert lines.startswith("pip install ")
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist" / wheel.name).write_bytes(wheel.read_bytes())
+    options = "--quiet --disable-pip-version-check --dry-run --no-deps --no-index --ignore-installed"
+    command = lines.replace("pip install", f"{sys.executable} -m pip install {options}")
+    done = subprocess.run(["sh", "-ec", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"^dist:.*\n\t@\$\(PIP\) wheel .*--wheel-dir dist", (ROOT / "Makefile").read_text(), re.MULTILINE)

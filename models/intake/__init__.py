@@ -10,8 +10,8 @@ from ..capabilities import Capabilities, Kind
 from ..errors import BadInput
 from ..ledger import NewTask
 from ..states import OWNER_STATES, Status
-from . import values
-from .values import refused
+from . import cells, values
+from .refusal import refused
 
 COLUMNS = (
     "account", "kind", "external_id", "sub_id", "origin", "status", "failed_at", "reason", "priority", "max_retries",
@@ -21,6 +21,10 @@ COLUMNS = (
 
 NEEDED = ("account", "external_id")
 MOST_RETRIES = 1000
+_FIRST_ACCOUNT = (
+    "add [accounts.NAME] to redrive.toml and name the file with config= or REDRIVE_CONFIG, or start a scheduler "
+    "once on this database: it then knows the accounts"
+)
 _OUR_STATES = frozenset(Status) - frozenset(OWNER_STATES)
 
 CapabilitiesOf = Mapping[str, Capabilities]
@@ -45,7 +49,8 @@ def new_task(row: Mapping[str, Any], capabilities_of: CapabilitiesOf) -> NewTask
     if not isinstance(row, Mapping):
         raise refused("row", row, "must be a mapping of column names to values")
     refuse_unknown(row)
-    who = identity(row, capabilities_of)
+    row = cells.read(row)
+    who = _identity(row, capabilities_of)
     return NewTask(
         **who._asdict(),
         origin=values.line("origin", row.get("origin"), 64),
@@ -64,6 +69,10 @@ def identity(row: Mapping[str, Any], capabilities_of: CapabilitiesOf) -> Identit
     Raises:
         BadInput: when the account is not known, an id is missing or in no form the kind allows.
     """
+    return _identity(cells.read(row), capabilities_of)
+
+
+def _identity(row: Mapping[str, Any], capabilities_of: CapabilitiesOf) -> Identity:
     account = _account(row.get("account"), capabilities_of)
     capabilities = capabilities_of[account]
     name, given = values.line("kind", row.get("kind"), 64), values.line("sub_id", _as_text(row.get("sub_id")), 255)
@@ -104,7 +113,7 @@ def _account(value: object, known: CapabilitiesOf) -> str:
     if name in known:
         return name
     if not known:
-        raise BadInput("account: none is configured; add [accounts.NAME] to redrive.toml")
+        raise BadInput(f"account: none is configured; {_FIRST_ACCOUNT}")
     if not name:
         raise BadInput(f"account: is missing; {values.did_you_mean('', known)}")
     raise refused("account", name, f"is not configured; {values.did_you_mean(name, known)}")
@@ -115,7 +124,7 @@ def _kind(name: str, capabilities: Capabilities) -> Kind:
     if kind is None:
         known = [each.name for each in capabilities.kinds]
         hint = "leave it empty" if known == [""] else values.did_you_mean(name, known)
-        raise refused("kind", name, f"is no kind of {capabilities.title}; {hint}")
+        raise refused("kind", name, f"is not a kind of {capabilities.title}; {hint}")
     return kind
 
 

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any
 
-from ..errors import BadInput
+from . import cells
+from .refusal import refused
 
 LONGEST_ID = 255
 LONGEST_REASON = 500
@@ -18,25 +19,12 @@ LARGEST_JSON = 64 * 1024
 DEEPEST_JSON = 32
 """SQLite stops at 1000 levels, and a page of tasks is one JSON text of which each task is a part."""
 
-_SHOWN = 60
 _HIGHEST_ID = 10**LONGEST_ID
-# The sign is what tells a spreadsheet's 5.91E+17 from an id in hexadecimal that happens to hold one e.
-_ROUNDED = re.compile(r"[0-9]([.,][0-9]+)?[eE]\+[0-9]+|[0-9]{6,}[.,]0+")
+_WHOLE = re.compile(r"\s*(-?[0-9]{1,9})([.,]0*)?\s*")
+"""A data frame that has gaps in a column of whole numbers writes 3 as 3.0."""
 _EPOCH = re.compile(r"-?[0-9]+(\.[0-9]*)?")
 # json.dumps writes a NUL like this; a backslash before it would make it six characters of text.
 _NUL = re.compile(r"(?<!\\)(\\\\)*\\u0000")
-
-
-def refused(field: str, value: object, words: str) -> BadInput:
-    """The error: which field, its value cut and made printable, and what to do."""
-    return BadInput(f"{field} {_shown(value)}: {words}" if value is not None else f"{field}: {words}")
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, int) and value.bit_length() > _SHOWN:
-        return "(a huge number)"
-    text = str(value)
-    return repr(value) if isinstance(value, int) else repr(text[:_SHOWN]) + "…" * (len(text) > _SHOWN)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -64,12 +52,12 @@ def line(field: str, value: object, longest: int) -> str:
 def identifier(field: str, value: object, *, digits: bool) -> str:
     """A provider's id, '' when not given. Whole numbers are taken as their digits."""
     if isinstance(value, float):
-        raise refused(field, value, "a number with a fraction or exponent is no id; write it in quotes, as text")
+        raise refused(field, value, "a number with a fraction or exponent is not an id; write it in quotes, as text")
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _HIGHEST_ID:
         value = str(value)
     text = line(field, value, LONGEST_ID)
-    if _ROUNDED.fullmatch(text):
-        raise refused(field, text, "a spreadsheet made a number of this id; format the column as text and export again")
+    if words := cells.distortion(text):
+        raise refused(field, text, words)
     if digits and text and not (text.isascii() and text.isdigit()):
         raise refused(field, text, "must be all digits")
     return text
@@ -90,7 +78,9 @@ def integer(field: str, value: object, lowest: int, highest: int) -> int | None:
     if value is None or value == "":
         return None
     words = f"must be a whole number from {lowest} to {highest}"
-    if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,9}\s*", value):
+    if isinstance(value, str) and (whole := _WHOLE.fullmatch(value)):
+        value = int(whole[1])
+    if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
         raise refused(field, value, words)
@@ -102,7 +92,7 @@ def moment(field: str, value: object) -> datetime | None:
     if value is None or value == "":
         return None
     if isinstance(value, int | float) or (isinstance(value, str) and _EPOCH.fullmatch(value.strip())):
-        raise refused(field, value, "a bare number is no moment; write it as 2026-08-18T12:00:00Z")
+        raise refused(field, value, "a bare number is not a moment; write it as 2026-08-18T12:00:00Z")
     try:
         given = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
         at = given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
@@ -123,18 +113,39 @@ def words(field: str, value: object) -> str:
     return storable.strip()[:LONGEST_REASON]
 
 
+def json_decoder(twice: list[str]) -> json.JSONDecoder:
+    """A decoder for JSON of others.
+
+    Args:
+        twice: gets the names that an object says twice: nobody knows which of the values is meant.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice.extend(name for name in found if names.count(name) > 1)
+        return found
+
+    # Python reads no number of more than 4300 digits; as text it is refused like any other.
+    return json.JSONDecoder(object_pairs_hook=once, parse_int=lambda n: int(n) if len(n) <= LONGEST_ID else n)
+
+
 def json_object(field: str, value: object) -> dict[str, Any]:
     """A JSON object, from itself or from its text; {} when not given."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return {}
+    twice: list[str] = []
     try:
-        parsed = json.loads(value) if isinstance(value, str) else value
+        parsed = json_decoder(twice).decode(value) if isinstance(value, str) else value
         text = json.dumps(parsed, allow_nan=False, ensure_ascii=False)
         size, depth = len(text.encode()), _depth(parsed)
     except (TypeError, ValueError, RecursionError):
         raise refused(field, value, 'must be a JSON object, such as {"workspace_id": "123"}') from None
     if not isinstance(parsed, Mapping):
         raise refused(field, value, 'must be a JSON object, such as {"workspace_id": "123"}')
+    if twice:
+        raise refused(field, value, f"says {twice[0]!r} twice; keep one of them")
     if size > LARGEST_JSON or depth > DEEPEST_JSON or _NUL.search(text):
         limits = f"at most {LARGEST_JSON // 1024} KiB and {DEEPEST_JSON} levels deep, without NUL characters"
         raise refused(field, value, f"must be {limits}")

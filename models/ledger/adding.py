@@ -6,7 +6,9 @@ from datetime import datetime
 from random import Random
 from typing import Any
 
-from sqlalchemy import and_, select, text
+from sqlalchemy import Select, and_, func, select, text
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects.postgresql import REGCLASS
 
 from ..db import Transaction, insert_for
 from ..errors import Locked
@@ -62,7 +64,8 @@ def add(t: Transaction, new: Sequence[NewTask], rules_of: Mapping[str, Rules]) -
         return []
     unique = {each.identity: each for each in new}
     before = _known(t, list(unique.values()))
-    rows = {identity: _row(unique[identity], t.now, rules_of) for identity in sorted(unique) if identity not in before}
+    # In the order they were given in, which is the order of their ids.
+    rows = {identity: _row(unique[identity], t.now, rules_of) for identity in unique if identity not in before}
     ids = _inserted(t, rows, list(unique.values())) if rows else before
     _again(t, {before[i]: unique[i] for i in unique if i in before}, rules_of)
     return [Added(ids[each.identity], each.identity not in before) for each in new]
@@ -86,10 +89,8 @@ def _inserted(
 
 
 def _insert(t: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
-    r = rowset(t.dialect, rows, tasks, _INSERTED)
-    # SQLite cannot tell "ON CONFLICT" from a join's ON without a WHERE between them.
-    source = select(*(r[name] for name in _INSERTED)).where(r[_INSERTED[0]].is_not(None))
-    t.execute(insert_for(t)(tasks).from_select(_INSERTED, source).on_conflict_do_nothing())
+    source = _in_one_order(t, rows)
+    t.execute(insert_for(t)(tasks).from_select(source.selected_columns.keys(), source).on_conflict_do_nothing())
 
 
 def _insert_behind_all(t: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -100,6 +101,22 @@ def _insert_behind_all(t: Transaction, rows: Sequence[Mapping[str, Any]]) -> Non
 
 
 _BEHIND_ALL = text("SELECT setval(pg_get_serial_sequence('redrive_tasks', 'id'), (SELECT max(id) FROM redrive_tasks))")
+
+
+def _in_one_order(t: Transaction, rows: Sequence[Mapping[str, Any]]) -> Select[Any]:
+    """The rows to insert, their ids in the order they were given in.
+
+    PostgreSQL inserts them in the order of their identities, whoever gave them in which: two who add the same tasks
+    would otherwise wait for each other. SQLite has one writer at a time.
+    """
+    r = rowset(t.dialect, rows, tasks, _INSERTED)
+    # SQLite cannot tell "ON CONFLICT" from a join's ON without a WHERE between them.
+    given = select(*(r[name].label(name) for name in _INSERTED)).where(r[_INSERTED[0]].is_not(None))
+    if t.dialect == "sqlite":
+        return given
+    ids = func.nextval(sql_cast(func.pg_get_serial_sequence(tasks.name, tasks.c.id.name), REGCLASS))
+    numbered = given.add_columns(ids.label("id")).subquery()
+    return select(*numbered.c).order_by(*(numbered.c[name] for name in _IDENTITY))
 
 
 def _known(t: Transaction, new: Sequence[NewTask]) -> dict[_Identity, int]:

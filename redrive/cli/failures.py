@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import typer
 from typer.core import TyperGroup
 
-from models.errors import BadInput, SchemaError, SettingsError, Unreachable
+from models.errors import BadInput, DatabaseError, SchemaError, SettingsError, Unreachable
 
 from .context import errors
 
@@ -36,7 +36,7 @@ def told() -> Iterator[None]:
         raise _end(error.problems, WRONG) from None
     except SchemaError as error:
         raise _end([str(error)], WRONG) from None
-    except (BadInput, Unreachable) as error:
+    except (BadInput, DatabaseError, Unreachable) as error:
         raise _end([str(error)], NOT_WELL) from None
     except BrokenPipeError:
         raise  # the reader has enough; the command line ends quietly

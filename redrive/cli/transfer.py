@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
-from io import TextIOWrapper
+from io import TextIOWrapper, UnsupportedOperation
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Literal
 
@@ -21,15 +21,23 @@ if TYPE_CHECKING:
     from models.settings import Settings
 
     from ..transfer.importing import Tally
+    from ..transfer.rows import Row
 
 STANDARD = Path("-")
 MOST_SAID = 100
 """Refused lines that are said one by one; a file of the wrong kind has millions."""
 
 ErrorsTo = Annotated[
-    Path | None, typer.Option("--errors", metavar="FILE", help="Write every refused line here, however many.")
+    Path | None,
+    typer.Option(
+        "--errors", metavar="FILE", help="Write every refused row here, with the reason; repaired, it can be imported."
+    ),
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Write here; - is standard output.")]
+Safe = Annotated[
+    bool,
+    typer.Option("--safe-for-spreadsheets", help="Put ' before cells that a spreadsheet would run; import removes it."),
+]
 Format = Annotated[
     Literal["csv", "jsonl"] | None,
     typer.Option("--format", help="Otherwise what the file's name says, otherwise CSV.", show_default=False),
@@ -44,26 +52,28 @@ def register(app: typer.Typer) -> None:
 
 def import_(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="CSV with a header, or JSON lines; - is standard input.")
+        Path, typer.Argument(metavar="FILE", help="CSV with a header, or JSON; may be gzipped; - is standard input.")
     ],
     *,
     dry_run: DryRun = False,
     json: Json = False,
     errors_to: ErrorsTo = None,
 ) -> None:
-    """Add the tasks of a file: CSV with a header, or JSON lines.
+    """Add the tasks of a file: CSV with a header, or JSON.
 
     A line that cannot be taken is said on standard error as `line N: why` (the header is line 1) and the exit code
     is 1; all others are in. Importing a file again adds nothing twice.
     """
     from models.errors import SettingsError  # noqa: PLC0415 - heavy, as all below
 
+    from ..transfer.files import refused_rows  # noqa: PLC0415
+
     settings = load_settings()
     if not settings.accounts:
         raise SettingsError("accounts: none is configured, so no task can be added; redrive init shows how")
     with ExitStack() as stack:
         stream = stack.enter_context(_source(file))
-        refusals = Refusals(stack.enter_context(errors_to.open("w", encoding="utf-8")) if errors_to else None)
+        refusals = Refusals(stack.enter_context(refused_rows(errors_to, file)) if errors_to else None)
         database = None if dry_run else stack.enter_context(closing(open_database(settings)))
         tally = _import(stream, file.name, settings, database, refusals)
     refusals.end()
@@ -76,19 +86,19 @@ def import_(
 
 
 class Refusals:
-    """Says refused lines: the first on standard error, all of them in a file where one is wanted."""
+    """Says refused rows: the first on standard error, all of them in a file where one is wanted."""
 
     def __init__(self, file: IO[str] | None) -> None:
         self._file = file
         self._count = 0
 
-    def __call__(self, words: str) -> None:
+    def __call__(self, row: "Row", words: str) -> None:
         """Say one."""
         self._count += 1
         if self._count <= MOST_SAID:
             errors.print(words, soft_wrap=True)
         if self._file is not None:
-            self._file.write(words + "\n")
+            self._file.write((row.form.head() if self._count == 1 else "") + row.form.refused(row, words))
 
     def end(self) -> None:
         """Say how many were left unsaid."""
@@ -103,7 +113,8 @@ def _import(
     from models.rules import rules_of  # noqa: PLC0415
 
     from ..transfer.importing import Tally, import_rows  # noqa: PLC0415
-    from ..transfer.lines import UnusableFile, text_of  # noqa: PLC0415
+    from ..transfer.lines import UnusableFile  # noqa: PLC0415
+    from ..transfer.opening import text_of  # noqa: PLC0415
     from ..transfer.reading import read_rows  # noqa: PLC0415
 
     tally, rules = Tally(), rules_of(settings)
@@ -137,16 +148,32 @@ def _summary(tally: "Tally", *, dry_run: bool) -> str:
 
 @contextmanager
 def _source(path: Path) -> Iterator[IO[bytes]]:
+    from ..transfer.files import await_bytes, source  # noqa: PLC0415
+
     if path == STANDARD:
+        _refuse_closed(sys.stdin, "standard input")
+        with suppress(UnsupportedOperation):  # of a stream that is not a file
+            await_bytes(sys.stdin.buffer.fileno(), "standard input", _say)
         yield sys.stdin.buffer
         return
-    try:
-        stream = path.open("rb")
-    except OSError as error:
-        errors.print(f"{path}: {error.strerror}", style="red")
-        raise typer.Exit(WRONG) from None
-    with stream:
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(source(path, _say))
+        except OSError as error:
+            errors.print(f"{path}: {error.strerror}", style="red", soft_wrap=True)
+            raise typer.Exit(WRONG) from None
         yield stream
+
+
+def _refuse_closed(stream: IO[str] | None, name: str) -> None:
+    """Python has None where a shell closed one of the three streams."""
+    if stream is None:
+        errors.print(f"{name}: is closed; name a file", style="red")
+        raise typer.Exit(WRONG)
+
+
+def _say(words: str) -> None:
+    errors.print(words, soft_wrap=True)
 
 
 @contextmanager
@@ -168,36 +195,31 @@ def export(
     account: Accounts = None,
     status: Statuses = None,
     form: Format = None,
+    safe: Safe = False,
     output: Output = STANDARD,
 ) -> None:
-    """Write all tasks, or those of some accounts and statuses, as CSV or JSON lines that can be imported again."""
+    """Write all tasks, or those of some accounts and statuses, as CSV or JSON lines that can be imported again.
+
+    A provider's words may begin like a formula, which a spreadsheet runs when it opens the file: for people with
+    spreadsheets use `--safe-for-spreadsheets`.
+    """
     from ..transfer.exporting import WRITERS, walk  # noqa: PLC0415
+    from ..transfer.files import destination  # noqa: PLC0415
     from ..transfer.reading import JSON_SUFFIXES  # noqa: PLC0415
 
     form = form or ("jsonl" if output.suffix.lower() in JSON_SUFFIXES else "csv")
-    with opened(required=False) as (_, database), _destination(output) as file:
-        WRITERS[form](file, walk(database, account=account or (), status=status or ()))
+    if safe and form != "csv":
+        raise typer.BadParameter("is for CSV; a spreadsheet opens no JSON lines", param_hint="--safe-for-spreadsheets")
+    write = WRITERS["safe-csv" if safe else form]
+    with opened(required=False) as (_, database), destination(output) if output != STANDARD else _standard() as file:
+        write(file, walk(database, account=account or (), status=status or ()))
 
 
 @contextmanager
-def _destination(path: Path) -> Iterator[IO[str]]:
-    """Where an export goes. A file is there when it is whole, and until then as it was."""
-    if path == STANDARD:
-        file = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
-        try:
-            yield file
-        finally:
-            file.detach()  # without it the end of this wrapper would close standard output
-        return
-    whole = path.resolve()
-    part = whole.with_name(whole.name + ".part") if whole.is_file() or not whole.exists() else whole
+def _standard() -> Iterator[IO[str]]:
+    _refuse_closed(sys.stdout, "standard output")
+    file = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
     try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            yield file
-        if part != whole:
-            part.replace(whole)
-    except BaseException:
-        if part != whole:
-            with suppress(OSError):
-                part.unlink()
-        raise
+        yield file
+    finally:
+        file.detach()  # without it the end of this wrapper would close standard output

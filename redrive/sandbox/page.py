@@ -23,12 +23,6 @@ SERVED
                            POST /v3/auth/tokens
   TextIn DocFlow           POST /api/app-api/sip/platform/v2/review/task/retry  .../task/rule/retry  .../task/result
 
-TRY IT
-{exports}
-
-  redrive.toml:
-
-{toml}
 WHAT AN ID SAYS
   An id that ends in 99 and five digits carries a script; any other has failed and succeeds on its first retry.
   Of these five:
@@ -50,16 +44,26 @@ WHAT IT SAW
   POST   /_sandbox/faults        {{"path": "/open/*", "fault": "status", "status": 503, "count": 3}}
   DELETE /_sandbox/faults
   Faults: {faults}
+
+TRY IT
+  In another terminal, make the secrets known:
+
+{exports}
+
+  Put this at the end of what `redrive init` wrote, or into a redrive.toml of its own:
+
+{toml}
+  Then: redrive import examples/demo_tasks.csv (of the repository), redrive up
 """
+"""What is to be copied stands at the end: where a terminal shows it."""
 
 
 def page(config: SandboxConfig, url: str) -> str:
     """The page's text."""
-    exports = "\n".join(f"  export {name}={value}" for name, value in environment(config).items())
-    toml = "".join(f"    {line}\n" if line else "\n" for line in accounts_toml(config, url).splitlines())
+    exports = "\n".join(f"export {name}={value}" for name, value in environment(config).items())
     return PAGE.format(
         exports=exports,
-        toml=toml,
+        toml=accounts_toml(config, url),
         refusals=_table(REFUSALS),
         details=_table(DETAILS),
         examples="\n".join(f"    {TITLES[name]:23} {make_id(name, 1, Script(succeeds_on=3))}" for name in TITLES),
@@ -78,20 +82,29 @@ def environment(config: SandboxConfig) -> dict[str, str]:
     }
 
 
-def accounts_toml(config: SandboxConfig, url: str) -> str:
-    """The accounts phones, desktops and reviews, pointing at a sandbox, with waits short enough to watch."""
-    address = f'base_url = "{url}"' if urlsplit(url).hostname in LOOPBACK else f'base_url = "{url}"\nallow_http = true'
-    return f"""\
-[policy]
-base_seconds = 1
-check_after_seconds = 1
-check_max_seconds = 5
-settle_seconds = 2
+WATCHABLE: Mapping[str, float] = {
+    "base_seconds": 1,
+    "check_after_seconds": 1,
+    "check_max_seconds": 5,
+    "settle_seconds": 2,
+}
+"""Waits of a policy, short enough to watch."""
 
+
+def accounts_toml(config: SandboxConfig, url: str, policy: Mapping[str, float] = WATCHABLE) -> str:
+    """The accounts phones, desktops and reviews, pointing at a sandbox.
+
+    Only tables of accounts: they can stand under settings that are there already.
+    """
+    address = f'base_url = "{url}"' if urlsplit(url).hostname in LOOPBACK else f'base_url = "{url}"\nallow_http = true'
+    waits = "\n".join(f"{key} = {seconds:g}" for key, seconds in policy.items())
+    return f"""\
 [accounts.phones]
 provider = "geelark"
 {address}
 token = {{ env = "GEELARK_TOKEN" }}
+[accounts.phones.policy]
+{waits}
 
 [accounts.desktops]
 provider = "huawei_workspace"
@@ -103,6 +116,8 @@ secret_key = {{ env = "HW_SK" }}
 [accounts.desktops.limits]
 calls_per_minute = 1200
 calls_per_hour = 72000
+[accounts.desktops.policy]
+{waits}
 
 [accounts.reviews]
 provider = "docflow"
@@ -113,12 +128,14 @@ workspace_id = "{config.docflow.workspace_id}"
 [accounts.reviews.limits]
 calls_per_minute = 1200
 calls_per_hour = 72000
+[accounts.reviews.policy]
+{waits}
 """
 
 
-def _table(told: Mapping[str, Mapping[Refusal, str]] | Mapping[str, Mapping[Detail, str]]) -> str:
+def _table(rows_of: Mapping[str, Mapping[Refusal, str]] | Mapping[str, Mapping[Detail, str]]) -> str:
     """One line per digit and provider."""
     rows = sorted(
-        (int(digit), TITLES[name], words) for name, words_of in told.items() for digit, words in words_of.items()
+        (int(digit), TITLES[name], words) for name, words_of in rows_of.items() for digit, words in words_of.items()
     )
     return "\n".join(f"         {digit}  {title:23} {words}" for digit, title, words in rows)

@@ -1,6 +1,7 @@
 """The sandbox as an HTTP server: an application, a process, a thread."""
 
 import asyncio
+import errno
 import os
 import signal
 import threading
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from aiohttp import web
+
+from models.errors import SettingsError
 
 from .config import SandboxConfig
 from .control import Control
@@ -61,10 +64,19 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=GRACE_SECONDS)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+        await _start(web.TCPSite(runner, host, port, backlog=BACKLOG), host, port)
         yield f"http://{host}:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+async def _start(site: web.TCPSite, host: str, port: int) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise SettingsError(f"--port: {port} is in use on {host}; name another, or 0 for a free one") from None
+        raise SettingsError(f"--host: {host} cannot be listened on: {error.strerror or error}") from None
 
 
 def run(
@@ -83,6 +95,9 @@ def run(
         port: 0 takes a free one.
         port_file: written, whole, with the port once connections are taken.
         announce: called with the base URL at the same moment.
+
+    Raises:
+        SettingsError: nothing can listen there.
     """
     asyncio.run(_run(config, host, port, port_file, announce))
 

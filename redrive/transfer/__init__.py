@@ -1,1 +1,1 @@
-"""Tasks in and out of files: CSV with a header, or JSON lines. See docs/import-export.md."""
+"""Tasks in and out of files: CSV with a header, or JSON. See docs/import-export.md."""

@@ -2,11 +2,16 @@
 
 from models.intake import COLUMNS
 
-TOLD = (
+STATE = (
     "id", "dead_reason", "next", "due_at", "wish", "attempts", "spent", "granted", "provider_ref", "status_since",
     "created_at", "updated_at",
 )  # fmt: skip
-"""What an export says besides :data:`models.intake.COLUMNS`. An import takes these columns for granted and skips
-them, so that an exported file can be imported as it is."""
+"""What an export says besides :data:`models.intake.COLUMNS`."""
 
-EXPORTED = (*COLUMNS, *TOLD)
+REFUSAL = "refusal"
+"""Why a row was refused: the column that ``redrive import --errors`` adds."""
+
+SKIPPED = (*STATE, REFUSAL)
+"""An import skips these, so that our own files can be imported as they are."""
+
+EXPORTED = (*COLUMNS, *STATE)

@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import IO, Any
 
 from models import finding
@@ -11,10 +12,12 @@ from models.db import Database
 from models.task import Task
 
 from .columns import EXPORTED
+from .formulas import written
 
 PAGE = 1000
 
 Write = Callable[[IO[str], Iterable[Task]], None]
+"""Writes tasks to a file."""
 
 
 def walk(database: Database, *, account: Collection[str] = (), status: Collection[str] = ()) -> Iterator[Task]:
@@ -29,13 +32,20 @@ def walk(database: Database, *, account: Collection[str] = (), status: Collectio
         after = page[-1].id
 
 
-def write_csv(file: IO[str], tasks: Iterable[Task]) -> None:
-    """CSV with a header; params as JSON text."""
-    writer = csv.DictWriter(file, EXPORTED, lineterminator="\n")
-    writer.writeheader()
+def write_csv(file: IO[str], tasks: Iterable[Task], *, safe: bool = False) -> None:
+    """CSV with a header; params as JSON text.
+
+    Args:
+        file: where to.
+        tasks: what of.
+        safe: no spreadsheet runs a cell as a formula; an import reads the cell that was meant.
+    """
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(EXPORTED)
     for task in tasks:
         row = _row(task)
-        writer.writerow(row | {"params": _json(row["params"]) if row["params"] else ""})
+        row["params"] = _json(row["params"]) if row["params"] else ""
+        writer.writerow(written(cell, safe=safe) if isinstance(cell, str) else cell for cell in row.values())
 
 
 def write_json_lines(file: IO[str], tasks: Iterable[Task]) -> None:
@@ -43,12 +53,17 @@ def write_json_lines(file: IO[str], tasks: Iterable[Task]) -> None:
     file.writelines(_json(_row(task)) + "\n" for task in tasks)
 
 
-WRITERS: dict[str, Write] = {"csv": write_csv, "jsonl": write_json_lines}
+WRITERS: dict[str, Write] = {"csv": write_csv, "safe-csv": partial(write_csv, safe=True), "jsonl": write_json_lines}
 
 
 def _row(task: Task) -> dict[str, Any]:
     row = {name: task.last_error if name == "reason" else getattr(task, name) for name in EXPORTED}
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
+    return {name: _moment(value) if isinstance(value, datetime) else value for name, value in row.items()}
+
+
+def _moment(at: datetime) -> str:
+    """As everywhere, but not rounded to what people read."""
+    return at.isoformat().replace("+00:00", "Z")
 
 
 def _json(value: object) -> str:

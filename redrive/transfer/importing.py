@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from models import intake, ledger
 from models.db import Database
@@ -10,14 +9,17 @@ from models.errors import BadInput, Unreachable
 from models.ledger import NewTask
 from models.rules import Rules
 
+from .lines import UnusableFile
 from .rows import Row
 
 PAGE = 1000
 """Rows checked, and stored in one transaction."""
 
+LARGEST_PAGE = 2**22
+"""Characters in a page: where rows are huge it has fewer of them."""
 
-Refuse = Callable[[str], None]
-"""Told "line N: why" of each line that cannot be taken."""
+Refuse = Callable[[Row, str], None]
+"""Gets each row that cannot be taken, with the reason: "line N: why"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +48,14 @@ def import_rows(
         rows: see :func:`redrive.transfer.reading.read_rows`.
         rules_of: the accounts' rules.
         database: None: rows are only checked.
-        refuse: told of the others.
+        refuse: gets the others.
 
     Raises:
         Unreachable: what came before is in.
     """
     known = {name: rules.capabilities for name, rules in rules_of.items()}
-    remaining, tally = iter(rows), Tally()
-    while some := list(islice(remaining, PAGE)):
+    tally = Tally()
+    for some in filter(None, _pages(rows)):
         good = [task for row in some if (task := _checked(row, known, refuse)) is not None]
         new = _stored(good, database, rules_of, some[0].number) if database is not None else 0
         tally = Tally(
@@ -65,13 +67,29 @@ def import_rows(
         yield tally
 
 
+def _pages(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Pages of rows; what came before the file broke off is the last of them."""
+    some, size = list[Row](), 0
+    try:
+        for row in rows:
+            some.append(row)
+            size += len(row.source)
+            if len(some) == PAGE or size >= LARGEST_PAGE:
+                yield some
+                some, size = [], 0
+    except UnusableFile:
+        yield some
+        raise
+    yield some
+
+
 def _checked(row: Row, known: intake.CapabilitiesOf, refuse: Refuse) -> NewTask | None:
     try:
         if not row.problem:
             return intake.new_task(row.values, known)
-        refuse(f"line {row.number}: {row.problem}")
+        refuse(row, f"line {row.number}: {row.problem}")
     except BadInput as error:
-        refuse(f"line {row.number}: {error}")
+        refuse(row, f"line {row.number}: {error}")
     return None
 
 

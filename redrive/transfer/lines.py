@@ -1,26 +1,23 @@
-"""A file as numbered lines of text, one at a time, however large it is and whatever stands in it."""
+"""A text as numbered lines, one at a time, however large it is and whatever stands in it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from io import TextIOWrapper
-from itertools import count
-from typing import IO
+from typing import IO, NamedTuple
 
 from models.errors import BadInput
 
 LONGEST = 2**18
 """Characters in one row: several times what the largest task takes."""
 
-NOT_UTF8 = "is not UTF-8 text; save the file as UTF-8"
+TOO_LONG = f"is longer than {LONGEST:,} characters"
+
+NOT_UTF8 = 'is not UTF-8 text; save the file as UTF-8 (Excel: "CSV UTF-8"), or convert it with iconv -t UTF-8'
 
 
 class UnusableFile(BadInput):
-    """Nothing of the file can be taken; the message says why."""
+    """Nothing more of the file can be taken; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line with its end. Line 1 is the first.
 
     Attributes:
@@ -31,32 +28,34 @@ class Line:
     text: str
     whole: bool = True
 
-    @property
-    def readable(self) -> bool:
-        """Whether it is UTF-8: a byte that is not was read as half a surrogate, which UTF-8 has no form for."""
-        return self.text.isascii() or not any("\ud800" <= character <= "\udfff" for character in self.text)
+
+def is_readable(text: str) -> bool:
+    """Whether it was UTF-8: a byte that was not became half a surrogate, which UTF-8 has no form for."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-@contextmanager
-def text_of(stream: IO[bytes]) -> Iterator[IO[str]]:
-    """The stream as text for :func:`read_lines`, without a byte-order mark. The stream stays open."""
-    text = TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    try:
-        yield text
-    finally:
-        text.detach()
-
-
-def read_lines(text: IO[str]) -> Iterator[Line]:
-    """The lines of a text; any of the three line ends ends a line."""
-    for number in count(1):
-        line = text.readline(LONGEST)
-        if not line:
-            return
-        if whole := len(line) < LONGEST or line.endswith(("\n", "\r")):
+def read_lines(text: IO[str], number: int = 1) -> Iterator[Line]:
+    """The lines of a text, the first of them being line ``number``; any of the three line ends ends a line."""
+    while line := text.readline(LONGEST):
+        if len(line) < LONGEST or line.endswith(("\n", "\r")):
             yield Line(number, line)
-            continue
-        rest = line
-        while rest and not rest.endswith(("\n", "\r")):
-            rest = text.readline(LONGEST)
-        yield Line(number, line, whole)
+        else:
+            _skip_line(text, line)
+            yield Line(number, line, whole=False)
+        number += 1
+
+
+def first_line(text: IO[str]) -> Line | None:
+    """The first line that is not blank. Millions of blank ones before it cost no memory and little time."""
+    number, blank = 1, ""
+    while (blank := text.readline(LONGEST)).isspace():
+        number += blank.endswith(("\n", "\r"))
+    if not blank:
+        return None
+    whole = len(blank) < LONGEST or blank.endswith(("\n", "\r"))
+    return Line(number, blank, whole)
+
+
+def _skip_line(text: IO[str], rest: str) -> None:
+    while rest and not rest.endswith(("\n", "\r")):
+        rest = text.readline(LONGEST)

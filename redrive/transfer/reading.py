@@ -1,4 +1,4 @@
-"""A file → rows, whichever of the two formats it has."""
+"""A text → rows, whichever of the two formats it has."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -6,32 +6,30 @@ from typing import IO
 
 from .csv_rows import csv_rows
 from .json_rows import json_rows
-from .lines import Line, UnusableFile, read_lines
+from .lines import NOT_UTF8, UnusableFile, first_line, is_readable, read_lines
 from .rows import Row
 
 JSON_SUFFIXES = (".jsonl", ".ndjson")
+"""Of JSON lines."""
 
 
 def read_rows(text: IO[str], name: str) -> Iterator[Row]:
-    """The rows of a text: JSON lines where its name or its first character says so, CSV otherwise.
+    """The rows of a text: JSON where its name or its first character says so, CSV otherwise.
 
     Args:
-        text: see :func:`redrive.transfer.lines.text_of`.
+        text: see :func:`redrive.transfer.opening.text_of`.
         name: the file's.
 
     Raises:
         UnusableFile: when it is neither.
     """
-    lines = read_lines(text)
-    begin: list[Line] = []
-    for line in lines:
-        begin.append(line)
-        if not line.text.isspace():
-            break
-    first = begin[-1].text.lstrip() if begin else ""
-    if first.startswith("["):
-        raise UnusableFile("is a JSON array; write one object per line, without the brackets around them")
-    if begin and (not begin[-1].readable or "\0" in first):
-        raise UnusableFile("is not UTF-8 text; save it as CSV UTF-8 or as JSON lines")
-    whole = chain(begin[-1:], lines)
-    return json_rows(whole) if first.startswith("{") or name.lower().endswith(JSON_SUFFIXES) else csv_rows(whole)
+    first = first_line(text)
+    if first is not None and not is_readable(first.text):
+        raise UnusableFile(NOT_UTF8)
+    if (first is not None and first.text.lstrip().startswith(("{", "["))) or _says_json(name):
+        return json_rows(text, first.text if first else "", first.number if first else 1)
+    return csv_rows(chain([first], read_lines(text, first.number + 1)) if first else iter(()))
+
+
+def _says_json(name: str) -> bool:
+    return name.lower().removesuffix(".gz").endswith((*JSON_SUFFIXES, ".json"))

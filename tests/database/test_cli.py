@@ -353,7 +353,7 @@ def test_init_overwrites_only_when_told_to(run: Run, home: Path) -> None:
     assert (home / "redrive.toml").read_text() == SETTINGS
     run("init", "--force")
     assert (home / "redrive.toml").read_text() != SETTINGS
-    assert "nobody is no provider" in run("init", "--force", "--provider", "nobody", code=1).stderr
+    assert "nobody is not a provider" in run("init", "--force", "--provider", "nobody", code=1).stderr
 
 
 def test_init_writes_the_file_that_is_read(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

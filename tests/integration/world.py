@@ -55,8 +55,7 @@ class World:
         self._spawn([*command, *arguments], {}, ready=port_file.exists)
         self.sandbox_url = f"http://127.0.0.1:{port_file.read_text().strip()}"
         config = SandboxConfig()
-        accounts = accounts_toml(config, self.sandbox_url)
-        accounts = accounts[accounts.index("[accounts.phones]") :]
+        accounts = accounts_toml(config, self.sandbox_url, {})
         accounts = accounts.replace("[accounts.desktops]", f"{limits}\n[accounts.desktops]", 1)
         self.configure(POLICY + accounts, environment(config))
 

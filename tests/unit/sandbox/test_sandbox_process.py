@@ -1,4 +1,5 @@
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +58,21 @@ def test_dice_and_ids_are_chosen_when_it_starts(tmp_path: Path, command: str) ->
     faults = Faults(7)
     faults.add(Fault(path="/open/*", fault=Kind.STATUS, probability=0.5))
     assert struck == [faults.strike("/open/v1/task/query") is not None for _ in range(20)]
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_port_in_use_is_named(tmp_path: Path, command: str) -> None:
+    """With the way out, and an address that is not this machine's, too."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for arguments, words in (
+            (["--port", str(port)], f"--port: {port} is in use on 127.0.0.1; name another, or 0 for a free one"),
+            (["--host", "192.0.2.1"], "--host: 192.0.2.1 cannot be listened on: "),
+        ):
+            done = subprocess.run(
+                [*COMMANDS[command], *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
+            )
+            assert done.returncode in (1, 2)
+            assert done.stderr.startswith(words)
+            assert "Traceback" not in done.stderr

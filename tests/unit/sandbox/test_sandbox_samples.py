@@ -5,11 +5,13 @@ import pytest
 
 from models.capabilities import BUILT_IN
 from models.settings import check_secrets, load
+from redrive.cli.service import SANDBOX_PORT
 from redrive.sandbox.behavior import DETAILS, REFUSALS
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.page import accounts_toml, environment, page
 from redrive.sandbox.samples import ACCOUNTS, COLUMNS, sample_rows, write_csv
 from redrive.sandbox.script import parse
+from redrive.template import render
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "demo_tasks.csv"
 
@@ -19,6 +21,14 @@ def test_the_example_is_what_the_samples_make() -> None:
     made = io.StringIO()
     write_csv(sample_rows(), made)
     assert made.getvalue() == EXAMPLE.read_text()
+
+
+def test_the_examples_lead_to_the_sandbox() -> None:
+    """To renew them: copy what `redrive sandbox` prints."""
+    config, url = SandboxConfig(), f"http://127.0.0.1:{SANDBOX_PORT}"
+    assert (EXAMPLE.parent / "sandbox.toml").read_text() == accounts_toml(config, url)
+    secrets = "".join(f"export {name}={value}\n" for name, value in environment(config).items())
+    assert (EXAMPLE.parent / "sandbox.env").read_text() == secrets
 
 
 def test_samples_hold_every_script() -> None:
@@ -52,6 +62,23 @@ def test_the_page_holds_a_configuration_that_works(tmp_path: Path, url: str) -> 
     assert settings.warnings == ()
     assert check_secrets(settings, environment(config)) == []
     assert set(check_secrets(settings, {})) != set()
+
+
+def test_what_the_page_holds_can_stand_under_what_init_wrote(tmp_path: Path) -> None:
+    """As it is printed."""
+    config, url = SandboxConfig(), "http://127.0.0.1:8321"
+    printed = page(config, url)
+    pasted = printed[printed.index("[accounts.phones]") : printed.index("  Then:")]
+    (tmp_path / "redrive.toml").write_text(render() + pasted)
+    settings = load(tmp_path / "redrive.toml", environment(config))
+    assert list(settings.accounts) == list(ACCOUNTS.values())
+    assert settings.warnings == ()
+
+
+def test_what_is_to_be_pasted_stands_at_the_end() -> None:
+    """A terminal of forty rows shows all of it."""
+    lines = page(SandboxConfig(), "http://127.0.0.1:8321").splitlines()
+    assert len(lines) - lines.index("[accounts.phones]") < 45
 
 
 def test_the_page_says_how_to_use_it() -> None:

@@ -81,7 +81,7 @@ def test_with_every_key_switched_on_it_loads_too(read: Read) -> None:
 
 
 def test_a_provider_that_nobody_provides_is_refused() -> None:
-    with pytest.raises(BadInput, match="geelrk is no provider; use one of docflow, geelark, huawei_workspace"):
+    with pytest.raises(BadInput, match="geelrk is not a provider; use one of docflow, geelark, huawei_workspace"):
         render(["geelrk"])
 
 

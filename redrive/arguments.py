@@ -1,0 +1,77 @@
+"""What is handed to a client → what the queries take, or :class:`BadInput`."""
+
+import getpass
+import os
+import socket
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from . import _house  # noqa: F401 - makes _models
+
+if TYPE_CHECKING:
+    from models.errors import BadInput
+    from models.intake import values
+    from models.intake.refusal import refused
+    from models.ledger import Who
+else:
+    from ._models.errors import BadInput
+    from ._models.intake import values
+    from ._models.intake.refusal import refused
+    from ._models.ledger import Who
+
+Ids = int | Iterable[int]
+Texts = str | Iterable[str] | None
+Since = datetime | timedelta | str | None
+
+MOST_FOUND = 10_000
+
+
+def ids(given: Ids) -> list[int]:
+    """Each id once, in order."""
+    wanted = [given] if isinstance(given, int | str) else list(given)
+    for each in wanted:
+        if type(each) is not int or not 0 < each < 2**63:
+            raise refused("id", each, "must be the whole number that add() returned")
+    return sorted(set(wanted))
+
+
+def texts(field: str, given: Texts, known: Iterable[str] = ()) -> tuple[str, ...]:
+    """One text or many; none means any. Where words are known, others are refused."""
+    if given is None:
+        return ()
+    names = [given] if isinstance(given, str) else list(given)
+    for each in names:
+        if not isinstance(each, str):
+            raise refused(field, each, "must be text, or a list of texts")
+    return tuple(values.choice(field, each, known) for each in names) if known else tuple(names)
+
+
+def since(given: Since) -> datetime | timedelta | None:
+    """A moment, or how long ago."""
+    if isinstance(given, timedelta):
+        if given < timedelta(0):
+            raise refused("since", given, "must be how long ago, which is not negative")
+        return min(given, timedelta(days=36_500))
+    return values.moment("since", given)
+
+
+def between(field: str, given: int, lowest: int, highest: int) -> int:
+    """A whole number within bounds."""
+    number = values.integer(field, given, lowest, highest)
+    if number is None:
+        raise BadInput(f"{field}: must be a whole number from {lowest} to {highest}")
+    return number
+
+
+def who(name: str, reason: str) -> Who:
+    """Who asks, as it is recorded: the one that is named, otherwise this process's user."""
+    return Who(values.line("who", name, 255) or _user(), values.words("reason", reason))
+
+
+def _user() -> str:
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's user may have no name
+        name = f"uid {os.getuid()}"
+    return f"{name}@{socket.gethostname()}"
