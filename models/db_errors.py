@@ -6,7 +6,7 @@ locked by another transaction (go on with other work), one row is at fault (set 
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from .errors import Locked, Unreachable
+from .errors import DatabaseError, Locked, Unreachable
 
 _LOCKED = {"55P03", "40P01", "40001"}
 """Lock time-out, deadlock, serialization failure: another transaction is in the way."""
@@ -15,6 +15,9 @@ _REFUSING = {"25006", "42501", "42P01", "57014", "26000", "25P03", "3D000", "3F0
 """Read-only, no grant, no table, statement time-out, a session that a pooler swapped: all pass, or somebody acts."""
 _REFUSING_CLASSES = ("08", "28", "53", "57", "58")
 """Connections, authorization, resources, operator intervention, system errors."""
+
+_AWAY_CLASSES = ("08", "57")
+"""Of those: the ones in which nobody answers, or not for long."""
 
 _SESSION_IS_USELESS = {"25006", "26000"}
 """A new session may reach another server: after a failover the old one answers, and refuses for ever."""
@@ -46,7 +49,8 @@ def meaning(error: DBAPIError, where: str) -> Unreachable | None:
     if not (refuses or unnamed or error.connection_invalidated):
         return None
     remedy = f"; {_REMEDIES[code]}" if code in _REMEDIES else ""
-    return Unreachable(f"{where}: {words(error)}{remedy}")
+    kind = DatabaseError if refuses and code[:2] not in _AWAY_CLASSES else Unreachable
+    return kind(f"{where}: {words(error)}{remedy}")
 
 
 def is_row_fault(error: BaseException) -> bool:

@@ -6,7 +6,7 @@
 - ``StaleBatch``: stop quietly; the batch is no longer ours, somebody else looks after its tasks.
 - ``Unreachable``: say so and try later; database or broker does not answer, or refuses everybody (exit 1).
 - ``Locked``: the same, and other work can go on: another transaction holds what is wanted (exit 1).
-- ``DatabaseError``: say so; the database answers and refuses, and its words name what is to be changed (exit 1).
+- ``DatabaseError``: the same; the database answers and refuses, and its words name what is to be changed (exit 1).
 """
 
 from collections.abc import Sequence
@@ -48,5 +48,5 @@ class Locked(Unreachable):
     """Another transaction holds what is wanted, and has held it for longer than we wait."""
 
 
-class DatabaseError(RedriveError):
-    """The database refuses: a right is missing, the disk is full, it is read-only. The message has its words."""
+class DatabaseError(Unreachable):
+    """The database answers and refuses: a right is missing, the disk is full, it is read-only. It may pass."""
