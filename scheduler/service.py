@@ -155,7 +155,7 @@ def run(settings: Settings, *, database_url: str, broker_url: str, once: bool = 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    database, publisher = Database(database_url), Publisher(broker_url)
+    database, publisher = Database(database_url), Publisher(broker_url, settings.queues)
     try:
         scheduler = Scheduler(database, publisher, settings, rules_of(settings))
         _start(scheduler, stop, once=once)

@@ -7,7 +7,7 @@ these functions, under its locks, and writes what they return.
 from .answers import answered, gave_back, lost
 from .claiming import Claimed, Leave, LookFirst, consider, looks_first
 from .moves import Context
-from .operators import Said, force, hold, release, retry_now, revive, stop
+from .operators import Said, force, hold, release, request, retry_now, revive, stop
 from .owners import add_again, report
 from .readings import Settled, read, unread
 
@@ -29,6 +29,7 @@ __all__ = [
     "read",
     "release",
     "report",
+    "request",
     "retry_now",
     "revive",
     "stop",

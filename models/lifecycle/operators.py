@@ -65,6 +65,13 @@ def retry_now(task: Task, context: Context) -> Said:
     return Said(replace(task, next=Operation.CHECK, due_at=context.now))
 
 
+def request(task: Task, context: Context) -> Said:
+    """A host's wish, of which nobody knows who sent it: as `retry`, but what an operator holds stays held."""
+    if task.status is Status.HELD:
+        return Said(task, "held by an operator: only a release ends that")
+    return retry_now(task, context)
+
+
 def force(task: Task, context: Context) -> Said:
     """One more retry than the limit allows, never past the provider's own cap; also of what has ended."""
     if task.status in (Status.IN_FLIGHT, *FOLLOWED_STATES, *AT_WORK_STATES):

@@ -76,3 +76,28 @@ def reference(table: Mapping[str, object], folder: Path) -> Reference:
         case {"file": str(path), **rest} if not rest and path and path.isprintable():
             return FromFile(folder / path)
     raise ValueError('must be exactly { env = "NAME" } or { file = "PATH" }')
+
+
+_WRAPPINGS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile("\ufeff"), "begins with a byte-order mark; save it without one"),
+    (re.compile(r"\s|.*\s\Z", re.DOTALL), "begins or ends with a blank; take it off"),
+    (
+        re.compile(r"""["'`\u2018-\u201f]|.*["'`\u2018-\u201f]\Z""", re.DOTALL),
+        "begins or ends with a quote; take the quotes off",
+    ),
+    (
+        re.compile(r"(?i)(bearer|basic|token)\b[ :]"),
+        "begins with the word of an Authorization header; leave the word out",
+    ),
+    (
+        re.compile(r"(?i)[a-z_][a-z0-9_]*=\s*[\"']"),
+        "looks like a whole line of an .env file; keep what stands after the =",
+    ),
+    (re.compile(r".*\s", re.DOTALL), "has a blank or a line break inside; was a line wrapped?"),
+    (re.compile(r".*[^\x21-\x7e]", re.DOTALL), "has a letter that is not plain ASCII; was it copied from a text?"),
+)
+
+
+def doubt(value: str) -> str:
+    """What a secret looks as if it had around or in it that is not part of it; '' when it looks right."""
+    return next((words for pattern, words in _WRAPPINGS if pattern.match(value)), "")

@@ -22,6 +22,8 @@ from tests.integration.world import World
 from tests.processes import Process, wait_until
 from tests.servers import Valkey
 
+QUEUES = jobs.Queues("tests")
+
 pytestmark = [pytest.mark.timeout(150), pytest.mark.services]
 
 
@@ -61,7 +63,7 @@ def wake(broker_url: str) -> int:
 
 def test_a_frozen_broker_costs_a_bounded_time_once(valkey: Valkey) -> None:
     """One publish waits for a few seconds, the next for nothing; when the broker thaws, publishing works again."""
-    with closing(Publisher(valkey.url)) as publisher, redis.Redis.from_url(valkey.url) as client:
+    with closing(Publisher(valkey.url, QUEUES)) as publisher, redis.Redis.from_url(valkey.url) as client:
         assert publisher.send(batch())
         valkey.process.signal(signal.SIGSTOP)
         began = boottime()
@@ -74,14 +76,14 @@ def test_a_frozen_broker_costs_a_bounded_time_once(valkey: Valkey) -> None:
         valkey.process.signal(signal.SIGCONT)
         sent = batch()
         wait_until(lambda: publisher.send(sent), 8, what="published again")
-        waiting = client.lrange(jobs.queue("geelark"), 0, -1)
+        waiting = client.lrange(QUEUES.of("geelark"), 0, -1)
         assert any(str(sent.id).encode() in message for message in waiting)
 
 
 def test_a_frozen_broker_that_was_never_connected_to_costs_no_more(valkey: Valkey) -> None:
     """Connecting is bounded like publishing."""
     valkey.process.signal(signal.SIGSTOP)
-    with closing(Publisher(valkey.url)) as publisher:
+    with closing(Publisher(valkey.url, QUEUES)) as publisher:
         began = boottime()
         assert not publisher.send(batch())
         assert boottime() - began < PUBLISH_SECONDS + 2
@@ -160,7 +162,7 @@ def test_messages_that_were_lost_are_published_again(ours: World, valkey: Valkey
     ours.start("scheduler")
     wait_until(lambda: any(task.status is Status.IN_FLIGHT for task in ours.tasks()))
     with redis.Redis.from_url(valkey.url) as client:
-        wait_until(lambda: client.llen(jobs.queue("geelark")))
+        wait_until(lambda: client.llen(ours.settings.queues.of("geelark")))
         client.flushall()
     ours.start("worker")
     assert_all_ended_well(ours)
