@@ -1,7 +1,7 @@
 """The connection to the broker, where kombu trusts what comes over it, or does not outlive what may pass."""
 
+import base64
 import json
-from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -93,10 +93,10 @@ def _whole(payload: object) -> dict[str, Any]:
             "properties": {"delivery_info": {"exchange": str(exchange), "routing_key": str(key)}} as properties,
             "body": str(body),
             "headers": dict() as headers,
-            "content-type": content_type,
-            "content-encoding": encoding,
-        } if properties.get("body_encoding") in {None, "utf-8", "base64"} and _decodes(body, properties):
-            kept = {name: properties[name] for name in ("body_encoding",) if name in properties}
+            "content-type": str(content_type),
+            "content-encoding": str(encoding),
+        } if not headers.get("compression") and _decodes(body, properties.get("body_encoding")):
+            kept = {"body_encoding": properties.get("body_encoding")}
         case _:
             drops.note("message", "has an envelope that cannot be read")
             return _envelope("", {}, {"exchange": "", "routing_key": ""}, {}, _UNREADABLE, "binary")
@@ -104,14 +104,13 @@ def _whole(payload: object) -> dict[str, Any]:
     return _envelope(body, headers, where, kept, content_type, encoding)
 
 
-def _decodes(body: str, properties: Mapping[str, object]) -> bool:
-    if properties.get("body_encoding") != "base64":
-        return True
+def _decodes(body: str, encoding: object) -> bool:
     try:
-        redis.Channel.codecs["base64"].decode(body)
+        if encoding == "base64":
+            base64.b64decode(body)
     except ValueError:
         return False
-    return True
+    return encoding is None or encoding in ("utf-8", "base64")
 
 
 def _envelope(

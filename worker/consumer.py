@@ -1,6 +1,7 @@
 """How a worker takes messages: only those that are understood, and again and again where the broker refuses."""
 
 import json
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -63,7 +64,7 @@ class Consumer(consumer.Consumer):
 
     def _drop(self, message: Any, why: str) -> None:  # noqa: ANN401 - kombu ships no types
         drops.note("message", why)
-        message.ack_log_error(consumer.logger, self.connection_errors)
+        message.ack_log_error(logging.getLogger(__name__), self.connection_errors)
 
 
 def _rebuilt(message: Any, job: messages.Message) -> Any:  # noqa: ANN401 - kombu ships no types

@@ -60,6 +60,12 @@ class Settings(Section):
     warnings: tuple[str, ...] = ()
 
     @property
+    def secret_variables(self) -> frozenset[str]:
+        """The environment variables in which accounts keep what only workers need."""
+        values = (value for account in self.accounts.values() for value in account.options.values())
+        return frozenset(value.name for value in values if isinstance(value, FromEnv))
+
+    @property
     def queues(self) -> Queues:
         """The queues of this installation: of the name that was given, else of the one its database has."""
         given = self.environment.installation or self.broker.installation
@@ -150,5 +156,4 @@ def _look_around(settings: Settings, environ: Mapping[str, str], findings: Findi
     agreement.check_groups(accounts.values(), findings)
     agreement.check_credentials(accounts.values(), {a.name: a.options for a in accounts.values()}, findings)
     settings.flower.look(findings.under("flower"))
-    values = [value for account in accounts.values() for value in account.options.values()]
-    warn_of_misspelled(environ, {value.name for value in values if isinstance(value, FromEnv)}, findings)
+    warn_of_misspelled(environ, set(settings.secret_variables), findings)
