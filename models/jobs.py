@@ -11,6 +11,7 @@ CHECK = "redrive.check"
 REQUEST = "redrive.request"
 REQUESTS_QUEUE = "redrive.requests"
 WAKE_CHANNEL = "redrive.wake"
+LONGEST_NAME = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +78,12 @@ CELERY: Mapping[str, object] = {
 
 APP: Mapping[str, Any] = {
     "set_as_current": False,
-    # Named, since Celery would otherwise take them from CELERY_LOADER, CELERY_RESULT_BACKEND and
-    # DJANGO_SETTINGS_MODULE: variables of a host's own Celery.
+    # Named, since Celery would otherwise take them from CELERY_LOADER, CELERY_RESULT_BACKEND, DJANGO_SETTINGS_MODULE
+    # and CELERY_CONFIG_MODULE: variables of a host's own Celery.
     "loader": "app",
     "backend": "disabled",
     "fixups": frozenset(),
+    "config_source": CELERY,
 }
 """What every Celery app of ours is made with."""
 
@@ -100,11 +102,10 @@ def connect_to(app: App, find: Callable[[], Broker], *, seconds: float | None = 
     """Let a Celery app connect to this broker and to no other, whatever ``CELERY_BROKER_URL`` says.
 
     Args:
-        app: it gets :data:`CELERY` as its configuration.
+        app: made with :data:`APP`.
         find: asked for the broker at each connection.
         seconds: what connecting and each answer may take, where that is not what :data:`CELERY` says.
     """
-    app.conf.update(CELERY)
     bounds = {} if seconds is None else {"socket_timeout": seconds, "socket_connect_timeout": seconds}
 
     def connection(_url: str | None = None, **given: object) -> object:

@@ -49,14 +49,21 @@ class Consumer(consumer.Consumer):
         """Drop what kombu could not even open."""
         self._drop(message, "cannot be decoded")
 
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """The broker answers and refuses: say it, and wait ever longer before the next try."""
+        self._rest(exc)
+
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Say it, close what is left of the connection, and wait ever longer before the next one."""
+        super().on_connection_error_after_connected(exc)
+        self._rest(exc)
+
+    def _rest(self, exc: Exception) -> None:
         now = time.monotonic()
         self._outages = self._outages + 1 if now - self._failed_at < CALM_SECONDS else 1
         seconds = BACKOFF_SECONDS[min(self._outages, len(BACKOFF_SECONDS)) - 1]
         say = log.error if self._outages == 1 else log.warning if self._outages <= len(BACKOFF_SECONDS) else log.info
         say("broker.lost", error=type(exc).__name__, refused=refusal(exc), tries_again_seconds=seconds)
-        super().on_connection_error_after_connected(exc)
         while time.monotonic() < now + seconds:
             state.maybe_shutdown()
             time.sleep(_GLANCE_SECONDS)

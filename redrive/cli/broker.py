@@ -7,10 +7,12 @@ from uuid import uuid4
 from celery import Celery
 from kombu.entity import Queue
 from kombu.exceptions import KombuError
+from kombu.messaging import Consumer
 from redis.exceptions import RedisError
 
 from models import jobs
 from models.broker import Broker, refusal
+from worker import broker as worker
 
 SECONDS = 2.0
 EVICTING = "maxmemory-policy"
@@ -80,11 +82,16 @@ def _carry(broker: Broker) -> None:
     with _app(broker) as app, app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=SECONDS)
         name = f"redrive.doctor.{uuid4().hex[:12]}"
-        queue = Queue(name, durable=False, auto_delete=True, expires=60)
-        with connection.SimpleBuffer(queue) as probe:
-            probe.put({}, serializer="json")
-            probe.get(timeout=SECONDS).ack()
-        queue(connection.default_channel).delete()
+        queue = Queue(name, routing_key=name, durable=False, auto_delete=True, expires=60)
+        queue(connection.default_channel).declare()
+        try:
+            app.amqp.Producer(connection).publish({}, routing_key=name, serializer="json")
+            taken = Consumer(connection.channel(), [queue], on_message=lambda message: message.ack())
+            taken.consume()
+            connection.drain_events(timeout=SECONDS)
+            taken.cancel()
+        finally:
+            queue(connection.default_channel).delete()
 
 
 def _listen(broker: Broker) -> None:
@@ -97,6 +104,7 @@ def _listen(broker: Broker) -> None:
 
 @contextmanager
 def _app(broker: Broker) -> Iterator[Celery]:
+    worker.install()  # workers connect so
     app = Celery("redrive", **jobs.APP)
     jobs.connect_to(app, lambda: broker, seconds=SECONDS)
     try:
