@@ -71,6 +71,8 @@ CELERY: Mapping[str, object] = {
     "broker_transport_options": {"socket_timeout": 10, "socket_connect_timeout": 5, "socket_keepalive": True},
     "task_publish_retry": False,
     "worker_disable_rate_limits": True,
+    # Of jobs that are confirmed late, which ours are not. Not set, it is warned of at each lost connection.
+    "worker_cancel_long_running_tasks_on_connection_loss": True,
     "enable_utc": True,
     "timezone": "UTC",
 }

@@ -88,6 +88,39 @@ def test_doctor_and_publisher_name_the_refusal(valkey: Valkey, client: redis.Red
     assert answer(valkey.url) == ""
 
 
+def rights() -> list[str]:
+    """Those that the page says a user needs."""
+    page = (Path(__file__).parents[2] / "docs" / "deployment.md").read_text()
+    found = re.search(r"needs, for database 0:\s+```([^`]+)```", page)
+    assert found
+    return found[1].split()
+
+
+def test_a_user_with_the_rights_of_the_page_is_enough(ours: World, client: redis.Redis, valkey: Valkey) -> None:
+    client.execute_command("ACL", "SETUSER", "redrive", "on", ">secret", *rights())
+    url = valkey.url.replace("://", "://redrive:secret@")
+    assert answer(url) == ""
+    assert list(warnings(url)) == []
+    ours.env["REDRIVE_BROKER_URL"] = url
+    worker = ours.start("worker")
+    ours.start("scheduler")
+    ours.add(sample_rows(2, seed=7))
+    wait_until(lambda: all(task.status in {Status.SUCCEEDED, Status.DEAD} for task in ours.tasks()), 60)
+    assert "NOPERM" not in worker.output()
+    asked = ours._spawn([sys.executable, "-P", "-m", "redrive", "worker", "--check"], ours.env)
+    assert asked.wait(30) == 0, asked.output()
+
+
+@pytest.mark.parametrize("missing", ["~redrive*", "&redrive.wake", "+@blocking", "+@write"])
+def test_a_missing_right_is_named(client: redis.Redis, valkey: Valkey, missing: str) -> None:
+    client.execute_command(
+        "ACL", "SETUSER", "redrive", "on", ">secret", *(each for each in rights() if each != missing)
+    )
+    if missing == "+@blocking":
+        client.execute_command("ACL", "SETUSER", "redrive", "-brpop")
+    assert "NOPERM" in answer(valkey.url.replace("://", "://redrive:secret@"))
+
+
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "allkeys-random"])
 def test_doctor_warns_of_a_server_that_forgets(valkey: Valkey, client: redis.Redis, policy: str) -> None:
     assert list(warnings(valkey.url)) == []
