@@ -290,6 +290,6 @@ def refusal(error: BaseException | None) -> str:
             if kind.__name__ in _CLASSES:
                 return _CLASSES[kind.__name__]
         if type(error).__name__ == "ResponseError" and (found := _REFUSAL.match(str(error))):
-            return found[0]
+            return "NOPERM" if found[0] == "ACL" else found[0]  # of a script: "ACL failure"
         error = error.__cause__ or error.__context__
     return ""
