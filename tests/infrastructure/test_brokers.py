@@ -1,20 +1,25 @@
 """Brokers as others run them: RabbitMQ, Redis behind sentinels, Redis by TLS."""
 
+import base64
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
+import amqp
 import pytest
 import redis
 import trustme
+from kombu.connection import Connection
 
 from models.states import ENDED_STATES
 from redrive.cli.broker import answer
 from redrive.sandbox.samples import sample_rows
 from tests.infrastructure.conftest import NewWorld
+from tests.integration import forged
 from tests.integration.world import World
 from tests.processes import Process, wait_until
 from tests.servers import free_port
@@ -77,6 +82,35 @@ def test_two_workers_of_one_machine_share_rabbitmq(rabbitmq: str, new_world: New
     assert "RESOURCE_LOCKED" not in "".join(process.output() for process in running)
     asked = spawn([sys.executable, "-P", "-m", "redrive", "worker", "--check"], world.env)
     assert asked.wait(40) == 0, asked.output()
+
+
+def test_forged_messages_end_no_worker_on_rabbitmq(rabbitmq: str, new_world: NewWorld) -> None:
+    """Here the envelope is the protocol's; headers, types and bodies may still be anything."""
+    world = new_world(rabbitmq)
+    worker = world.start("worker")
+    queues = [world.settings.queues.of("geelark"), world.settings.queues.requests]
+    with Connection(rabbitmq) as connection, connection.channel() as channel:
+        for queue in queues:
+            for strange in forged.envelopes(queue):
+                put(channel, queue, strange)
+    work(world, seed=5)
+    assert worker.returncode is None
+    assert "Traceback" not in worker.output()
+    assert worker.output().count("message.dropped") >= 3
+
+
+def put(channel: Any, queue: str, strange: dict[str, Any]) -> None:
+    """As much of a forged envelope as the protocol can carry."""
+    body, headers = strange.get("body"), strange.get("headers")
+    if not isinstance(headers, dict) or any(isinstance(value, int) and value > 2**62 for value in headers.values()):
+        headers = {"task": ["x"], "id": {}}
+    words = {name.replace("-", "_"): strange.get(name) for name in ("content-type", "content-encoding")}
+    words = {name: value for name, value in words.items() if isinstance(value, str)}
+    try:
+        raw = base64.b64decode(str(body))
+    except ValueError:
+        raw = b"?"
+    channel.basic_publish(amqp.Message(raw, application_headers=headers, **words), exchange="", routing_key=queue)
 
 
 def test_a_wrong_password_of_rabbitmqs_is_said(rabbitmq: str) -> None:

@@ -1,6 +1,7 @@
 """The broker may be slow, frozen, emptied or killed: it costs seconds and no task, and wake-ups come back."""
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -125,6 +126,30 @@ def test_a_frozen_broker_does_not_keep_a_scheduler_from_stopping(valkey: Valkey)
     stop = threading.Event()
     with Waiting(valkey.url, stop) as waiting:
         assert seconds_until_woken(waiting, stop.set) < 2.5
+
+
+def test_a_flood_of_wake_ups_starves_no_pass(ours: World, valkey: Valkey) -> None:
+    """Tasks are claimed beside it, it is said, and SIGTERM is heeded within a second."""
+    poll_slowly(ours)
+    scheduler = ours.start("scheduler")
+    flood = ours._spawn([sys.executable, "-c", FLOOD, str(valkey.port)], {})
+    wait_until(lambda: "wake.flood" in scheduler.output(), 20, what="the flood is noticed")
+    [task_id] = ours.add([phone(7)])
+    wait_until(lambda: ours.tasks([task_id])[0].status is Status.IN_FLIGHT, 8, what="it is claimed beside the flood")
+    scheduler.signal(signal.SIGTERM)
+    assert scheduler.wait(3) == 0
+    assert flood.returncode is None
+
+
+FLOOD = """
+import socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as server:
+    import threading
+    threading.Thread(target=lambda: [None for _ in iter(lambda: server.recv(1 << 20), b"")], daemon=True).start()
+    many = b"*3\\r\\n$7\\r\\nPUBLISH\\r\\n$12\\r\\nredrive.wake\\r\\n$0\\r\\n\\r\\n" * 2000
+    while True:
+        server.sendall(many)
+"""
 
 
 def seconds_until_woken(waiting: Waiting, cause: Callable[[], object]) -> float:

