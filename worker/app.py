@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from typing import NoReturn
 
 import structlog
 from celery import Celery, signals
@@ -10,6 +11,7 @@ from celery import Celery, signals
 from models import jobs, ledger
 from models.broker import Broker
 from models.errors import SettingsError, Unreachable
+from models.settings.urls import checked_broker_url
 
 from . import broker, consumer, deps, job, messages
 
@@ -33,9 +35,11 @@ def use_broker(url: str) -> None:
 
 
 def _broker() -> Broker:
-    url = _named[0] if _named else os.environ.get("REDRIVE_BROKER_URL", "")
+    url = _named[0] if _named else os.environ.get("REDRIVE_BROKER_URL")
+    if not url:
+        raise SettingsError("REDRIVE_BROKER_URL: is not set; set it, or start the worker with `redrive worker`")
     try:
-        return Broker.at(url)
+        return Broker.at(checked_broker_url(url))
     except ValueError as error:
         raise SettingsError(f"REDRIVE_BROKER_URL: {error}") from None
 
@@ -96,16 +100,28 @@ def _carried_out(own: deps.Deps, ids: list[int], who: ledger.Who) -> int:
                 raise
 
 
+@signals.celeryd_init.connect
+def refuse_other_addresses(instance: object = None, **_: object) -> None:
+    """Say what is wrong with the broker's address before Celery stumbles over it."""
+    if getattr(instance, "app", None) is app:
+        try:
+            _broker()
+        except SettingsError as error:
+            _give_up(str(error))
+
+
 @signals.worker_init.connect
 def refuse_other_pools(sender: object = None, **_: object) -> None:
     """A forked child hears no signal of the worker's and would not drain; green threads would share our event loop."""
     pool = getattr(sender, "pool_cls", None)
     name = pool if isinstance(pool, str) else getattr(pool, "__module__", "")
     if getattr(sender, "app", None) is app and name.rpartition(".")[2] not in {"threads", "thread"}:
-        sys.stderr.write(
-            "worker.app needs Celery's pool of threads; start it with --pool threads, or `redrive worker`\n"
-        )
-        raise SystemExit(MISCONFIGURED)
+        _give_up("worker.app runs in Celery's pool of threads only; start it with --pool threads, or `redrive worker`")
+
+
+def _give_up(words: str) -> NoReturn:
+    sys.stderr.write(f"{words}\n")
+    raise SystemExit(MISCONFIGURED)
 
 
 @signals.worker_shutting_down.connect

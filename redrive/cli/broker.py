@@ -35,7 +35,9 @@ def answer(url: str) -> str:
         try:
             attempt(broker)
         except Exception as error:  # noqa: BLE001 - each transport raises its own
-            return f"does not {what}: {_words(error)}"
+            # Of a server that is not there no job is worth a word.
+            away = isinstance(error, RedisError | OSError | KombuError) and not refusal(error)
+            return f"does not {'answer' if away else what}: {_words(error)}"
     return ""
 
 

@@ -114,7 +114,7 @@ def put(channel: Any, queue: str, strange: dict[str, Any]) -> None:
 
 
 def test_a_wrong_password_of_rabbitmqs_is_said(rabbitmq: str) -> None:
-    assert "does not take a job" in answer(rabbitmq.replace("guest:guest", "guest:wrong"))
+    assert answer(rabbitmq.replace("guest:guest", "guest:wrong")).startswith("does not ")
 
 
 # --- Sentinel --------------------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def test_work_goes_on_after_sentinels_chose_another_master(sentinels: Sentinels,
 
 @pytest.mark.parametrize(("wrong", "words"), [("=ours", "=theirs"), ("p%40ss", "wrong")])
 def test_a_wrong_master_or_password_is_said(sentinels: Sentinels, wrong: str, words: str) -> None:
-    assert "does not take a job" in answer(sentinels.url.replace(wrong, words))
+    assert answer(sentinels.url.replace(wrong, words)).startswith("does not ")
 
 
 # --- TLS -------------------------------------------------------------------------------------------------------------

@@ -60,6 +60,28 @@ def test_celerys_own_command_runs_threads_and_nothing_else(ours: World, spawn: S
     assert worker.wait(20) == 0
 
 
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        (None, "is not set"), ('"redis://127.0.0.1:1/0"', "is in quotes"), ("bogus://h", "must be an address"),
+        ("redis://h/name", "not a number"), ("redis://h:99999/0", "port"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["celery", "redrive"])
+def test_a_wrong_address_is_said_in_words(
+    spawn: Spawn, tmp_path: Path, url: str | None, words: str, command: str
+) -> None:
+    """And by an exit code that says: starting again does not help."""
+    (tmp_path / "redrive.toml").touch()
+    celery = ["celery", "--app", "worker.app", "worker", "--pool", "threads"]
+    environment = {"REDRIVE_BROKER_URL": url} if url else {}
+    worker = spawn([sys.executable, "-m", *(celery if command == "celery" else ["redrive", "worker"])], environment)
+    assert worker.wait(30) == 2
+    assert "REDRIVE_BROKER_URL: " in worker.output()
+    assert words in worker.output()
+    assert "Traceback" not in worker.output()
+
+
 def test_installations_on_one_broker_do_not_take_each_others_batches(
     spawn: Spawn, new_sqlite_database: Callable[[], str], valkey: Valkey, tmp_path: Path
 ) -> None:
