@@ -65,7 +65,8 @@ def install() -> None:
     redis.Transport.Channel = Channel
     redis.SentinelTransport.Channel = SentinelChannel
     # A server that answers and refuses (read-only, out of memory, no permission) is waited for like one that is away.
-    redis.Transport.connection_errors = (*redis.Transport.connection_errors, ResponseError)
+    if ResponseError not in redis.Transport.connection_errors:
+        redis.Transport.connection_errors = (*redis.Transport.connection_errors, ResponseError)
     redis.loads = _loads  # type: ignore[attr-defined,assignment]  # the one place through which all it reads passes
     for content_type in compression.encoders():
         compression.register(_no_compression, _no_compression, content_type)
