@@ -1,6 +1,6 @@
 """Lines for a stream that may not take them: a terminal on hold, a full disk, a reader that is gone.
 
-Whoever writes never waits. A thread hands the lines on, in order; what it cannot keep is dropped, and said.
+A writer never waits. A thread hands the lines on, in order; what it cannot keep is dropped, and said.
 """
 
 import atexit

@@ -23,7 +23,7 @@ _SOCKET_SECONDS = 1.0
 
 
 _MOST_AT_ONCE = 1000
-"""Wake-ups that are read for one pass. Whoever sends more is not listened to for a while: the poll goes on."""
+"""Wake-ups that are read for one pass. A sender of more is not listened to for a while: the poll goes on."""
 
 
 class Waiting:

@@ -40,7 +40,7 @@ def envelope(task: object, content: object, queue: str, **more: Any) -> dict[str
 
 
 def raw() -> Iterator[bytes]:
-    """What is no envelope."""
+    """What is not an envelope."""
     yield from (b"x", b"", b"null", b"true", b"5", b"[]", b"{}", b'"text"', b"\xff\xfe", b"\x00", b"[" * DEEP)
     yield from (b'{"a":' * DEEP, b"1" * 5000, b"NaN", b'{"body": "', b"x" * 2_000_000)
     yield b'{"__type__": "decimal", "__value__": "x"}'

@@ -1,4 +1,4 @@
-"""Whoever can write to the broker sends what he likes: nothing ends, nothing is retried that should not be."""
+"""Anybody who can write to the broker sends anything: nothing ends, nothing is retried that should not be."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -9,6 +9,8 @@ import pytest
 import redis
 
 from models.states import ENDED_STATES
+from redrive import Client
+from redrive.cli.broker import answer
 from redrive.sandbox.samples import sample_rows
 from tests.integration.world import World
 from tests.processes import Process, wait_until
@@ -33,7 +35,7 @@ def check(world: World, spawn: Spawn) -> tuple[int, str]:
 
 
 def test_a_health_check_sees_whether_batches_are_taken(ours: World, spawn: Spawn) -> None:
-    """No worker, two workers, and a worker that somebody told to leave its queues, which it does not."""
+    """No worker, and then two."""
     code, words = check(ours, spawn)
     assert code == 1
     assert "is one running on this machine?" in words
@@ -104,3 +106,33 @@ def test_installations_on_one_broker_do_not_take_each_others_batches(
     assert "batch" not in worker.output()
     for world in worlds:
         world.close()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "redis+socket://{path}?virtual_host=2", "unix://:p%40ss@{path}?db=3", "valkey://:p%40ss@127.0.0.1:{port}/1",
+        "redis://worker:s%2Fcret@localhost:{port}",
+    ],
+)  # fmt: skip
+def test_all_work_over_every_kind_of_address(
+    spawn: Spawn, new_sqlite_database: Callable[[], str], valkey: Valkey, tmp_path: Path, address: str
+) -> None:
+    """Jobs, wake-ups and doctor: each connects by the same address."""
+    with redis.Redis.from_url(valkey.url) as admin:
+        if "p%40ss" in address:
+            admin.config_set("requirepass", "p@ss")
+        if "worker:" in address:
+            admin.execute_command("ACL", "SETUSER", "worker", "on", ">s/cret", "+@all", "~*", "&*")
+    url = address.format(path=valkey.socket, port=valkey.port)
+    world = World(spawn, new_sqlite_database(), url, tmp_path)
+    world.start_sandbox()
+    assert answer(url) == ""
+    scheduler = world.start("scheduler")
+    worker = world.start("worker")
+    with Client(world.urls["REDRIVE_DATABASE_URL"], url, tmp_path / "redrive.toml") as client:
+        client.add_many(sample_rows(2, seed=11))
+    wait_until(lambda: all(task.status in ENDED_STATES for task in world.tasks()), 60)
+    assert "publish.failed" not in scheduler.output()
+    assert "broker.lost" not in worker.output()
+    world.close()

@@ -1,4 +1,4 @@
-"""Lines for a stream that may not take them: whoever writes never waits."""
+"""Lines for a stream that may not take them: a writer never waits."""
 
 import errno
 import io
