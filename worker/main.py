@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import structlog
 from celery import signals
+from celery.apps import worker as celery_worker
 from celery.exceptions import CPendingDeprecationWarning
 from celery.platforms import SecurityWarning
 
@@ -48,6 +49,8 @@ def run(settings: Settings, *, database_url: str, broker_url: str, providers: Se
         warnings.filterwarnings("ignore", category=category)
     # We say ourselves that the connection was lost, once loudly.
     logging.getLogger("celery.worker.consumer.consumer").setLevel(logging.ERROR)
+    # Celery writes past the log, in the handler of a signal: a stream that takes nothing would keep it from ending.
+    celery_worker.safe_say = _say
     signals.worker_ready.connect(lambda **_: log.info("worker.started", queues=queues), weak=False)
     signals.setup_logging.connect(_logs_are_set_up, weak=False)
     worker = app.Worker(
@@ -64,6 +67,10 @@ def run(settings: Settings, *, database_url: str, broker_url: str, providers: Se
     )
     worker.start()
     return int(worker.exitcode or 0)
+
+
+def _say(words: str, *_: object) -> None:
+    log.info("worker.stopping", words=words.strip())
 
 
 def node_name() -> str:

@@ -1,6 +1,7 @@
 """Anybody who can write to the broker sends anything: nothing ends, nothing is retried that should not be."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 import redis
+from celery import Celery
 from sqlalchemy import update
 
 from models import ledger
@@ -16,6 +18,7 @@ from models.ledger import Who
 from models.states import Status
 from models.tables import tasks
 from redrive.sandbox.samples import sample_rows
+from redrive.sandbox.script import Script, make_id
 from tests.integration import forged
 from tests.integration.world import World
 from tests.processes import Process, wait_until
@@ -109,3 +112,30 @@ def test_one_bad_message_costs_nothing(ours: World, valkey: Valkey, kind: str) -
     wait_until(lambda: ours.tasks([task_id])[0].attempts, 20)
     assert worker.returncode is None
     assert "broker.lost" not in worker.output()
+
+
+def test_orders_of_celerys_change_nothing(ours: World, valkey: Valkey) -> None:
+    """A batch that was revoked, a job that was limited, a queue that was left, a shutdown: all is done at once."""
+    ours.add([{"account": "phones", "external_id": make_id("geelark", 1, Script())}])
+    scheduler = ours._spawn([sys.executable, "-P", "-m", "redrive", "scheduler", "--once"], ours.env)
+    assert scheduler.wait(30) == 0
+    queue = ours.settings.queues.of("geelark")
+    with redis.Redis.from_url(valkey.url) as client, Celery("orders", broker=valkey.url, set_as_current=False) as app:
+        (waiting,) = client.lrange(queue, 0, -1)
+        batch_id = json.loads(waiting)["headers"]["id"]
+        client.rename(queue, "aside")  # until the orders were given
+        worker = ours.start("worker")
+        app.control.revoke(batch_id)
+        app.control.rate_limit("redrive.retry", "1/h")
+        app.control.cancel_consumer(queue)
+        app.control.pool_shrink(63)
+        app.control.shutdown()
+        answers = app.control.time_limit("redrive.retry", soft=1, reply=True, timeout=2)
+        assert [each["error"] for answer in answers for each in answer.values()] == [
+            "Redrive's workers do not offer this"
+        ]
+        assert app.control.ping(timeout=2)
+        client.rename("aside", queue)
+        wait_until(lambda: "batch.done" in worker.output(), 10, what="the batch is done")
+    assert worker.returncode is None
+    assert ours.tasks()[0].attempts == 1

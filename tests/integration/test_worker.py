@@ -1,8 +1,11 @@
 """A worker as those see it who run it: its health, its pool, its stop, and neighbours on one broker."""
 
+import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -136,3 +139,23 @@ def test_all_work_over_every_kind_of_address(
     assert "publish.failed" not in scheduler.output()
     assert "broker.lost" not in worker.output()
     world.close()
+
+
+@pytest.mark.parametrize("part", ["worker", "scheduler"])
+def test_a_part_whose_output_nobody_reads_works_and_stops(ours: World, part: str) -> None:
+    """A terminal on hold from the start: tasks are brought to their end, and SIGTERM is heeded."""
+    reader, full = os.pipe()
+    os.set_blocking(full, False)
+    with suppress(BlockingIOError):
+        while os.write(full, b"x" * 4096):
+            pass
+    os.set_blocking(full, True)
+    command = [sys.executable, "-P", "-m", "redrive", part]
+    with subprocess.Popen(command, env={**os.environ, **ours.env}, stdout=full, stderr=full) as silent:
+        ours.start("scheduler" if part == "worker" else "worker")
+        ours.add(sample_rows(2, seed=12))
+        wait_until(lambda: all(task.status in ENDED_STATES for task in ours.tasks()), 60)
+        silent.send_signal(signal.SIGTERM)
+        assert silent.wait(15) == 0
+    os.close(reader)
+    os.close(full)
