@@ -12,6 +12,12 @@ from typing import Any, ClassVar, Literal
 from .states import DeadReason
 
 
+def answer_words(http_status: int | None, code: str, message: str) -> str:
+    """An answer in the provider's words: ``HTTP 200, code 40003: signature verification failed``."""
+    numbers = ", ".join(filter(None, (f"HTTP {http_status}" if http_status else "", f"code {code}" if code else "")))
+    return ": ".join(filter(None, (numbers, message)))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
     """What every outcome can carry: the provider's own words, already cut and scrubbed of secrets."""

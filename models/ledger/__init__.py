@@ -11,6 +11,8 @@ from .batches import Lost, Work, begin, expired, is_done, rescue, to_publish, un
 from .claims import Batch, Claim, claim
 from .looking import advance_checks
 from .people import Told, act, report
+from .permits import forgive
+from .processes import beat, ended, forget
 from .pruning import prunable, prune_batches, prune_tasks
 from .sending import Group, Permit, Step, advance, finish
 from .standing import LOCAL, Answered
@@ -33,11 +35,15 @@ __all__ = [
     "add",
     "advance",
     "advance_checks",
+    "beat",
     "begin",
     "claim",
+    "ended",
     "ensure",
     "expired",
     "finish",
+    "forget",
+    "forgive",
     "is_done",
     "pause",
     "prunable",

@@ -9,9 +9,10 @@ from sqlalchemy import Select, bindparam, select, update
 
 from ..db import Transaction, insert_for
 from ..errors import BadInput, SettingsError
-from ..outcome import Accepted, Already, Blocked, Cause, Look, Outcome, Refused
+from ..outcome import Accepted, Already, Blocked, Cause, Look, Outcome, Refused, answer_words
 from ..rules import Rules
 from ..tables import accounts
+from . import breaker
 from .actions import Who, acted
 
 FORBIDDEN_IN_A_ROW = 3
@@ -104,15 +105,28 @@ def pause(t: Transaction, name: str, who: Who) -> None:
     acted(t, who, "pause", name)
 
 
-def resume(t: Transaction, name: str, who: Who) -> bool:
-    """End a pause of any cause. False when there was none.
+def resume(t: Transaction, name: str, who: Who, *, one: bool = False) -> bool:
+    """End a pause of any cause, and close the account's breakers. False when there was no pause.
+
+    Args:
+        t: the transaction.
+        name: the account's.
+        who: who says so, and why.
+        one: let one task through first; its answer decides whether the others follow.
 
     Raises:
         BadInput: when no such account is known.
     """
     account = _known(t, name)
-    _update(t, account, **_RESUMED, resumed_at=t.now)
-    acted(t, who, "resume", name)
+    if one:
+        breaker.half_open(t, name, f"{who.who} lets one task try")
+    else:
+        breaker.close(t, name)
+    if one and account.paused_cause == Cause.BALANCE:
+        _update(t, account, probe_at=t.now)
+    else:
+        _update(t, account, **_RESUMED, resumed_at=t.now)
+    acted(t, who, "try one" if one else "resume", name)
     return account.paused_at is not None
 
 
@@ -169,7 +183,8 @@ def _why_blocked(told: list[Outcome | Look], refusals: int, forbidden: int, rule
     for outcome in told:
         if isinstance(outcome, Blocked):
             return outcome
-    words = next((f"{o.code} {o.message}".strip() for o in reversed(told) if isinstance(o, Already | Refused)), "")
+    answers = (o for o in reversed(told) if isinstance(o, Already | Refused))
+    words = next((answer_words(o.http_status, o.code, o.message) for o in answers), "")
     if forbidden >= FORBIDDEN_IN_A_ROW:
         return Blocked(
             cause=Cause.CREDENTIALS, http_status=403, message=f"{forbidden} tasks in a row forbidden: {words}"
@@ -186,7 +201,7 @@ def _block(t: Transaction, account: Account, blocked: Blocked) -> Account:
         return _update(t, account, probe_at=probe_at)
     if account.paused_at is not None:
         return account
-    reason = " ".join(str(part) for part in (blocked.http_status, blocked.code, blocked.message) if part)
+    reason = answer_words(blocked.http_status, blocked.code, blocked.message)
     acted(t, Who("redrive", reason), "pause", account.name)
     return _update(
         t, account, paused_at=t.now, paused_cause=blocked.cause.value, paused_reason=reason, paused_by="redrive",

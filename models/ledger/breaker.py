@@ -84,6 +84,24 @@ def _told(t: Transaction, rules: Rules, operation: Operation, old: Breaker, call
     return True
 
 
+def close(t: Transaction, account: str) -> None:
+    """Close the account's breakers: somebody says that it works again."""
+    _move(t, account, failures=0, opens=0, open_until=None, probe=None, why="")
+
+
+def half_open(t: Transaction, account: str, why: str) -> None:
+    """Leave both breakers to one task each, at once; a probe that is under way stays the only one."""
+    for operation in Operation:
+        old = load(t, account, operation)
+        if old.probe is None:
+            _set(t, account, operation, open_until=t.now, why=old.why or why)
+
+
+def _move(t: Transaction, account: str, **values: Any) -> None:
+    mine = (limits.c.group == account, limits.c.path.in_([row_path(operation) for operation in Operation]))
+    t.execute(update(limits).where(*mine).values(**values))
+
+
 def probe_over(t: Transaction, rules: Rules, operation: Operation, batch_id: UUID) -> None:
     """The batch ended or was lost: if it was the probe and told nothing, the breaker opens again."""
     old = load(t, rules.account, operation)

@@ -1,6 +1,6 @@
 """What owners and operators do to tasks: many at once, under lock, recorded."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
@@ -9,8 +9,9 @@ from sqlalchemy import ColumnElement
 
 from .. import lifecycle
 from ..db import Transaction
+from ..finding import providers
 from ..lifecycle import Context, Said
-from ..rules import Rules
+from ..rules import Rules, rules_without_settings
 from ..states import Status
 from ..task import Task
 from .actions import Who, acted_on
@@ -38,12 +39,17 @@ ACTIONS: Mapping[str, Act] = {
 }
 
 
+NEED_NO_RULES = frozenset({"hold", "release", "stop"})
+"""What can be done to tasks whose limits nobody knows: none of it is a retry."""
+
+
 def act(t: Transaction, what: str, ids: Sequence[int], rules_of: Mapping[str, Rules], who: Who) -> list[Told]:
     """Do one of :data:`ACTIONS` to tasks; ids that do not exist are absent from the answer.
 
-    Tasks of an account without rules are left alone, with a hint: nobody knows their limits.
+    Tasks of an account without rules can be put out of the way; what would retry them leaves them alone, with a hint:
+    nobody knows their limits.
     """
-    told = _change(t, by_ids(ids), rules_of, ACTIONS[what])
+    told = _change(t, by_ids(ids), rules_of, ACTIONS[what], without_rules=what in NEED_NO_RULES)
     acted_on(t, who, what, (each.task for each in told if each.changed))
     return told
 
@@ -65,17 +71,34 @@ def report(
     return _change(t, by_ids(ids), rules_of, tell)
 
 
-def _change(t: Transaction, where: ColumnElement[bool], rules_of: Mapping[str, Rules], act_on: Act) -> list[Told]:
+def _change(
+    t: Transaction,
+    where: ColumnElement[bool],
+    rules_of: Mapping[str, Rules],
+    act_on: Act,
+    *,
+    without_rules: bool = False,
+) -> list[Told]:
     found = locked(t, where)
+    if without_rules:
+        rules_of = {**_without_settings(t, {task.account for task in found} - rules_of.keys()), **rules_of}
     unsettled = open_attempts(t, _in_flight(found))
     told = [_told(task, rules_of.get(task.account), act_on, t.now, is_open=task.id in unsettled) for task in found]
     store(t, [(was, each.task) for was, each in zip(found, told, strict=True)])
     return told
 
 
+def _without_settings(t: Transaction, names: Collection[str]) -> dict[str, Rules]:
+    """By what is recorded of the accounts, if anything is."""
+    recorded = providers(t) if names else {}
+    return {name: rules_without_settings(name, recorded.get(name)) for name in names}
+
+
 def _told(task: Task, rules: Rules | None, act_on: Act, now: datetime, *, is_open: bool) -> Told:
     if rules is None:
-        return Told(task, changed=False, hint=f"account {task.account!r} is not configured here")
+        return Told(
+            task, changed=False, hint=f"account {task.account!r} is not configured here, so its limit is not known"
+        )
     said = act_on(task, Context(rules, now, Random()), is_open)  # noqa: S311 - dice for waits, not secrets
     return Told(said.task, said.task != task, said.hint)
 

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Row, and_, bindparam, select, update
 
 from ..db import Transaction, insert_for
-from ..outcome import Throttled
+from ..outcome import Throttled, answer_words
 from ..rules import GROUP_WIDE, LATE_SECONDS, Rules
 from ..tables import limits
 
@@ -149,7 +149,7 @@ def penalize(t: Transaction, rules: Rules, answers: Iterable[tuple[str, Throttle
         state = paths.get(where, Path())
         until = max(t.now + timedelta(seconds=_wait(answer, state.throttles)) for answer in told)
         if state.blocked_until is None or until > state.blocked_until:
-            why = f"{told[0].code} {told[0].message}".strip() or "throttled"
+            why = answer_words(told[0].http_status, told[0].code, told[0].message) or "throttled"
             _set(t, rules.group, where, blocked_until=until, why=why, throttles=state.throttles + 1)
 
 
@@ -168,6 +168,13 @@ def relieve(t: Transaction, rules: Rules, paths: Iterable[str]) -> None:
     if t.rows(select(limits.c.path).where(over)):
         paths_of(t, rules, lock=True)
         t.execute(update(limits).where(over).values(throttles=0, why=""))
+
+
+def forgive(t: Transaction, group: str) -> None:
+    """End the penalties of a group: somebody knows better than the provider's last answer. The pace stays."""
+    if t.rows(_PATHS.with_for_update(), group=group):
+        mine = and_(limits.c.group == group, ~limits.c.path.startswith("#"))
+        t.execute(update(limits).where(mine).values(blocked_until=None, throttles=0, why=""))
 
 
 def _ensure(t: Transaction, group: str, paths: Iterable[str]) -> None:

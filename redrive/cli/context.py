@@ -6,14 +6,18 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Literal, cast
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from ..terminal import colored, safe
 
 if TYPE_CHECKING:
     from models.db import Database
+    from models.rules import Rules
     from models.settings import Settings
 
 BROKER_FILE = "broker.url"
@@ -23,33 +27,80 @@ _WIDE = 10_000
 """Columns where nobody reads with eyes: a pipe gets whole lines."""
 
 
-class _Pipe:
-    """Standard output or error without the spaces that fill a table's lines: whoever reads a pipe wants the words."""
+class _Stream:
+    """Standard output or error of the moment: tests and callers may exchange it.
+
+    A pipe gets lines without the spaces that fill a table: whoever reads it wants the words.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
 
+    @property
+    def _now(self) -> "IO[str] | None":
+        return cast("IO[str] | None", getattr(sys, self._name))
+
+    @property
+    def encoding(self) -> str:
+        """Rich draws by it."""
+        return getattr(self._now, "encoding", None) or "utf-8"
+
+    def isatty(self) -> bool:
+        """Whether somebody reads it with eyes."""
+        return self._now is not None and self._now.isatty()
+
+    def fileno(self) -> int:
+        """The number of its file: the width of a terminal is asked for by it."""
+        return self._now.fileno() if self._now is not None else -1
+
     def write(self, text: str) -> int:
-        """Write, each line without its trailing spaces."""
-        getattr(sys, self._name).write(re.sub(r" +$", "", text, flags=re.MULTILINE))
+        """Write."""
+        if self._now is not None:
+            self._now.write(text if self.isatty() else re.sub(r" +$", "", text, flags=re.MULTILINE))
         return len(text)
 
     def flush(self) -> None:
-        """Flush the stream of the moment: tests and callers may exchange it."""
-        getattr(sys, self._name).flush()
+        """Flush."""
+        if self._now is not None:
+            self._now.flush()
 
 
-def _console(*, stderr: bool = False) -> Console:
-    stream = sys.stderr if stderr else sys.stdout
-    if not stream.isatty():
-        pipe = cast("IO[str]", _Pipe("stderr" if stderr else "stdout"))
-        return Console(file=pipe, markup=False, highlight=False, width=_WIDE)
-    # What is printed comes from providers and hosts: their brackets are no markup.
-    return Console(stderr=stderr, markup=False, highlight=False)
+class _Console(Console):
+    """A console that lets through no control character, cuts nothing off and knows no markup.
+
+    What is printed comes from providers, hosts and owners: their brackets mean nothing. A line that is too long is
+    left to the terminal, so that ids stay whole.
+    """
+
+    def __init__(self, name: str) -> None:
+        stream = _Stream(name)
+        colors: Literal["auto"] | None = "auto" if colored(stream) else None
+        super().__init__(
+            file=cast("IO[str]", stream), color_system=colors, markup=False, highlight=False, emoji=False,
+            soft_wrap=True,
+        )  # fmt: skip
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """Of the terminal; a pipe is as wide as anything."""
+        return super().size if self.file.isatty() else ConsoleDimensions(_WIDE, 25)
+
+    @size.setter
+    def size(self, _new: tuple[int, int]) -> None:
+        raise NotImplementedError
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """What is shown, without what steers a terminal."""
+        for each in super().render(renderable, options):
+            yield each if each.control or each.text.isprintable() or each.text == "\n" else _harmless(each)
 
 
-console = _console()
-errors = _console(stderr=True)
+def _harmless(segment: Segment) -> Segment:
+    return Segment("\n".join(map(safe, segment.text.split("\n"))), segment.style)
+
+
+console = _Console("stdout")
+errors = _Console("stderr")
 
 
 def load_settings(*, required: bool = True) -> "Settings":
@@ -67,6 +118,13 @@ def load_settings(*, required: bool = True) -> "Settings":
     for warning in settings.warnings:
         errors.print(f"warning: {warning}", style="yellow", soft_wrap=True)
     return settings
+
+
+def known_rules(settings: "Settings") -> "dict[str, Rules] | None":
+    """The rules of the accounts; None where there are no settings, so that nobody can say which accounts there are."""
+    from models.rules import rules_of  # noqa: PLC0415 - heavy
+
+    return rules_of(settings) if settings.environment.config.exists() else None
 
 
 def database_url(settings: "Settings") -> str:
@@ -159,4 +217,15 @@ def who() -> str:
 
 def print_json(value: object, *, indent: int | None = 2) -> None:
     """A value of :func:`models.queries.plain` on standard output."""
-    sys.stdout.write(json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+    utf8 = console.encoding.startswith("utf")
+    text = json.dumps(value, indent=indent, ensure_ascii=not utf8)
+    # JSON leaves some characters as they are that would steer a terminal.
+    sys.stdout.write("\n".join(_UNPRINTABLE.sub(_escaped, line) for line in text.split("\n")) + "\n")
+    sys.stdout.flush()
+
+
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1]

@@ -9,9 +9,9 @@ from models.explain.words import many
 from models.settings import Settings
 from models.states import Status
 
+from ..terminal import safe
 from .asking import sure
 from .context import console
-from .render import safe
 
 
 class Pruning:

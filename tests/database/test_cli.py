@@ -110,8 +110,8 @@ def test_list_shows_pages_of_what_matches(run: Run, shop: World) -> None:
     told = run("list", "-s", "dead", "--dead-reason", "not_found", "-a", "desktops", "--since", "1h").stdout
     assert "dead (not_found)" in told
     assert "no such [task]" in told, "what a provider says is no markup"
-    assert run("list", "-a", "nobody").stdout == "No task matches.\n"
-    assert says(run("list", "-a", "nobody", "--json")) == []
+    assert run("list", "-a", "reviews").stdout == "No task matches.\n"
+    assert says(run("list", "-a", "reviews", "--json")) == []
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -235,7 +235,7 @@ def test_a_filter_means_only_tasks_with_something_to_do(run: Run, shop: World) -
 
 def test_many_pages_are_all_done(run: Run, shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("redrive.cli.acting.PAGE", 3)
-    monkeypatch.setattr("redrive.cli.acting.HINTS", 2)
+    monkeypatch.setattr("redrive.cli.report.HINTS", 2)
     ids = shop.add_many([str(n) for n in range(10)])
     assert "10 tasks held." in run("hold", "--all", "--yes").stdout
     assert {shop.task(each).status for each in ids} == {"held"}
@@ -344,8 +344,10 @@ def test_from_nothing_to_a_healthy_installation(
     assert "warning broker: none is configured" in run("doctor").stdout
     monkeypatch.setenv("REDRIVE_BROKER_URL", broker)
     found = says(run("doctor", "--json"))
-    assert {each["level"] for each in found} == {"ok"}
-    assert {each["key"] for each in found} == {"redrive.toml", "credentials", "broker", "database"}
+    assert {each["key"] for each in found if each["level"] == "ok"} == {
+        "redrive.toml", "credentials", "broker", "database",
+    }  # fmt: skip
+    assert {each["key"] for each in found if each["level"] != "ok"} <= {"scheduler", "worker"}, "which do not run"
 
 
 def test_init_overwrites_only_when_told_to(run: Run, home: Path) -> None:
@@ -393,7 +395,7 @@ def test_the_doctor_sees_what_rows_say(run: Run, shop: World, home: Path) -> Non
     shop.put(shop.add("2", "desktops"), due_at=shop.clock.now)
     told = run("doctor").stdout
     assert "warning accounts.forgotten: is not configured: 1 task kept, never claimed" in told
-    assert "warning accounts.phones: tasks have been due since 10 min ago and nobody claims them" in told
+    assert "warning accounts.phones: tasks have been due for 10 min and nothing claims them" in told
     (home / "redrive.toml").write_text(SETTINGS.replace("accounts.desktops", "accounts.reviews"))
     assert (
         "error   accounts.reviews.provider: is huawei_workspace, but its tasks are docflow's"

@@ -323,7 +323,7 @@ def test_a_look_that_is_claimed_is_explained_by_its_batch(world: World) -> None:
     task_id = world.accepted("1")
     world.clock.forward(60)
     batch = world.claimed(operation=Operation.CHECK)
-    assert f"A look is under way in batch {batch.id}" in " ".join(explained(world, task_id).lines)
+    assert f"A check is under way in batch {batch.id}" in " ".join(explained(world, task_id).lines)
 
 
 def test_an_open_attempt_is_explained(world: World) -> None:
@@ -348,7 +348,7 @@ def test_a_conflicting_task_is_explained(world: World) -> None:
             "before": "",
         },
     )
-    assert "It waits for what excludes it" in " ".join(explained(world, rule).lines)
+    assert "It waits: task 1 of the same review must end first." in " ".join(explained(world, rule).lines)
     assert world.claim("reviews").batch is None
 
 
