@@ -12,6 +12,8 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 from structlog.types import EventDict, Processor
 
+from .terminal import colored
+
 
 def configure() -> None:
     """Lines for people on a terminal, JSON elsewhere.
@@ -26,7 +28,9 @@ def configure() -> None:
         # Never with local variables: some of them are secrets.
         structlog.processors.format_exc_info,
     ]
-    last: Processor = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    last: Processor = (
+        structlog.dev.ConsoleRenderer(colors=colored(sys.stderr)) if terminal else structlog.processors.JSONRenderer()
+    )
     structlog.configure(
         processors=[*first, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),

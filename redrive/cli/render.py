@@ -79,7 +79,7 @@ class Grid:
                 yield self._table(places, options.max_width)
                 return
         for row in self._rows:
-            yield from self._lines(row, used)
+            yield from self._lines(row, used, options.max_width)
 
     @property
     def _places(self) -> list[int]:
@@ -110,14 +110,19 @@ class Grid:
             table.add_row(*(row[place] for place in places))
         return table
 
-    def _lines(self, row: Sequence[Text], places: Sequence[int]) -> Iterator[RenderableType]:
+    def _lines(self, row: Sequence[Text], places: Sequence[int], width: int) -> Iterator[RenderableType]:
         """One line of the grid on several: its names, its values with their headings, its prose."""
         said = [place for place in places if not _is_empty(row[place])]
         yield Text("  ").join(row[place] for place in said if self._columns[place].names)
         values = [place for place in said if not self._columns[place].names]
-        prose = [place for place in values if self._columns[place].prose or self._columns[place].spare]
-        yield Pairs([self._pair(row, place) for place in values if place not in prose])
-        yield from (Paragraph(self._pair(row, place), indent=2) for place in prose)
+        folded = [place for place in values if self._columns[place].prose]
+        spare = [place for place in values if self._columns[place].spare]
+        yield Pairs([self._pair(row, place) for place in values if place not in {*folded, *spare}])
+        yield from (Paragraph(self._pair(row, place), indent=GAP) for place in folded)
+        for place in spare:
+            line = Text.assemble(" " * GAP, self._pair(row, place))
+            line.truncate(width, overflow="ellipsis")
+            yield line
 
     def _pair(self, row: Sequence[Text], place: int) -> Text:
         return Text.assemble((f"{self._columns[place].heading} ", "dim"), row[place])
@@ -155,14 +160,17 @@ class Paragraph:
     """
 
     def __init__(self, text: str | Text, *, indent: int = 0, heading: str = "") -> None:
-        self._text = text if isinstance(text, Text) else Text(safe(text))
+        self._text = text.copy() if isinstance(text, Text) else Text(safe(text))
+        # As an argument of `wrap` it would mean that nothing is wrapped.
+        self._text.overflow = "ignore"
         self._first = " " * indent + heading
         self._other = " " * cell_len(self._first)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """Draw it."""
         room = max(options.max_width - len(self._other), 1)
-        for number, line in enumerate(self._text.wrap(console, room, overflow="ignore", no_wrap=False)):
+        for number, line in enumerate(self._text.wrap(console, room, no_wrap=False)):
+            line.rstrip()
             yield Text.assemble((self._other if number else self._first, "dim"), line)
 
 

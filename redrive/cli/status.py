@@ -106,7 +106,7 @@ def _totals(overview: Overview) -> Grid:
     headings = ("Calls", "Checks", "Attempts", "Spent", *(name.capitalize() for name in seen))
     lines = Grid([Column("So far", names=True), *(Column(heading, right=True) for heading in headings)])
     counters = ("calls:retry", "calls:check", "attempts", "spent", *(f"outcome:{name}" for name in seen))
-    for account in overview.accounts:
+    for account in (each for each in overview.accounts if each.totals):
         lines.add(account.account, *(number(account.totals.get(name, 0)) for name in counters))
     return lines
 
