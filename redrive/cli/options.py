@@ -103,9 +103,8 @@ Statuses = Annotated[
 def when(text: str) -> datetime | timedelta:
     """``2h``, ``7d`` or a moment."""
     try:
-        if found := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip()):
-            wanted = timedelta(**{_UNITS[found[2]]: float(found[1])})
-            return min(wanted, timedelta(days=36_500))
+        if (ago := _time(text)) is not None:
+            return ago
         moment = datetime.fromisoformat(text.strip())
     except (ValueError, OverflowError):
         words = "must be a time such as 90s, 30m, 2h or 7d, or a moment such as 2030-01-31T12:00"
@@ -113,8 +112,26 @@ def when(text: str) -> datetime | timedelta:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
+def age(text: str) -> timedelta:
+    """``2h`` or ``7d``."""
+    try:
+        if (time := _time(text)) is not None:
+            return time
+    except OverflowError:
+        pass
+    raise typer.BadParameter("must be a time such as 90s, 30m, 2h or 7d")
+
+
+def _time(text: str) -> timedelta | None:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip(), re.ASCII)
+    return min(timedelta(**{_UNITS[found[2]]: float(found[1])}), timedelta(days=36_500)) if found else None
+
+
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 WHEN = "90s, 30m, 2h, 7d, or a moment as 2030-01-31T12:00 (UTC)"
 
 Since = Annotated[Any, typer.Option(metavar="WHEN", parser=when, help=f"Since then: {WHEN}.")]
 Until = Annotated[Any, typer.Option(metavar="WHEN", parser=when, help="Before then.")]
+Age = Annotated[
+    Any, typer.Option(metavar="TIME", parser=age, help="Instead of what [retention] says: 90s, 30m, 2h, 7d, or 0s.")
+]

@@ -8,7 +8,7 @@ import typer
 
 from .context import console, database_url, driver_installed, errors, load_settings, opened, print_json
 from .failures import NOT_WELL
-from .options import DryRun, Json, Yes
+from .options import Accounts, Age, DryRun, Json, Yes
 
 
 def register(app: typer.Typer) -> None:
@@ -67,9 +67,19 @@ def doctor(*, as_json: Json = False) -> None:
         raise typer.Exit(code)
 
 
-def prune(*, dry_run: DryRun = False, yes: Yes = False) -> None:
+def prune(
+    *,
+    account: Accounts = None,
+    older_than: Age = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
     """Delete what ended longer ago than the settings keep it. Schedulers do so by themselves."""
+    from models import queries  # noqa: PLC0415 - heavy
+
     from .pruning import Pruning  # noqa: PLC0415 - heavy
 
     with opened() as (settings, database):
-        Pruning(settings, database).run(dry_run=dry_run, yes=yes)
+        with database.reading() as t:
+            queries.check_accounts(t, account or (), settings.accounts)
+        Pruning(settings, database, account or (), older_than).run(dry_run=dry_run, yes=yes)
