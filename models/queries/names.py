@@ -44,9 +44,9 @@ def check_kinds(t: Transaction, wanted: Iterable[str], rules_of: Mapping[str, Ru
 
 def suggestion(name: str, known: Collection[str]) -> str:
     """What was probably meant, or what there is."""
-    near = get_close_matches(name, known, n=1)
-    if near:
-        return f"did you mean {near[0]}?"
+    alike = {each.lower(): each for each in known}
+    if near := get_close_matches(name.lower(), alike, n=1):
+        return f"did you mean {alike[near[0]]}?"
     names = sorted(filter(None, known))
     more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
     return f"known here: {', '.join(names[:MOST_NAMED])}{more}" if names else "none is known here"

@@ -23,6 +23,9 @@ from .render import Paragraph
 HINTS = 20
 """So many hints are printed one by one; the rest is counted."""
 
+MOST_NAMED = 3
+"""So many accounts are named in a sentence about several."""
+
 _MAKE_DUE = {"retry", "force", "release", "revive"}
 _WISHES = {"hold": "held", "stop": "stopped"}
 
@@ -49,21 +52,35 @@ class Command(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What keeps tasks from their retry although they were made due: how many of which account, and why."""
+    """What keeps tasks from their retry although they were made due, and how many of which accounts."""
 
-    account: str
+    accounts: tuple[str, ...]
     tasks: int
-    why: tuple[str, ...]
+    why: str
 
     @classmethod
     def of(cls, t: Transaction, rules: Mapping[str, Rules], set_due: Mapping[str, int]) -> "list[Waiting]":
-        """Of each account with such tasks, what stands in their way now; accounts at work are left out."""
+        """Everything that stands in the way of these accounts now."""
         found = []
-        for name, tasks in sorted(set_due.items()):
-            why = tuple(notice.words for notice in notices(queries.in_the_way(t, rules, [name])))
-            if why:
-                found.append(cls(name, tasks, why))
+        for notice in notices(queries.in_the_way(t, rules, set_due)) if set_due else ():
+            names = tuple(name for name in sorted(set_due) if _concerns(notice.about, name, rules))
+            found.append(cls(names, sum(set_due[name] for name in names), notice.words))
         return found
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        names = ", ".join(self.accounts) if len(self.accounts) <= MOST_NAMED else many(len(self.accounts), "account")
+        wait = "due task waits" if self.tasks == 1 else "due tasks wait"
+        return f"{names}: {self.tasks:,} {wait}: {self.why}."
+
+
+def _concerns(about: str, name: str, rules: Mapping[str, Rules]) -> bool:
+    """Whether a notice is about this account, its limit group, or everything."""
+    kind, _, which = about.partition(".")
+    if kind == "limits":
+        return which == (rules[name].group if name in rules else name)
+    return kind != "accounts" or which == name
 
 
 class Report:
@@ -92,7 +109,7 @@ class Report:
         self.changed += told.changed
         self._left += not told.changed
         self._wished += told.changed and task.wish == what
-        if what in _MAKE_DUE and task.status in {*FAILED_STATES, *FOLLOWED_STATES}:
+        if told.changed and what in _MAKE_DUE and task.status in {*FAILED_STATES, *FOLLOWED_STATES}:
             self.set_due[task.account] += 1
         hint = told.hint or ("" if told.changed else "nothing to do")
         if self._command.as_json:
@@ -132,9 +149,7 @@ class Report:
             return
         left = f", {self._left:,} left alone" if self._left else ""
         yield f"{self._done()}{left}."
-        for each in waiting:
-            for why in each.why:
-                yield Paragraph(f"{each.account}: {many(each.tasks, 'due task')} wait: {why}.")
+        yield from (Paragraph(each.words) for each in waiting)
 
     def _done(self) -> str:
         """Not what will only be done, perhaps, is said to be done."""
