@@ -1,11 +1,11 @@
 """What owners and operators do to tasks: many at once, under lock, recorded."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, select
 
 from .. import lifecycle
 from ..db import Transaction
@@ -13,6 +13,7 @@ from ..finding import providers
 from ..lifecycle import Context, Said
 from ..rules import Rules, rules_without_settings
 from ..states import Status
+from ..tables import tasks
 from ..task import Task
 from .actions import Who, acted_on
 from .rows import by_ids, locked, open_attempts, store
@@ -49,9 +50,18 @@ def act(t: Transaction, what: str, ids: Sequence[int], rules_of: Mapping[str, Ru
     Tasks of an account without rules can be put out of the way; what would retry them leaves them alone, with a hint:
     nobody knows their limits.
     """
-    told = _change(t, by_ids(ids), rules_of, ACTIONS[what], without_rules=what in NEED_NO_RULES)
+    if what in NEED_NO_RULES:
+        rules_of = {**_without_settings(t, ids, rules_of), **rules_of}
+    told = _change(t, by_ids(ids), rules_of, ACTIONS[what])
     acted_on(t, who, what, (each.task for each in told if each.changed))
     return told
+
+
+def _without_settings(t: Transaction, ids: Sequence[int], rules_of: Mapping[str, Rules]) -> dict[str, Rules]:
+    """Rules for accounts of these tasks that have none, by what is recorded of them, if anything is."""
+    found = {row.account for row in t.rows(select(tasks.c.account).where(by_ids(ids)).distinct())}
+    recorded = providers(t) if found - rules_of.keys() else {}
+    return {name: rules_without_settings(name, recorded.get(name)) for name in found - rules_of.keys()}
 
 
 def report(
@@ -71,37 +81,23 @@ def report(
     return _change(t, by_ids(ids), rules_of, tell)
 
 
-def _change(
-    t: Transaction,
-    where: ColumnElement[bool],
-    rules_of: Mapping[str, Rules],
-    act_on: Act,
-    *,
-    without_rules: bool = False,
-) -> list[Told]:
+def _change(t: Transaction, where: ColumnElement[bool], rules_of: Mapping[str, Rules], act_on: Act) -> list[Told]:
     found = locked(t, where)
-    if without_rules:
-        rules_of = {**_without_settings(t, {task.account for task in found} - rules_of.keys()), **rules_of}
     unsettled = open_attempts(t, _in_flight(found))
     told = [_told(task, rules_of.get(task.account), act_on, t.now, is_open=task.id in unsettled) for task in found]
     store(t, [(was, each.task) for was, each in zip(found, told, strict=True)])
     return told
 
 
-def _without_settings(t: Transaction, names: Collection[str]) -> dict[str, Rules]:
-    """By what is recorded of the accounts, if anything is."""
-    recorded = providers(t) if names else {}
-    return {name: rules_without_settings(name, recorded.get(name)) for name in names}
-
-
 def _told(task: Task, rules: Rules | None, act_on: Act, now: datetime, *, is_open: bool) -> Told:
     if rules is None:
-        return Told(
-            task, changed=False, hint=f"account {task.account!r} is not configured here, so its limit is not known"
-        )
+        return Told(task, changed=False, hint=_UNKNOWN.format(task.account))
     said = act_on(task, Context(rules, now, Random()), is_open)  # noqa: S311 - dice for waits, not secrets
     return Told(said.task, said.task != task, said.hint)
 
 
 def _in_flight(found: Iterable[Task]) -> list[int]:
     return [task.id for task in found if task.status is Status.IN_FLIGHT]
+
+
+_UNKNOWN = "account {!r} is not configured here, so its limit is not known"

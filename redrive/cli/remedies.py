@@ -28,8 +28,10 @@ _REMEDIES = (
 
 
 def with_remedy(words: str) -> str:
-    """The words on one line, without the statement they are about, and the remedy."""
-    said = " ".join(re.sub(r"\n?LINE \d+:.*", "", words, flags=re.DOTALL).split())
+    """The words on one line, without the statement they are about, and the remedy where they have none yet."""
+    said = " ".join(re.sub(r"\s*LINE \d+:.*", "", words, flags=re.DOTALL).split())
+    if "; " in said:
+        return said
     for pattern, remedy in _REMEDIES:
         if found := re.search(pattern, said):
             return f"{said}; {found.expand(remedy)}"
