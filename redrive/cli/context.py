@@ -3,7 +3,7 @@
 import getpass
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -23,11 +23,16 @@ BROKER_FILE = "broker.url"
 """Under REDRIVE_HOME: the address of the broker that ``redrive up`` runs there."""
 
 
-def load_settings(*, required: bool = True) -> "Settings":
+def _print_warning(words: str) -> None:
+    errors.print(f"warning: {words}", style="yellow")
+
+
+def load_settings(*, required: bool = True, warn: Callable[[str], None] = _print_warning) -> "Settings":
     """The settings; their warnings are said on standard error.
 
     Args:
         required: False: without a file there are no accounts.
+        warn: says a warning.
 
     Raises:
         SettingsError: with everything that is wrong.
@@ -36,7 +41,7 @@ def load_settings(*, required: bool = True) -> "Settings":
 
     settings = load(required=required)
     for warning in settings.warnings:
-        errors.print(f"warning: {warning}", style="yellow", soft_wrap=True)
+        warn(warning)
     return settings
 
 

@@ -1,7 +1,7 @@
 """Errors as people want them: words on standard error and an exit code, never a traceback for what a user can cause."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import typer
@@ -31,31 +31,35 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
 
 
+def _print(line: str) -> None:
+    errors.print(line, style="red")
+
+
 @contextmanager
-def in_words() -> Iterator[None]:
+def in_words(say: Callable[[str], None] = _print) -> Iterator[None]:
     """Turn errors of ours, of files and of the database into words and an exit code."""
     try:
         yield
     except SettingsError as error:
-        raise _end(error.problems, WRONG) from None
+        raise _end(say, error.problems, WRONG) from None
     except SchemaError as error:
-        raise _end([str(error)], WRONG) from None
+        raise _end(say, [str(error)], WRONG) from None
     except BadInput as error:
-        raise _end([str(error)], NOT_WELL) from None
+        raise _end(say, [str(error)], NOT_WELL) from None
     except Unreachable as error:
-        raise _end([with_remedy(str(error))], NOT_WELL) from None
+        raise _end(say, [with_remedy(str(error))], NOT_WELL) from None
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        raise _end([f"{where}{error.strerror or error}"], NOT_WELL) from None
+        raise _end(say, [f"{where}{error.strerror or error}"], NOT_WELL) from None
     except Exception as error:
         if not _is_the_databases(error):
             raise
-        raise _end([f"database: {with_remedy(str(getattr(error, 'orig', error)))}"], NOT_WELL) from None
+        raise _end(say, [f"database: {with_remedy(str(getattr(error, 'orig', error)))}"], NOT_WELL) from None
 
 
-def _end(lines: Sequence[str], code: int) -> typer.Exit:
+def _end(say: Callable[[str], None], lines: Sequence[str], code: int) -> typer.Exit:
     for line in lines:
-        errors.print(line, style="red", soft_wrap=True)
+        say(line)
     return typer.Exit(code)
 
 
