@@ -29,7 +29,8 @@ def prepare() -> None:
         _open_if_closed(number)
     codecs.register_error(REPLACE, _replaced)
     sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for the whole run
-    sys.stdout = _text(_Output(1, "w", closefd=False), sys.stdout, line_buffering=os.isatty(1))
+    eager = os.isatty(1) or getattr(sys.stdout, "write_through", False)  # as PYTHONUNBUFFERED makes it
+    sys.stdout = _text(_Output(1, "w", closefd=False), sys.stdout, line_buffering=eager)
     sys.stderr = _text(_Errors(2, "w", closefd=False), sys.stderr, line_buffering=True)
 
 
