@@ -8,6 +8,7 @@ from .actions import ActionFilter, Done, done
 from .facts import facts
 from .history import Action, Archive, Attempt, History, history
 from .names import check_accounts, check_kinds, suggestion
+from .news import News, Obstacles, news, obstacles
 from .overview import AccountOverview, BatchState, BreakerState, Overview, Pause, Penalty, in_the_way, overview
 from .plain import plain
 from .processes import Missing, Process, missing, processes
@@ -25,6 +26,8 @@ __all__ = [
     "Done",
     "History",
     "Missing",
+    "News",
+    "Obstacles",
     "Overview",
     "Pause",
     "Penalty",
@@ -42,6 +45,8 @@ __all__ = [
     "ids_of_batches",
     "in_the_way",
     "missing",
+    "news",
+    "obstacles",
     "overview",
     "page_of_ids",
     "plain",

@@ -53,10 +53,23 @@ def known_rules(settings: "Settings") -> "dict[str, Rules] | None":
 
 
 def database_url(settings: "Settings") -> str:
-    """The configured database, or the embedded one under REDRIVE_HOME, whose directory is made."""
-    if settings.environment.database_url is None:
-        settings.environment.home.mkdir(parents=True, exist_ok=True)
+    """The configured database, or the embedded one under REDRIVE_HOME."""
     return settings.environment.used_database_url
+
+
+def _ensure_there(settings: "Settings") -> None:
+    """Who only looks makes no database of their own.
+
+    Raises:
+        SchemaError: there is none.
+    """
+    from models.errors import SchemaError  # noqa: PLC0415 - beside the others
+    from models.settings.environment import DATABASE_FILE  # noqa: PLC0415 - the same
+
+    home = settings.environment.home
+    if settings.environment.database_url is None and not (home / DATABASE_FILE).exists():
+        remedy = "name one in REDRIVE_DATABASE_URL, or run `redrive migrate` to create this one"
+        raise SchemaError(f"database {home / DATABASE_FILE}: does not exist; {remedy}")
 
 
 def open_database(settings: "Settings") -> "Database":
@@ -73,6 +86,7 @@ def open_database(settings: "Settings") -> "Database":
     from models.db import Database, words  # noqa: PLC0415 - heavy
     from models.errors import Unreachable  # noqa: PLC0415 - beside the others
 
+    _ensure_there(settings)
     with driver_installed():
         database = Database(database_url(settings))
     try:

@@ -42,7 +42,12 @@ def migrate() -> None:
     from models.migrate import upgrade  # noqa: PLC0415 - heavy
     from models.settings import hide_password  # noqa: PLC0415 - heavy
 
-    url = database_url(load_settings(required=False))
+    from ..home import make_home  # noqa: PLC0415 - heavy
+
+    settings = load_settings(required=False)
+    if settings.environment.database_url is None:
+        make_home(settings.environment.home)
+    url = database_url(settings)
     with driver_installed():
         before, after = upgrade(url)
     words = f"is at schema {after} already" if before == after else f"went from schema {before or 'none'} to {after}"
