@@ -14,8 +14,10 @@ from .states import DeadReason
 
 def answer_words(http_status: int | None, code: str, message: str) -> str:
     """An answer in the provider's words: ``HTTP 200, code 40003: signature verification failed``."""
-    numbers = ", ".join(filter(None, (f"HTTP {http_status}" if http_status else "", f"code {code}" if code else "")))
-    return ": ".join(filter(None, (numbers, message)))
+    status = f"HTTP {http_status}" if http_status else ""
+    its_own = f"code {code}" if code not in {"", str(http_status)} else ""
+    numbers = ", ".join(filter(None, (status, its_own)))
+    return ": ".join(filter(None, (numbers, message if message != status else "")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

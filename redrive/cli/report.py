@@ -12,7 +12,7 @@ from models.db import Transaction
 from models.explain.words import many
 from models.ledger import Told
 from models.rules import Rules
-from models.states import FAILED_STATES, FOLLOWED_STATES
+from models.states import FAILED_STATES, FOLLOWED_STATES, Status
 
 from ..terminal import safe
 from .context import console, errors, print_json
@@ -26,7 +26,14 @@ HINTS = 20
 MOST_NAMED = 3
 """So many accounts are named in a sentence about several."""
 
-_MAKE_DUE = {"retry", "force", "release", "revive"}
+_MADE_DUE: Mapping[str, Sequence[Status]] = {
+    "retry": (*FAILED_STATES, *FOLLOWED_STATES),
+    "force": (*FAILED_STATES, *FOLLOWED_STATES),
+    "release": FAILED_STATES,
+    "revive": FAILED_STATES,
+}
+"""Where a task stands that an action has made due."""
+
 _WISHES = {"hold": "held", "stop": "stopped"}
 
 
@@ -108,13 +115,14 @@ class Report:
         task, what = told.task, self._command.what
         self.changed += told.changed
         self._left += not told.changed
-        self._wished += told.changed and task.wish == what
-        if told.changed and what in _MAKE_DUE and task.status in {*FAILED_STATES, *FOLLOWED_STATES}:
+        is_wish = told.changed and task.wish == what
+        self._wished += is_wish
+        if told.changed and task.status in _MADE_DUE.get(what, ()):
             self.set_due[task.account] += 1
         hint = told.hint or ("" if told.changed else "nothing to do")
         if self._command.as_json:
             self._tasks.append({"id": task.id, "status": task.status, "changed": told.changed, "hint": hint})
-        elif hint:
+        elif hint and not is_wish:  # those are counted together at the end
             self._hint(told, hint)
 
     def _hint(self, told: Told, words: str) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from .context import broker_url, console, database_url, driver_installed, load_settings, open_database
 from .failures import in_words
+from .streams import unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,7 @@ def up(
 
     settings = load_settings()
     make_home(settings.environment.home)
-    with driver_installed():
+    with driver_installed(), unread():
         code = run(settings, database_url=database_url(settings), with_flower=not no_flower)
     raise typer.Exit(code)
 

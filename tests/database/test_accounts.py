@@ -83,7 +83,7 @@ def test_blocked_pauses_and_says_why(world: World) -> None:
     )
     row = world.account("desktops")
     assert (row["paused_cause"], row["paused_reason"], row["paused_by"]) == (
-        "credentials", "401 APIGW.0301 bad signature", "redrive",
+        "credentials", "HTTP 401, code APIGW.0301: bad signature", "redrive",
     )  # fmt: skip
     assert statuses == [Status.FAILED]
     task = world.tasks()[1]

@@ -13,6 +13,7 @@ from models.explain.words import ahead, clock, duration, many
 from models.ledger.accounts import Account
 from models.ledger.breaker import Breaker
 from models.ledger.permits import Path
+from models.outcome import answer_words
 from models.rules import Rules
 from models.settings.policy import Policy
 from models.states import BatchStatus, Operation, Status, Wish
@@ -421,6 +422,22 @@ def test_every_status_has_an_answer() -> None:
     for status in Status:
         needed = {"dead_reason": "refused"} if status is Status.DEAD else {}
         assert answer(task(status, **needed)).startswith("Task 4711 (phones, 5912) ")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "words"),
+    [
+        (200, "40003", "signature failed", "HTTP 200, code 40003: signature failed"),
+        (401, "", "no such key", "HTTP 401: no such key"),
+        (401, "401", "no such key", "HTTP 401: no such key"),
+        (503, "", "HTTP 503", "HTTP 503"),
+        (None, "", "connection refused", "connection refused"),
+        (None, "40014", "", "code 40014"),
+        (None, "", "", ""),
+    ],
+)
+def test_an_answer_says_which_number_is_what(status: int | None, code: str, message: str, words: str) -> None:
+    assert answer_words(status, code, message) == words
 
 
 # --- words ---------------------------------------------------------------------------------------------------------
