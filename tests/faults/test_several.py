@@ -81,7 +81,7 @@ def test_what_could_not_leave_costs_no_retry(build: Build, url: Callable[[], str
     assert "it could not be delivered" in told
     assert words in told
     assert "It is due again in 30 s (12:00:30 UTC): after 1 try without delivery" in told
-    assert "It is dead (undeliverable) once 3 in a row cannot be delivered." in told
+    assert "Once 3 calls in a row cannot be delivered, it is dead (undeliverable)." in told
     for seconds, attempts in ((27, 1), (3, 2), (57, 2), (3, 3)):
         ours.forward(seconds)
         ours.step()
@@ -203,7 +203,7 @@ def test_one_bad_id_of_several_dies_alone(patient: House, provider: Provider, co
     assert [" ".join(asked.body["ids"]) for asked in provider.asked] == ["1 2 3 4", "1 2", "3 4", "3", "4"]
     assert statuses(patient, ids) == ["retrying", "retrying", "dead (refused)", "retrying"]
     assert [patient.world.task(task_id).spent for task_id in ids] == [1, 1, 0, 1]
-    assert f'the provider refused it for good: "{code} bad parameter"' in patient.words(ids[2])
+    assert f'the provider refused it for good: "HTTP 200, code {code}: bad parameter"' in patient.words(ids[2])
     name = patient.names["phones"]
     interval = patient.deps.rules[name].interval_seconds
     next_at = patient.world.limit(RESTART, name)["next_at"]
@@ -252,7 +252,7 @@ def test_three_forbidden_tasks_in_a_row_pause_their_account(build: Build, provid
     assert provider.calls() == [EXECUTE] * 3
     assert statuses(ours, ids) == ["unknown"] * 3 + ["failed"]
     assert [ours.world.task(task_id).spent for task_id in ids] == [0, 0, 0, 0]
-    assert '"403 3 tasks in a row forbidden: WKS.00081102 no permission"' in ours.words(ids[3])
+    assert '"HTTP 403: 3 tasks in a row forbidden: HTTP 403, code WKS.00081102: no permission"' in ours.words(ids[3])
     assert quiet_for(ours, provider)
     ours.world.resume(ours.names["desktops"])
     ours.step()
