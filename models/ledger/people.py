@@ -11,6 +11,7 @@ from .. import lifecycle
 from ..db import Transaction
 from ..finding import providers
 from ..lifecycle import Context, Said
+from ..one_of import one_of
 from ..rules import Rules, rules_without_settings
 from ..states import Status
 from ..tables import tasks
@@ -59,7 +60,7 @@ def act(t: Transaction, what: str, ids: Sequence[int], rules_of: Mapping[str, Ru
 
 def _without_settings(t: Transaction, ids: Sequence[int], rules_of: Mapping[str, Rules]) -> dict[str, Rules]:
     """Rules for accounts of these tasks that have none, by what is recorded of them, if anything is."""
-    found = {row.account for row in t.rows(select(tasks.c.account).where(by_ids(ids)).distinct())}
+    found = {row.account for row in t.rows(select(tasks.c.account).where(one_of(tasks.c.id, ids)).distinct())}
     recorded = providers(t) if found - rules_of.keys() else {}
     return {name: rules_without_settings(name, recorded.get(name)) for name in found - rules_of.keys()}
 

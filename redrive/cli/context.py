@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..terminal import safe
 from .console import console, errors, print_json
 
 if TYPE_CHECKING:
@@ -151,4 +152,4 @@ def who() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user often has no name
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+    return safe(f"{user}@{socket.gethostname()}")

@@ -64,10 +64,10 @@ def one_of(words: type[Word]) -> Callable[[str], Word]:
 
 
 def line(text: str) -> str:
-    """Text that a database can look for."""
-    if text.isprintable():
-        return text
-    raise typer.BadParameter(f"{text!r} has characters that cannot be shown; no row has them")
+    """Text that a database can keep: what a shell hands over need not be."""
+    if "\0" in text or any("\ud800" <= each <= "\udfff" for each in text):
+        raise typer.BadParameter(f"{text!r} is not UTF-8 text; write it in UTF-8")
+    return text
 
 
 OneId = Annotated[int, typer.Argument(metavar="ID", parser=_task_id, help="A task's id, as Redrive gave it.")]
@@ -86,7 +86,7 @@ MaybeIds = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="JSON for programs; moments are ISO 8601 in UTC.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why: recorded, with who and when.")]
+Reason = Annotated[str, typer.Option("--reason", parser=line, help="Why: recorded, with who and when.")]
 
 Accounts = Annotated[
     list[str] | None,

@@ -78,6 +78,7 @@ def prune(
     older_than: Age = None,
     dry_run: DryRun = False,
     yes: Yes = False,
+    as_json: Json = False,
 ) -> None:
     """Delete what ended longer ago than the settings keep it. Schedulers do so by themselves."""
     from models import queries  # noqa: PLC0415 - heavy
@@ -87,4 +88,4 @@ def prune(
     with opened() as (settings, database):
         with database.reading() as t:
             queries.check_accounts(t, account or (), settings.accounts)
-        Pruning(settings, database, account or (), older_than).run(dry_run=dry_run, yes=yes)
+        Pruning(settings, database, account or (), older_than).run(dry_run=dry_run, yes=yes, as_json=as_json)

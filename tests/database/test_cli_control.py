@@ -399,9 +399,18 @@ def test_strays_can_be_stopped_by_name_exported_and_deleted(run: Run, shop: Worl
         "phone: 1 dead task older than 0 days"
     ]
     assert set(shop.tasks()) == {*strays.values()}
-    for name in ("phone", "reviews"):
-        assert "Deleted 1 task and 0 batches." in run("prune", "-a", name, "--older-than", "0s", "--yes").stdout
+    assert "Deleted 1 task and 0 batches." in run("prune", "-a", "phone", "--older-than", "0s", "--yes").stdout
+    assert says(run("prune", "-a", "reviews", "--older-than", "0s", "--yes", "--json")) == {
+        "found": [{"account": "reviews", "status": "dead", "tasks": 1}],
+        "batches": 0,
+        "deleted": {"tasks": 1, "batches": 0},
+    }
     assert set(shop.tasks()) == {neighbour}
+    done = says(run("actions", "--what", "prune", "--json"))
+    assert [(each["account"], each["why"]) for each in done] == [
+        ("reviews", "1 dead task deleted"),
+        ("phone", "1 dead task deleted"),
+    ]
     assert "phone:" not in run("status").stdout
 
 

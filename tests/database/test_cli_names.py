@@ -66,8 +66,8 @@ def test_a_name_is_known_by_its_tasks_alone(run: Run, shop: World) -> None:
         (("--since", "1x"), "must be a time such as 90s"),
         (("--until", "9999999999999999999d"), "must be a time such as 90s"),
         (("--priority", "2"), "less than or equal to 1"),
-        (("--external-id", "a\x00b"), "cannot be shown"),
-        (("-a", "a\udcffb"), "cannot be shown"),
+        (("--external-id", "a\x00b"), "is not UTF-8 text"),
+        (("-a", "a\udcffb"), "is not UTF-8 text"),
     ],
 )
 def test_a_wrong_word_is_an_error_with_a_suggestion(
@@ -79,6 +79,20 @@ def test_a_wrong_word_is_an_error_with_a_suggestion(
     told = " ".join(run("list", *args, code=2).stderr.replace("│", " ").split())
     assert words in told
     assert "Value error" not in told
+
+
+def test_a_reason_that_no_database_keeps_is_said(run: Run, shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    task_id = shop.add("1")
+    assert "is not UTF-8 text" in run("hold", task_id, "--reason", "a\udcffb", code=2).stderr
+    monkeypatch.setenv("LOGNAME", "ann\udcff\x1b[2J")
+    run("hold", task_id)
+    assert says(run("actions", "--json"))[0]["who"].startswith(r"ann\udcff\x1b[2J@")
+
+
+def test_an_odd_name_in_the_database_can_be_named(run: Run, shop: World) -> None:
+    with shop.begin() as t:
+        t.execute(insert(tasks).values(account="phone\x1b[2J", external_id="1"))
+    assert "1 task stopped." in run("stop", "-a", "phone\x1b[2J", "--yes").stdout
 
 
 # --- filters -------------------------------------------------------------------------------------------------------
