@@ -102,7 +102,9 @@ def _resumed(before: "Overview", after: "Overview", *, try_one: bool) -> Iterato
     ended = len(before.penalties) - len(after.penalties)
     if ended:
         yield "The wait that the provider asked for is ended."
-    yield from (f"{notice.about.removeprefix('accounts.')}: {notice.words}" for notice in notices(after))
+    for notice in notices(after):
+        if not (try_one and notice.about == f"accounts.{state.account}"):  # its breakers: just what was asked for
+            yield f"{notice.about.removeprefix('accounts.')}: {notice.words}"
 
 
 def _operations(state: "AccountOverview") -> list[str]:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..terminal import safe
 from .context import console, database_url, driver_installed, errors, load_settings, opened, print_json
 from .failures import NOT_WELL
 from .options import Accounts, Age, DryRun, Json, Yes
@@ -65,7 +66,7 @@ def doctor(*, as_json: Json = False) -> None:
         findings.append(finding)
         code = max(code, finding.exit_code)
         if not as_json:
-            console.print(f"{finding.level:8}{finding.key}: {finding.text}", style=finding.level.style, soft_wrap=True)
+            console.print(safe(f"{finding.level:8}{finding.key}: {finding.text}"), style=finding.level.style)
     if as_json:
         print_json(plain(findings))
     if code:

@@ -1,5 +1,6 @@
 """What `redrive explain` answers, for every status and for everything that can stand in a task's way."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -262,6 +263,47 @@ def test_an_account_that_changed_its_provider_is_told() -> None:
 def test_a_task_of_an_unknown_account_is_told_to_wait_for_its_settings() -> None:
     told = answer(task(**DUE), rules=None, account=None)
     assert "Account phones is not configured here: its tasks are kept, and nothing of it is claimed." in told
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        task(**DUE),
+        task(due_at=after(minutes=5)),
+        task(**CHECK, **DUE),
+        task(Status.RETRYING, **CHECK, due_at=after(minutes=1)),
+        task(Status.UNKNOWN, **CHECK, **DUE),
+    ],
+    ids=["due", "due later", "checked first", "followed", "in doubt"],
+)
+def test_processes_that_do_not_run_are_said_wherever_they_are_needed(about: Task) -> None:
+    told = answer(about, missing={"scheduler": None, "worker": before(minutes=3)})
+    assert "No scheduler runs, so nothing is claimed: start one with `redrive scheduler`." in told
+    assert "No worker runs (the last one was seen 3 min ago), so nothing is sent" in told
+    assert "Nothing is in its way" not in told
+
+
+def test_a_missing_worker_is_said_of_a_batch_that_was_just_claimed() -> None:
+    claimed = task(Status.IN_FLIGHT, batch_id=BATCH, held_from=Status.FAILED)
+    fresh = batch(publish_at=after(seconds=5))
+    assert "No worker runs, so nothing is sent" in answer(claimed, batch=fresh, missing={"worker": None})
+    assert "worker runs" not in answer(claimed, batch=fresh)
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_without_the_settings_only_what_rows_say_is_said(status: Status) -> None:
+    needed = {"dead_reason": "refused"} if status is Status.DEAD else {}
+    told = answer(task(status, **needed, last_error="boom"), rules=None, settings_known=False)
+    assert "cannot be known" in told
+    assert "not configured" not in told
+    assert not re.search(r"limit is \d|of its \d", told)
+
+
+def test_one_that_tries_is_said_of_a_breaker_that_nobody_tripped() -> None:
+    asked = Breaker(failures=0, open_until=before(seconds=1), why="ann@ops lets one task try")
+    told = answer(task(**DUE), breaker=asked)
+    assert "The breaker for retries lets one task through at a time: ann@ops lets one task try." in told
+    assert "0 calls" not in told
 
 
 # --- under way -----------------------------------------------------------------------------------------------------
