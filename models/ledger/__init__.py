@@ -11,7 +11,6 @@ from .batches import Lost, Work, begin, expired, is_done, rescue, to_publish, un
 from .claims import Batch, Claim, claim
 from .looking import advance_checks
 from .people import Told, act, report
-from .permits import forgive
 from .processes import beat, ended, forget
 from .pruning import prunable, prune_batches, prune_tasks
 from .sending import Group, Permit, Step, advance, finish
@@ -43,7 +42,6 @@ __all__ = [
     "expired",
     "finish",
     "forget",
-    "forgive",
     "is_done",
     "pause",
     "prunable",

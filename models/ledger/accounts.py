@@ -12,7 +12,7 @@ from ..errors import BadInput, SettingsError
 from ..outcome import Accepted, Already, Blocked, Cause, Look, Outcome, Refused, answer_words
 from ..rules import Rules
 from ..tables import accounts
-from . import breaker
+from . import breaker, permits
 from .actions import Who, acted
 
 FORBIDDEN_IN_A_ROW = 3
@@ -105,7 +105,7 @@ def pause(t: Transaction, name: str, who: Who) -> None:
     acted(t, who, "pause", name)
 
 
-def resume(t: Transaction, name: str, who: Who, *, one: bool = False) -> bool:
+def resume(t: Transaction, name: str, who: Who, *, one: bool = False, force: bool = False) -> bool:
     """End a pause of any cause, and close the account's breakers. False when there was no pause.
 
     Args:
@@ -113,6 +113,7 @@ def resume(t: Transaction, name: str, who: Who, *, one: bool = False) -> bool:
         name: the account's.
         who: who says so, and why.
         one: let one task through first; its answer decides whether the others follow.
+        force: end the penalties of its limit group, too.
 
     Raises:
         BadInput: when no such account is known.
@@ -126,6 +127,8 @@ def resume(t: Transaction, name: str, who: Who, *, one: bool = False) -> bool:
         _update(t, account, probe_at=t.now)
     else:
         _update(t, account, **_RESUMED, resumed_at=t.now)
+    if force:
+        permits.forgive(t, name)
     acted(t, who, "try one" if one else "resume", name)
     return account.paused_at is not None
 

@@ -73,9 +73,7 @@ def resume(
         with database.transaction() as t:
             _ensure(t, settings, account)
             before = queries.in_the_way(t, rules, [account])
-            ledger.resume(t, account, ledger.Who(who(), reason), one=try_one)
-            if force:
-                ledger.forgive(t, rules[account].group if rules and account in rules else account)
+            ledger.resume(t, account, ledger.Who(who(), reason), one=try_one, force=force)
             after = queries.in_the_way(t, rules, [account])
         wake_schedulers(settings)
         if as_json:
