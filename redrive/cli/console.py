@@ -18,7 +18,7 @@ _WIDE = 10_000
 class _Stream:
     """Standard output or error of the moment: tests and callers may exchange it.
 
-    A pipe gets lines without the spaces that fill a table: whoever reads it wants the words.
+    A pipe gets lines without the spaces that fill a table: its reader wants the words.
     """
 
     def __init__(self, name: str) -> None:

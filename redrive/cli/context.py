@@ -59,7 +59,7 @@ def database_url(settings: "Settings") -> str:
 
 
 def _ensure_there(settings: "Settings") -> None:
-    """Who only looks makes no database of their own.
+    """Create no database for a command that only looks.
 
     Raises:
         SchemaError: there is none.

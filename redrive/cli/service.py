@@ -129,7 +129,7 @@ def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = SANDBOX_PORT,
     port_file: Annotated[Path | None, typer.Option(help="Written with the port once it takes calls.")] = None,
     run_seconds: Annotated[float, typer.Option(min=0, help="How long a re-run takes.")] = 1.0,
-    settle_lag_seconds: Annotated[float, typer.Option(min=0, help="How long looks still show the old end.")] = 0.0,
+    settle_lag_seconds: Annotated[float, typer.Option(min=0, help="How long checks still show the old end.")] = 0.0,
     latency_seconds: Annotated[float, typer.Option(min=0, help="Between applying a call and answering it.")] = 0.0,
     geelark_per_minute: PerMinute = 200,
     geelark_per_hour: Annotated[int, typer.Option(min=0, help="The same for an hour.")] = 24_000,
