@@ -12,6 +12,14 @@ from typing import Any, ClassVar, Literal
 from .states import DeadReason
 
 
+def answer_words(http_status: int | None, code: str, message: str) -> str:
+    """An answer in the provider's words: ``HTTP 200, code 40003: signature verification failed``."""
+    status = f"HTTP {http_status}" if http_status else ""
+    its_own = f"code {code}" if code not in {"", str(http_status)} else ""
+    numbers = ", ".join(filter(None, (status, its_own)))
+    return ": ".join(filter(None, (numbers, message if message != status else "")))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
     """What every outcome can carry: the provider's own words, already cut and scrubbed of secrets.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
-from .capabilities import Capabilities
+from .capabilities import Capabilities, Kind, capabilities_of
 from .settings.policy import Policy
 
 if TYPE_CHECKING:
@@ -76,6 +76,21 @@ def default_rules(account: str, capabilities: Capabilities) -> Rules:
     """Rules for an account that is not configured here: enough to add, report, operate and rescue, not to send."""
     interval = interval_seconds(capabilities.calls_per_minute, capabilities.calls_per_hour)
     return Rules(account, capabilities, Policy(), group=account, interval_seconds=interval)
+
+
+def rules_without_settings(account: str, provider: str | None) -> Rules:
+    """Rules for an account that nobody has configured, perhaps a misspelt one: enough to hold, release and stop."""
+    try:
+        capabilities = capabilities_of(provider) if provider else None
+    except Exception:  # noqa: BLE001 - somebody else's package may raise anything when it is loaded
+        capabilities = None
+    return default_rules(account, capabilities or _NOBODYS)
+
+
+_NOBODYS = Capabilities(
+    provider="", title="its provider", base_url="", kinds=(Kind("", "", ""),), check_ids=0, options={}, credentials=()
+)
+"""Of a provider that nobody knows: no call of it was ever made, so there is nothing to be looked at first."""
 
 
 def interval_seconds(calls_per_minute: float, calls_per_hour: float) -> float:

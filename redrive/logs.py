@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from structlog.types import EventDict, Processor
 
 from .lines import Lines, Logger, printable
+from .terminal import colored
 
 
 def configure() -> None:
@@ -30,7 +31,9 @@ def configure() -> None:
         structlog.processors.format_exc_info,
     ]
     last: list[Processor] = (
-        [_seen, structlog.dev.ConsoleRenderer()] if terminal else [structlog.processors.JSONRenderer()]
+        [_seen, structlog.dev.ConsoleRenderer(colors=colored(sys.stderr))]
+        if terminal
+        else [structlog.processors.JSONRenderer()]
     )
     lines = Lines(sys.stderr)
     structlog.configure(

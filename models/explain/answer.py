@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from ..rules import rules_without_settings
 from ..states import Status
 from ..task import Task
 from .at_rest import at_work, dead, held, succeeded
 from .facts import Facts, Known
 from .under_way import in_flight, retrying, unknown
 from .waiting import failed
-from .words import ago
+from .without_rules import without_rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ def explain(facts: Facts) -> Explanation:
     """Why the task is where it is, what happens next and when."""
     task = facts.task
     if facts.rules is None:
-        lines = [f"is {task.status} since {ago(task.status_since, facts.now)}.", *_nobody(task)]
+        provider = facts.account.provider if facts.account is not None else None
+        lines = list(without_rules(Known(facts, task, rules_without_settings(task.account, provider), facts.now)))
     else:
         lines = list(_BY_STATUS[task.status](Known(facts, task, facts.rules, facts.now)))
     return Explanation(task.id, task.status, (f"{name(task)} {lines[0]}", *lines[1:]), _next_at(facts))
@@ -51,11 +53,6 @@ def name(task: Task) -> str:
     """``Task 4711 (phones, 5912…)``."""
     what = " ".join(filter(None, (task.kind, task.external_id, task.sub_id)))
     return f"Task {task.id} ({task.account}, {what})"
-
-
-def _nobody(task: Task) -> Iterator[str]:
-    yield f"Account {task.account} is not configured here: its tasks are kept and counted, never claimed."
-    yield f"Add [accounts.{task.account}] to the settings, or run this where it is."
 
 
 def _next_at(facts: Facts) -> datetime | None:

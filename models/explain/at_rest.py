@@ -6,40 +6,37 @@ from ..lifecycle import release, revive
 from ..states import DeadReason, Operation, SetAside
 from .facts import Known
 from .past import by, last_attempt, spent
-from .waiting import look
+from .waiting import check
 from .words import ago, duration, many
 
 
 def at_work(known: Known) -> Iterator[str]:
     """Pending or running, its owner says."""
     task = known.task
-    yield f"is {task.status}, its owner said {ago(task.status_since, known.now)}."
+    yield f"is {task.status}: its owner reported that {ago(task.status_since, known.now)}."
     if task.next is Operation.CHECK and task.due_at is not None:
-        yield "Somebody asked for a look at the provider."
-        yield from look(known)
+        yield "Somebody asked for a check of its state at the provider."
+        yield from check(known)
         return
     yield "Nothing happens until its owner reports how it ended, or writes that it failed."
     if known.rules.capabilities.can_check:
-        yield f"`redrive retry {task.id}` looks at it now."
+        yield f"`redrive retry {task.id}` checks it now."
 
 
 def held(known: Known) -> Iterator[str]:
     """Held by somebody, or because nobody could tell what became of its retry."""
     task = known.task
     yield f"has been held for {_time(known)}; {spent(known)}."
-    if who := by(known, "hold"):
-        yield f"{who} asked for it."
-    else:
-        yield _set_aside(known)
+    yield by(known, "hold", "held it") or _set_aside(known)
     yield from last_attempt(known)
     back = release(task, known.context).task
-    first = ", and looks at the provider first" if back.next is Operation.CHECK else ""
-    yield f"`redrive release {task.id}` makes it {back.status} again{first}."
+    first = ", and checks its state at the provider first" if back.next is Operation.CHECK else ""
+    yield f"`redrive release {task.id}` sets it back to {back.status}{first}."
 
 
 def _set_aside(known: Known) -> str:
     if known.facts.set_aside is SetAside.UNREADABLE:
-        return "Its looks were answered with what nobody here understands, so it is for people to say what it is."
+        return "Its checks were answered with what nobody here understands, so that people must say what it is."
     if known.rules.policy.on_unknown == "retry":
         return 'Nobody could tell whether its last retry ran. on_unknown says "retry" by now: its turn comes soon.'
     return 'Nobody could tell whether its last retry ran, and on_unknown = "hold" leaves that to people.'
@@ -48,7 +45,7 @@ def _set_aside(known: Known) -> str:
 def succeeded(known: Known) -> Iterator[str]:
     """The end everybody wants."""
     task = known.task
-    how = f"after {many(task.spent, 'retry')}" if task.spent else "without a retry of ours"
+    how = f"after {many(task.spent, 'retry')}" if task.spent else "without a retry by Redrive"
     yield f"succeeded {ago(task.status_since, known.now)}, {how}."
     if known.facts.attempt is not None and known.facts.attempt.result:
         yield from last_attempt(known)
@@ -65,7 +62,7 @@ def dead(known: Known) -> Iterator[str]:
     if said.hint:
         yield f"It cannot be brought back: {said.hint}."
         return
-    first = " after a look" if said.task.next is Operation.CHECK else ""
+    first = " after a check" if said.task.next is Operation.CHECK else ""
     times = said.task.limit(known.rules) - task.spent
     yield f"`redrive revive {task.id}` retries it{first}, {many(times, 'time')} at most."
     yield f"`redrive retry --force {task.id}` retries it once."
@@ -81,15 +78,15 @@ def _round(known: Known) -> str:
 
 def _why(known: Known) -> str:
     policy = known.rules.policy
-    stopped = by(known, "stop").rstrip(",")
+    stopped = by(known, "stop", "stopped it").rstrip(".")
     words: Mapping[DeadReason, str] = {
         DeadReason.LIMIT_REACHED: "as many retries as allowed have failed",
         DeadReason.NOT_FOUND: "the provider says there is no such task",
-        DeadReason.RESOURCE_GONE: "what it needs at the provider is gone, no retry can mend that",
+        DeadReason.RESOURCE_GONE: "what it needs at the provider is gone, and no retry can mend that",
         DeadReason.REFUSED: "the provider refuses to retry it",
         DeadReason.UNDELIVERABLE: f"there was no call for it, {policy.max_errors} times in a row",
         DeadReason.TOO_OLD: f"it still failed {duration(policy.give_up_after_seconds)} after its first failure here",
         DeadReason.EXPIRED: f"its retry was accepted and showed no end in {duration(policy.check_timeout_seconds)}",
-        DeadReason.STOPPED: f"stopped by {stopped}" if stopped else "an operator stopped it",
+        DeadReason.STOPPED: stopped or "an operator stopped it",
     }
     return words[DeadReason(known.task.dead_reason or "")]

@@ -59,12 +59,15 @@ class Facts:
     """A task and everything that decides about it.
 
     Attributes:
-        rules: None: its account is not configured here.
+        rules: None: its account is not configured here, or nobody can say (``settings_known``).
+        settings_known: whether the settings of the service are here.
         account: its account's row; None: no scheduler has made it yet.
         breaker: of the operation that is next.
         paths: the limit group's API paths.
         open_batches: of its account and the operation that is next, and ``open_tasks``: the tasks in them.
-        busy: a conflicting task is under way, or an attempt of this one is open.
+        busy: a conflicting task is under way, or an attempt of this one is open; ``excluded_by``: those tasks.
+        missing: the processes without which nothing happens and of which none runs, by their role: when the last one
+            was seen.
         ahead: due tasks of the account that come before it, counted up to a bound.
         set_aside: why Redrive itself has set it aside.
         stood: how long its account has stood still since a moment.
@@ -73,6 +76,7 @@ class Facts:
     task: Task
     now: datetime
     rules: Rules | None
+    settings_known: bool = True
     account: Account | None = None
     breaker: Breaker = field(default_factory=Breaker)
     paths: Mapping[str, Path] = field(default_factory=dict)
@@ -82,7 +86,9 @@ class Facts:
     attempt: AttemptFacts | None = None
     action: ActionFacts | None = None
     busy: bool = False
+    excluded_by: tuple[int, ...] = ()
     ahead: int = 0
+    missing: Mapping[str, datetime | None] = field(default_factory=dict)
     set_aside: SetAside | None = None
     stood: Stood = never_stood
 

@@ -1,9 +1,10 @@
 """What keeps a claim from taking a due task, in the order in which a claim asks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from ..ledger.permits import Path, free_at
+from ..ledger.processes import SCHEDULER
 from ..outcome import Cause
 from ..rules import GROUP_WIDE
 from ..states import Operation
@@ -12,14 +13,35 @@ from .words import ago, ahead, duration, many, quoted
 
 
 def obstacles(known: Known, operation: Operation) -> list[str]:
-    """A sentence for each thing in the way of the task's next retry or look; none: the next pass takes it."""
+    """A sentence for each thing in the way of the task's next retry or check; none: the next pass takes it."""
+    return [*missing(known), *_at_a_claim(known, operation)]
+
+
+def missing(known: Known) -> list[str]:
+    """The processes that do not run."""
+    return [f"{missing_words(role, seen_at, known.now)}." for role, seen_at in known.facts.missing.items()]
+
+
+def missing_words(role: str, seen_at: datetime | None, now: datetime) -> str:
+    """What it means that no process of a role runs."""
+    then = "nothing is claimed" if role == SCHEDULER else "nothing is sent"
+    last = f" (the last one was seen {ago(seen_at, now)})" if seen_at is not None else ""
+    return f"No {role} runs{last}, so {then}: start one with `redrive {role}`"
+
+
+def _at_a_claim(known: Known, operation: Operation) -> list[str]:
     account, rules = known.facts.account, known.rules
     if account is None:
         return [f"No scheduler has run since account {rules.account} was configured."]
     if account.provider != rules.provider:
         words = f"Account {rules.account} is configured for {rules.provider}, but its tasks are {account.provider}'s"
         return [f"{words}: give the new account another name."]
-    return [*_pause(known, operation), *_breaker(known, operation), *_window(known), *_path(known, operation)]
+    return [*at_the_account(known, operation), *_window(known), *_path(known, operation)]
+
+
+def at_the_account(known: Known, operation: Operation) -> list[str]:
+    """What is in the way of all its tasks."""
+    return [*_pause(known, operation), *_breaker(known, operation)]
 
 
 def lasting(known: Known, operation: Operation, due_at: datetime) -> list[str]:
@@ -27,6 +49,7 @@ def lasting(known: Known, operation: Operation, due_at: datetime) -> list[str]:
     open_until = known.facts.breaker.open_until
     blocked_until = _state(known, operation).blocked_until
     return [
+        *missing(known),
         *_pause(known, operation),
         *(_breaker(known, operation) if open_until is not None and open_until > due_at else ()),
         *(_path(known, operation) if blocked_until is not None and blocked_until > due_at else ()),
@@ -38,26 +61,45 @@ def _pause(known: Known, operation: Operation) -> Iterator[str]:
     if account is None or account.paused_at is None:
         return
     why = f": {quoted(account.paused_reason)}" if account.paused_reason else ""
-    yield f"Account {account.name} was paused {ago(account.paused_at, now)} by {account.paused_by}{why}."
+    yield f"{account.paused_by} paused account {account.name} {ago(account.paused_at, now)}{why}."
     if account.paused_cause == Cause.BALANCE and account.probe_at is not None and operation is Operation.RETRY:
         yield f"One of its tasks tries {ahead(account.probe_at, now)} whether the balance was filled."
+    if remedy := remedies(account.paused_cause):
+        yield f"{remedy[0].upper()}{remedy[1:]}."
     yield f"`redrive resume {account.name}` ends the pause."
+
+
+def remedies(cause: str | None) -> str:
+    """What a person must do before a pause of this cause may end."""
+    return _REMEDIES.get(cause or "", "")
+
+
+_REMEDIES: Mapping[str, str] = {
+    Cause.CREDENTIALS: "mend the credentials and restart the workers, which read secrets when they start",
+    Cause.BALANCE: "fill the balance at the provider",
+    Cause.REFUSALS: "see with `redrive list` what the provider refuses, and why",
+}
 
 
 def _breaker(known: Known, operation: Operation) -> Iterator[str]:
     breaker = known.facts.breaker
     if breaker.open_until is None:
         return
-    what = "retries" if operation is Operation.RETRY else "looks"
-    why = f", the last one: {quoted(breaker.why)}" if breaker.why else ""
-    yield (
-        f"The breaker is open: {many(breaker.failures, 'call')} in a row for {what} of account {known.rules.account} "
-        f"had no usable answer{why}."
-    )
+    yield f"{breaker_words(operation, breaker.failures, breaker.why)}."
     if breaker.probe is not None:
         yield "One task is trying now whether it works again."
     else:
         yield f"One task tries {ahead(breaker.open_until, known.now)} whether it works again."
+    yield f"`redrive resume {known.rules.account}` lets all of them go on now, with `--try-one` one of them."
+
+
+def breaker_words(operation: Operation, failures: int, why: str) -> str:
+    """Why an operation of an account is left alone."""
+    what = "retries" if operation is Operation.RETRY else "checks"
+    if not failures:
+        return f"The breaker for {what} lets one task through at a time{f': {why}' if why else ''}"
+    last = f", the last one: {quoted(why)}" if why else ""
+    return f"The breaker for {what} is open: {many(failures, 'call')} in a row had no usable answer{last}"
 
 
 def _window(known: Known) -> Iterator[str]:
@@ -75,6 +117,7 @@ def _path(known: Known, operation: Operation) -> Iterator[str]:
         why = f": {quoted(state.why)}" if state.why else ""
         yield f"The provider asked for patience on {path}{why}."
         yield f"The next call there leaves {ahead(leaves_at, known.now)}."
+        yield f"`redrive resume {known.rules.account} --force` ends the wait."
     elif leaves_at > known.now + timedelta(seconds=half):
         yield f"{path} is taken by earlier calls; the next one leaves {ahead(leaves_at, known.now)}."
     elif not _fits(known, operation):

@@ -31,7 +31,7 @@ def failed(known: Known) -> Iterator[str]:
     if task.due_at is None:
         yield from _rests(known)
     elif task.next is Operation.CHECK:
-        yield from looked_at_first(known)
+        yield from checked_first(known)
     else:
         yield from _retried(known)
 
@@ -40,37 +40,37 @@ def _rests(known: Known) -> Iterator[str]:
     if wakes(known.task, known.context):
         yield "It rested while retry_canceled was false. The policy retries canceled tasks again: its turn comes soon."
         return
-    yield "The policy does not retry what was canceled (retry_canceled = false), so it rests."
-    yield f"`redrive retry {known.task.id}` retries it all the same."
+    yield "The policy does not retry canceled tasks (retry_canceled = false), so it rests."
+    yield f"`redrive retry {known.task.id}` retries it nevertheless."
 
 
-def looked_at_first(known: Known) -> Iterator[str]:
-    """Its next turn is a look."""
+def checked_first(known: Known) -> Iterator[str]:
+    """Its next turn is a check."""
     if not known.rules.capabilities.can_check:
-        yield f"{known.rules.capabilities.title} cannot be asked for its state any more: it is retried without a look."
+        yield f"{known.rules.capabilities.title} cannot be asked for its state any more: it is retried without a check."
         return
-    yield "Its next turn is a look at the provider: what succeeded or runs meanwhile is not retried."
-    yield from look(known)
+    yield "Its state at the provider is checked first: what has succeeded or runs meanwhile is not retried."
+    yield from check(known)
     if known.task.errors:
         most = known.rules.policy.max_errors
-        yield f"{many(known.task.errors, 'look')} in a row could not be read; after {most} it is held."
-    yield "If it is still failed then, it is due for its retry at once."
+        yield f"{many(known.task.errors, 'check')} in a row could not be read; after {most} it is held."
+    yield "If the provider still says that it failed, its retry is due at once."
 
 
-def look(known: Known) -> Iterator[str]:
-    """When it is looked at."""
+def check(known: Known) -> Iterator[str]:
+    """When its state is checked."""
     batch, due_at = known.facts.batch, known.task.due_at
     if due_at is None:
         return
     if batch is not None and batch.operation is Operation.CHECK:
-        yield f"A look is under way in {batch_words(known, batch)}."
-        yield f"Should that be lost, it is looked at again {ahead(due_at, known.now)}."
+        yield f"A check is under way in {batch_words(known, batch)}."
+        yield f"If that is lost, the next check is due {ahead(due_at, known.now)}."
     elif due_at > known.now:
         waits = lasting(known, Operation.CHECK, due_at)
-        yield f"It is {'due for a look' if waits else 'looked at'} {ahead(due_at, known.now)}."
+        yield f"Its check is due {ahead(due_at, known.now)}."
         yield from waits
     else:
-        yield f"It is due for a look {_late(known)}."
+        yield f"Its check has been due {_late(known)}."
         yield from _in_turn(known, Operation.CHECK)
 
 
@@ -88,7 +88,7 @@ def _retried(known: Known) -> Iterator[str]:
     task = known.task
     match consider(task, _NO_BATCH, known.context, busy=known.facts.busy):
         case Leave(then) if then.dead_reason is not None:
-            yield f"All of them are spent: a claim will not retry it but declare it dead ({then.dead_reason})."
+            yield f"All of them are spent: its next claim declares it dead ({then.dead_reason})."
             return
         case Leave(then) if then.due_at is None:
             yield from _rests(known)
@@ -97,28 +97,38 @@ def _retried(known: Known) -> Iterator[str]:
             yield f"It is set aside and not retried: {why}."
             return
         case Leave():
-            yield "It waits for what excludes it: an attempt of it is unanswered, or a task of the same review runs."
+            yield f"It waits: {_excluded(known)}."
         case LookFirst():
-            yield "Before this retry the provider is asked for its state."
+            yield "Its state at the provider is checked before this retry."
     yield from _when(known)
     yield from _afterwards(known)
+
+
+def _excluded(known: Known) -> str:
+    others = [str(task_id) for task_id in known.facts.excluded_by]
+    if not others:
+        return "an earlier attempt of it is not answered yet"
+    return f"task{'s' * (len(others) > 1)} {', '.join(others)} of the same review must end first"
 
 
 def _when(known: Known) -> Iterator[str]:
     task, due_at = known.task, known.task.due_at
     if task.trigger != "due":
-        yield f"{by(known, 'force') or by(known, 'retry') or 'An operator'} asked for this retry."
+        asked = "asked for this retry"
+        yield by(known, "force", asked) or by(known, "retry", asked) or f"An operator {asked}."
     if due_at is not None and due_at > known.now:
         yield f"It is due again {ahead(due_at, known.now)}{_backoff(known)}."
         yield from lasting(known, Operation.RETRY, due_at)
     elif due_at is not None:
-        yield f"It is due {_late(known)}."
+        yield f"It has been due {_late(known)}."
         yield from _in_turn(known, Operation.RETRY)
 
 
 def _late(known: Known) -> str:
     due_at = known.task.due_at
-    return f"since {clock(due_at, known.now)}, {ago(due_at, known.now)}" if due_at is not None else ""
+    if due_at is None:
+        return ""
+    return f"for {duration((known.now - due_at).total_seconds())} (since {clock(due_at, known.now)})"
 
 
 def _backoff(known: Known) -> str:
@@ -149,12 +159,11 @@ def _in_turn(known: Known, operation: Operation) -> Iterator[str]:
     if before:
         count = f"More than {before:,}" if before >= COUNTED_AHEAD else f"{before:,}"
         yield f"{count} other due task{'s' * (before != 1)} of this account come{'s' * (before == 1)} first."
-    if found:
+    if found or (known.facts.busy and operation is Operation.RETRY):
         return
     due_at = known.task.due_at
     if due_at is not None and known.now - due_at > _LATE and before < known.rules.batch_size:
-        waited = duration((known.now - due_at).total_seconds())
-        yield f"Nothing is in its way, yet it has waited for {waited}: is a scheduler running?"
+        yield "Nothing is in its way, yet nothing takes it: does a scheduler run, with this account in its settings?"
     else:
         yield "Nothing is in its way: a scheduler takes it with one of its next passes."
 
@@ -170,4 +179,4 @@ def _afterwards(known: Known) -> Iterator[str]:
     elif left > 1:
         yield f"If this one fails, the next follows after {wait(policy, task.spent + 1)}."
     if task.errors:
-        yield f"It is dead (undeliverable) after {policy.max_errors} in a row without a call for it."
+        yield f"Once {many(policy.max_errors, 'turn')} in a row bring no call for it, it is dead (undeliverable)."

@@ -32,6 +32,8 @@ from .ensuring import ensure
 from .isolation import faulty
 from .looking import advance_checks
 from .people import Told, act, report
+from .processes import beat, ended
+from .processes import forget as forget_processes
 from .pruning import Reference, prunable, prune_batches, prune_tasks, references
 from .quarantine import Odd, set_aside
 from .revising import release_unknown, resting_accounts
@@ -61,14 +63,17 @@ __all__ = [
     "add",
     "advance",
     "advance_checks",
+    "beat",
     "begin",
     "claim",
     "due_ids",
+    "ended",
     "ensure",
     "expired",
     "faulty",
     "finish",
     "fold",
+    "forget_processes",
     "give_back_unbegun",
     "is_done",
     "made_for",

@@ -10,7 +10,7 @@ from sqlalchemy import Row, Select, bindparam, select, update
 
 from ..db import Transaction
 from ..errors import BadInput
-from ..outcome import Accepted, Already, Blocked, Cause, Look, Outcome, Refused, Unreadable
+from ..outcome import Accepted, Already, Blocked, Cause, Look, Outcome, Refused, Unreadable, answer_words
 from ..rules import Rules
 from ..states import Operation
 from ..tables import accounts, columns
@@ -196,7 +196,7 @@ def _why_blocked(
         if isinstance(answer, Blocked):
             return answer
     refused = (a for a in reversed(answers) if isinstance(a, Already | Refused | Unreadable))
-    words = next((f"{a.code} {a.message}".strip() for a in refused), "")
+    words = next((answer_words(a.http_status, a.code, a.message) for a in refused), "")
     if in_a_row >= FORBIDDEN_IN_A_ROW:
         return Blocked(cause=Cause.CREDENTIALS, http_status=403, message=_FORBIDDEN[operation].format(in_a_row, words))
     if refusals >= rules.breaker.max_refusals:
@@ -217,7 +217,7 @@ def _block(t: Transaction, account: Account, blocked: Blocked) -> Account:
         return _update(t, account, probe_at=probe_at)
     if account.paused_cause in {blocked.cause, Cause.OPERATOR}:
         return account
-    reason = storable(" ".join(str(part) for part in (blocked.http_status, blocked.code, blocked.message) if part))
+    reason = storable(answer_words(blocked.http_status, blocked.code, blocked.message))
     acted(t, Who("redrive", reason), "pause", account.name)
     forbidden.forget(t, account.name)
     return _update(

@@ -5,13 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from random import Random
 
+from sqlalchemy import select
+
 from .. import lifecycle
 from ..db import Transaction
 from ..db_errors import blame, is_row_fault
 from ..errors import BadInput
+from ..finding import providers
 from ..lifecycle import Context, Said
-from ..rules import Rules
+from ..one_of import one_of
+from ..rules import Rules, rules_without_settings
 from ..states import Status
+from ..tables import tasks
 from ..task import Task, replace
 from . import attempts, quarantine
 from .actions import Who, acted_on
@@ -41,17 +46,31 @@ ACTIONS: Mapping[str, Act] = {
 }
 
 
+NEED_NO_RULES = frozenset({"hold", "release", "stop"})
+"""What can be done to tasks whose limits nobody knows: none of it is a retry."""
+
+
 def act(t: Transaction, what: str, ids: Sequence[int], rules_of: Mapping[str, Rules], who: Who) -> list[Told]:
     """Do one of :data:`ACTIONS` to tasks; ids that do not exist are absent from the answer.
 
-    Tasks of an account without rules are left alone, with a hint: nobody knows their limits.
+    Tasks of an account without rules can be put out of the way; what would retry them leaves them alone, with a hint:
+    nobody knows their limits.
     """
+    if what in NEED_NO_RULES:
+        rules_of = {**_without_settings(t, ids, rules_of), **rules_of}
     told = _readmit(t, ids, rules_of) if what == "release" else []
     told += _change(t, [i for i in ids if i not in {each.task.id for each in told}], rules_of, ACTIONS[what])
     if what == "hold":  # from now on it is the operator's, whatever a policy says
         quarantine.forget_holds(t, [each.task.id for each in told if each.task.status is Status.HELD])
     acted_on(t, who, what, (each.task for each in told if each.changed))
     return told
+
+
+def _without_settings(t: Transaction, ids: Sequence[int], rules_of: Mapping[str, Rules]) -> dict[str, Rules]:
+    """Rules for accounts of these tasks that have none, by what is recorded of them, if anything is."""
+    found = {row.account for row in t.rows(select(tasks.c.account).where(one_of(tasks.c.id, ids)).distinct())}
+    recorded = providers(t) if found - rules_of.keys() else {}
+    return {name: rules_without_settings(name, recorded.get(name)) for name in found - rules_of.keys()}
 
 
 def _readmit(t: Transaction, ids: Sequence[int], rules_of: Mapping[str, Rules]) -> list[Told]:
@@ -139,10 +158,13 @@ def _decided(t: Transaction, found: Sequence[Task], rules_of: Mapping[str, Rules
 
 def _told(task: Task, rules: Rules | None, act_on: Act, now: datetime, *, is_open: bool) -> Told:
     if rules is None:
-        return Told(task, changed=False, hint=f"account {task.account!r} is not configured here")
+        return Told(task, changed=False, hint=_UNKNOWN.format(task.account))
     said = act_on(task, Context(rules, now, Random()), is_open)  # noqa: S311 - dice for waits, not secrets
     return Told(said.task, said.task != task, said.hint)
 
 
 def _in_flight(found: Iterable[Task]) -> list[int]:
     return [task.id for task in found if task.status is Status.IN_FLIGHT]
+
+
+_UNKNOWN = "account {!r} is not configured here, so its limit is not known"

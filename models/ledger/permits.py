@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Row, Select, and_, bindparam, select, update
 
 from ..db import Transaction, insert_for
-from ..outcome import Throttled
+from ..outcome import Throttled, answer_words
 from ..rules import GROUP_WIDE, LATE_SECONDS, Rules
 from ..tables import limits
 from . import limit_rows
@@ -173,7 +173,7 @@ def penalize(t: Transaction, rules: Rules, answers: Iterable[tuple[str, Throttle
         state = paths.get(where, Path())
         seconds = max(_wait(answer, state.throttles) for answer in asked)
         if state.blocked_until is None or t.now + timedelta(seconds=seconds) > state.blocked_until:
-            why = f"{asked[0].code} {asked[0].message}".strip() or "throttled"
+            why = answer_words(asked[0].http_status, asked[0].code, asked[0].message) or "throttled"
             _hold(t, rules.group, where, seconds, why=why, throttles=state.throttles + 1)
 
 

@@ -6,11 +6,13 @@ overlap, and count once.
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, select, true, update
 
 from ..db import Transaction
+from ..policy import Stood
 from ..states import Operation
 from ..tables import standstills
 
@@ -25,12 +27,27 @@ MOST = 1000
 
 def stood(t: Transaction, account: str, operations: Collection[Operation], since: datetime) -> timedelta:
     """How long the account stood still between ``since`` and now, in any of these operations."""
+    return _overlap(_intervals(t, account, operations, standstills.c.until > since), t.now, since)
+
+
+def remembered(t: Transaction, account: str, operations: Collection[Operation]) -> Stood:
+    """The same for any moment, also when the transaction is over."""
+    return partial(_overlap, _intervals(t, account, operations, true()), t.now)
+
+
+def _intervals(
+    t: Transaction, account: str, operations: Collection[Operation], which: ColumnElement[bool]
+) -> Sequence[Row[Any]]:
     if t.level < LEVEL:
-        return timedelta()
-    mine = and_(_of(account, operations), standstills.c.until > since)
+        return ()
+    return t.rows(select(standstills).where(_of(account, operations), which).order_by(standstills.c.since))
+
+
+def _overlap(intervals: Sequence[Row[Any]], now: datetime, since: datetime) -> timedelta:
+    """How much of the time between ``since`` and now lies in these intervals, which may overlap each other."""
     total, reached = timedelta(), since
-    for row in t.rows(select(standstills).where(mine).order_by(standstills.c.since)):
-        until = min(row.until, t.now)
+    for row in intervals:
+        until = min(row.until, now)
         total += max(until - max(row.since, reached), timedelta())
         reached = max(reached, until)
     return total

@@ -4,34 +4,54 @@ Every function takes a transaction, best one of :meth:`models.db.Database.readin
 :func:`plain` makes JSON of them.
 """
 
+from .actions import ActionFilter, Done, done
 from .facts import facts
 from .history import Action, Archive, Attempt, History, history
-from .overview import AccountOverview, BatchState, BreakerState, Overview, Pause, Penalty, overview
+from .names import check_accounts, check_kinds, suggestion
+from .news import News, Obstacles, news, obstacles
+from .overview import AccountOverview, BatchState, BreakerState, Overview, Pause, Penalty, in_the_way, overview
 from .plain import plain
+from .processes import Missing, Process, missing, processes
 from .prunable import ended_accounts, prunable_batches, prunable_tasks
-from .tasks import TaskFilter, count, find, get, page_of_ids
+from .tasks import TaskFilter, count, find, get, ids_of_batches, page_of_ids
 
 __all__ = [
     "AccountOverview",
     "Action",
+    "ActionFilter",
     "Archive",
     "Attempt",
     "BatchState",
     "BreakerState",
+    "Done",
     "History",
+    "Missing",
+    "News",
+    "Obstacles",
     "Overview",
     "Pause",
     "Penalty",
+    "Process",
     "TaskFilter",
+    "check_accounts",
+    "check_kinds",
     "count",
+    "done",
     "ended_accounts",
     "facts",
     "find",
     "get",
     "history",
+    "ids_of_batches",
+    "in_the_way",
+    "missing",
+    "news",
+    "obstacles",
     "overview",
     "page_of_ids",
     "plain",
+    "processes",
     "prunable_batches",
     "prunable_tasks",
+    "suggestion",
 ]

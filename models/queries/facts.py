@@ -8,24 +8,28 @@ from sqlalchemy import Select, and_, func, or_, select, text
 from ..db import Transaction
 from ..explain.facts import ActionFacts, AttemptFacts, BatchFacts, Facts
 from ..explain.waiting import COUNTED_AHEAD
-from ..ledger import accounts, pace, quarantine, standstills
+from ..ledger import accounts, breaker, pace, quarantine, standstills
 from ..ledger.claims import busy_ones as busy
 from ..rules import Rules
-from ..states import FAILED_STATES, BatchStatus, Operation, Status
+from ..states import FAILED_STATES, FOLLOWED_STATES, BatchStatus, Operation, Status
 from ..tables import CHECK_DUE, RETRY_DUE, actions, attempts, batches, tasks
 from ..task import Task
+from .processes import missing, processes
 from .tasks import get
 
 
-def facts(t: Transaction, task_id: int, rules_of: Mapping[str, Rules]) -> Facts | None:
-    """Everything that decides about one task, or None when there is no such task."""
+def facts(t: Transaction, task_id: int, rules_of: Mapping[str, Rules] | None) -> Facts | None:
+    """Everything that decides about one task, or None when there is no such task.
+
+    Without rules the settings of the service are not here.
+    """
     task = get(t, task_id)
     if task is None:
         return None
-    rules = rules_of.get(task.account)
-    if rules is None:
-        return Facts(task=task, now=t.now, rules=None)
+    rules = (rules_of or {}).get(task.account)
     operation = Operation.RETRY if task.status is Status.IN_FLIGHT else task.next
+    if rules is None:
+        return _without_rules(t, task, settings_known=rules_of is not None)
     state, paths = pace.shown(t, rules, operation)
     causes = quarantine.causes(t, [task.id])
     under_way = t.mappings(_open_batches(task, operation))
@@ -45,10 +49,44 @@ def facts(t: Transaction, task_id: int, rules_of: Mapping[str, Rules]) -> Facts 
         attempt=_last_attempt(t, task.id),
         action=_last_action(t, task.id),
         busy=retried_next and task.id in busy(t, rules.capabilities, [task]),
+        excluded_by=_excluding(t, task, rules) if retried_next else (),
         ahead=_ahead(t, task),
         set_aside=causes.get(task.id),
-        stood=lambda since: standstills.stood(t, task.account, [*Operation], since),
+        stood=standstills.remembered(t, task.account, [*Operation]),
+        missing={each.role: each.seen_at for each in missing(processes(t))},
     )
+
+
+def _without_rules(t: Transaction, task: Task, *, settings_known: bool) -> Facts:
+    """What the rows alone say."""
+    operation = Operation.RETRY if task.status is Status.IN_FLIGHT else task.next
+    return Facts(
+        task=task,
+        now=t.now,
+        rules=None,
+        settings_known=settings_known,
+        account=accounts.read(t, task.account),
+        breaker=breaker.load(t, task.account, operation),
+        attempt=_last_attempt(t, task.id),
+        action=_last_action(t, task.id),
+        set_aside=quarantine.causes(t, [task.id]).get(task.id),
+    )
+
+
+def _excluding(t: Transaction, task: Task, rules: Rules) -> tuple[int, ...]:
+    """Tasks under way that may not run beside this one."""
+    conflicts = {kind.name: kind.conflict for kind in rules.capabilities.kinds if kind.conflict}
+    mine = conflicts.get(task.kind)
+    others = [name for name, conflict in conflicts.items() if mine and conflict != mine]
+    if not others:
+        return ()
+    same = (
+        tasks.c.account == task.account,
+        tasks.c.kind.in_(others),
+        tasks.c.external_id == task.external_id,
+        tasks.c.status.in_([Status.IN_FLIGHT.value, *(status.value for status in FOLLOWED_STATES)]),
+    )
+    return tuple(row.id for row in t.rows(select(tasks.c.id).where(*same).order_by(tasks.c.id).limit(3)))
 
 
 def _open_batches(task: Task, operation: Operation) -> Select[Any]:

@@ -4,7 +4,7 @@ What is unfinished is counted over the partial indexes; what ended was counted w
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +18,8 @@ from ..ledger.totals import totals_now
 from ..one_of import one_of
 from ..rules import Rules
 from ..states import AT_WORK_STATES, Operation, Status
-from ..tables import CHECK_DUE, RESTING, RETRY_DUE, accounts, batches, limits, tasks
+from ..tables import CHECK_DUE, RESTING, RETRY_DUE, accounts, batches, columns, limits, tasks
+from .processes import Missing, Process, missing, processes
 
 UNBEGUN_AFTER = timedelta(seconds=30)
 """A batch that no worker has begun for so long is worth a word: is there a worker for its queue?"""
@@ -80,7 +81,9 @@ class AccountOverview:
     Attributes:
         provider: None where neither settings nor rows know one.
         recorded_provider: whose its tasks are; None: no scheduler has run since it was configured.
-        configured: whether the settings name it; tasks of others are kept, never claimed.
+        configured: whether the settings name it; tasks of others are kept, never claimed. None: the settings of the
+            service are not here, so nobody can say.
+        clearing_seconds: how long the calls for the retries that are due take at least, at the account's pace.
         tasks: status → how many tasks; only what is not zero.
         dead: reason → how many tasks.
         due_retries: tasks that may be retried now, ``due_checks`` looked at now.
@@ -91,7 +94,7 @@ class AccountOverview:
 
     account: str
     provider: str | None
-    configured: bool
+    configured: bool | None
     recorded_provider: str | None = None
     tasks: dict[str, int] = field(default_factory=dict)
     dead: dict[str, int] = field(default_factory=dict)
@@ -99,6 +102,7 @@ class AccountOverview:
     due_checks: int = 0
     due_since: datetime | None = None
     next_due_at: datetime | None = None
+    clearing_seconds: float = 0
     batches: int = 0
     totals: dict[str, int] = field(default_factory=dict)
     paused: Pause | None = None
@@ -107,7 +111,7 @@ class AccountOverview:
     @property
     def matters(self) -> bool:
         """Whether there is anything to say of it: settings that are gone leave empty rows behind."""
-        return self.configured or bool(self.tasks or self.totals)
+        return bool(self.configured or self.paused or self.tasks or self.totals)
 
     def count(self, status: str, tasks_: int) -> None:
         """Count tasks of a status."""
@@ -117,16 +121,23 @@ class AccountOverview:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Everything at one moment: accounts by name, penalties, and batches that have not ended."""
+    """Everything at one moment: accounts by name, penalties, batches that have not ended, and who is at work.
+
+    Attributes:
+        processes: schedulers and workers; None where the schema does not know of them.
+        missing: the kinds of them that do not run.
+    """
 
     at: datetime
     accounts: tuple[AccountOverview, ...]
     penalties: tuple[Penalty, ...]
-    batches: tuple[BatchState, ...]
+    batches: tuple[BatchState, ...] = ()
+    processes: tuple[Process, ...] | None = None
+    missing: tuple[Missing, ...] = ()
 
 
-def overview(t: Transaction, rules_of: Mapping[str, Rules]) -> Overview:
-    """The state of everything now."""
+def overview(t: Transaction, rules_of: Mapping[str, Rules] | None) -> Overview:
+    """The state of everything now; without rules where the settings of the service are not here."""
     found = _Accounts(rules_of)
     _known(t, found)
     open_batches = _open_batches(t, found)
@@ -135,25 +146,51 @@ def overview(t: Transaction, rules_of: Mapping[str, Rules]) -> Overview:
     _in_flight(t, found)
     _totals(t, found)
     penalties = _limits(t, found)
+    for name, rules in (rules_of or {}).items():
+        found[name].clearing_seconds = _clearing_seconds(found[name].due_retries, rules)
     known = (found[name] for name in sorted(found))
-    return Overview(t.now, tuple(account for account in known if account.matters), penalties, open_batches)
+    running = processes(t)
+    return Overview(
+        t.now, tuple(each for each in known if each.matters), penalties, open_batches, running, missing(running)
+    )
+
+
+def in_the_way(t: Transaction, rules_of: Mapping[str, Rules] | None, names: Collection[str]) -> Overview:
+    """What keeps these accounts from work, and nothing else of them: for a word after something was done."""
+    found = _Accounts(rules_of)
+    _known(t, found)
+    penalties = _limits(t, found)
+    groups = {rules.group for name, rules in (rules_of or {}).items() if name in names} or set(names)
+    return Overview(
+        t.now,
+        tuple(found[name] for name in sorted(names)),
+        tuple(each for each in penalties if each.group in groups),
+        missing=missing(processes(t)),
+    )
+
+
+def _clearing_seconds(due: int, rules: Rules) -> float:
+    """The calls one after the other, as if none of the due tasks waited for another."""
+    calls = -(-due // rules.capabilities.ids_per_call(Operation.RETRY))
+    return calls * rules.interval_seconds
 
 
 class _Accounts(defaultdict[str, AccountOverview]):
     """Accounts as they come up: from settings, rows or tasks."""
 
-    def __init__(self, rules_of: Mapping[str, Rules]) -> None:
+    def __init__(self, rules_of: Mapping[str, Rules] | None) -> None:
         super().__init__()
-        for name, rules in rules_of.items():
+        self._others_are_configured = None if rules_of is None else False
+        for name, rules in (rules_of or {}).items():
             self[name] = AccountOverview(name, rules.provider, configured=True)
 
     def __missing__(self, name: str) -> AccountOverview:
-        self[name] = account = AccountOverview(name, None, configured=False)
+        self[name] = account = AccountOverview(name, None, configured=self._others_are_configured)
         return account
 
 
 def _known(t: Transaction, found: _Accounts) -> None:
-    for row in t.rows(select(accounts)):
+    for row in t.rows(select(*columns(accounts, t.level))):
         account = found[row.name]
         account.recorded_provider = row.provider
         account.provider = account.provider or row.provider
@@ -241,7 +278,7 @@ def _totals(t: Transaction, found: _Accounts) -> None:
 def _limits(t: Transaction, found: _Accounts) -> tuple[Penalty, ...]:
     operations = {row_path(operation): operation for operation in Operation}
     penalties = []
-    for row in t.rows(select(limits).order_by(limits.c.group, limits.c.path)):
+    for row in t.rows(select(*columns(limits, t.level)).order_by(limits.c.group, limits.c.path)):
         if (operation := operations.get(row.path)) is not None:
             if row.open_until is not None:
                 state = BreakerState(operation, row.open_until, row.failures, row.why, row.probe is not None)

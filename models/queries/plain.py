@@ -7,6 +7,8 @@ from enum import Enum
 from typing import TypeAlias
 from uuid import UUID
 
+from ..task import Seen
+
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 
 
@@ -17,6 +19,9 @@ def plain(value: object) -> Plain:
             return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         case Enum():
             return str(value.value)
+        case Seen():  # whose moments are text already, in a database's own form
+            moments = {"at": plain(value.asked_at), "first_at": plain(value.same_since)}
+            return {field.name: plain(getattr(value, field.name)) for field in fields(value)} | moments
         case UUID():
             return str(value)
         case str() | bool() | int() | float() | None:

@@ -1,15 +1,32 @@
 """Tasks by filter, in pages of ascending ids."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Boolean, ColumnElement, Select, and_, func, literal_column, select, text, true, union_all
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Select,
+    and_,
+    func,
+    literal_column,
+    select,
+    text,
+    true,
+    union_all,
+)
 
 from ..db import Transaction
+from ..errors import BadInput
+from ..one_of import one_of
 from ..states import ENDED_STATES, DeadReason, Status
-from ..tables import CHECK_DUE, ENDED, RETRY_DUE, tasks
+from ..tables import CHECK_DUE, ENDED, RETRY_DUE, batches, tasks
 from ..task import Task
+from .moments import moment_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +35,8 @@ class TaskFilter:
 
     Attributes:
         due: only those that may be retried or looked at now.
-        since: only those whose status changed at or after this moment, or within this time.
+        since: only those whose status changed at or after this moment, or within this time; ``until``: before it.
+        ids: only these; None: any.
     """
 
     accounts: tuple[str, ...] = ()
@@ -28,6 +46,10 @@ class TaskFilter:
     external_ids: tuple[str, ...] = ()
     due: bool = False
     since: datetime | timedelta | None = None
+    until: datetime | timedelta | None = None
+    origins: tuple[str, ...] = ()
+    priorities: tuple[int, ...] = ()
+    ids: tuple[int, ...] | None = None
 
     def where(self, now: datetime) -> ColumnElement[bool]:
         """The filter in SQL, with the predicates of the partial indexes spelled out where they hold."""
@@ -37,17 +59,22 @@ class TaskFilter:
             tasks.c.dead_reason: self.dead_reasons,
             tasks.c.kind: self.kinds,
             tasks.c.external_id: self.external_ids,
+            tasks.c.origin: self.origins,
         }
         parts: list[ColumnElement[bool]] = [true()]
         parts += [column.in_([str(value) for value in values]) for column, values in named.items() if values]
+        if self.priorities:
+            parts.append(tasks.c.priority.in_(self.priorities))
+        if self.ids is not None:
+            parts.append(one_of(tasks.c.id, self.ids))
         if self.dead_reasons or (self.statuses and set(self.statuses) <= set(ENDED_STATES)):
             parts.append(literal_column(f"({ENDED})", Boolean()))
         if self.due:
             parts.append(tasks.c.id.in_(union_all(*(_due(predicate, now) for predicate in (RETRY_DUE, CHECK_DUE)))))
         if self.since is not None:
-            parts.append(
-                tasks.c.status_since >= (now - self.since if isinstance(self.since, timedelta) else self.since)
-            )
+            parts.append(tasks.c.status_since >= moment_of(self.since, now))
+        if self.until is not None:
+            parts.append(tasks.c.status_since < moment_of(self.until, now))
         return and_(*parts)
 
 
@@ -69,7 +96,8 @@ def page_of_ids(t: Transaction, wanted: TaskFilter, *, after: int = 0, limit: in
 
 
 def _beyond(after: int) -> ColumnElement[bool]:
-    return tasks.c.id > after if after else true()
+    """As a literal: a prepared statement's general plan does not know how few rows are left, and reads all of them."""
+    return tasks.c.id > literal_column(str(int(after)), BigInteger()) if after else true()
 
 
 def count(t: Transaction, wanted: TaskFilter) -> int:
@@ -82,3 +110,15 @@ def get(t: Transaction, task_id: int) -> Task | None:
     """One task, or None."""
     row = t.execute(select(tasks).where(tasks.c.id == task_id)).one_or_none()
     return Task.of(row) if row is not None else None
+
+
+def ids_of_batches(t: Transaction, wanted: Sequence[UUID]) -> tuple[int, ...]:
+    """The tasks that were claimed into these batches, also those that have left them since.
+
+    Raises:
+        BadInput: one is not kept.
+    """
+    found = {row.id: row.task_ids for row in t.rows(select(batches).where(batches.c.id.in_(wanted)))}
+    if gone := [batch for batch in wanted if batch not in found]:
+        raise BadInput(f"there is no batch {gone[0]}; batches are kept for [retention] batches_days after their end")
+    return tuple(sorted({task_id for ids in found.values() for task_id in ids}))

@@ -112,8 +112,11 @@ def _read_file(path: Path, findings: Findings, *, required: bool) -> dict[str, A
         text = path.read_text("utf-8-sig")
         return tomllib.loads(text)
     except FileNotFoundError:
-        note = findings.wrong if required else findings.warn
-        note(str(path), "does not exist, so no account is configured; write it with: redrive init")
+        if required:
+            findings.wrong(str(path), "does not exist, so no account is configured; write it with: redrive init")
+        else:
+            words = "does not exist, so nothing is known here of the service's settings"
+            findings.warn(str(path), f"{words}; run this where they are, or name them in REDRIVE_CONFIG")
     except OSError as error:
         findings.wrong(str(path), f"cannot be read ({error.strerror}); make it a file this user may read")
     except UnicodeDecodeError:

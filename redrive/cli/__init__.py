@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer.models import CommandInfo
 
-from . import accounts, act, look, service, setup, transfer
+from . import accounts, act, look, service, setup, streams, transfer
 from .failures import Commands
 
 app = typer.Typer(
@@ -44,7 +44,8 @@ def redrive(
 PANELS = {
     "Run": ("demo", "up", "scheduler", "worker", "flower", "sandbox"),
     "Tasks": (
-        "status", "list", "show", "explain", "retry", "hold", "release", "stop", "revive", "import", "export", "prune",
+        "status", "list", "show", "explain", "actions",
+        "retry", "hold", "release", "stop", "revive", "import", "export", "prune",
     ),
     "Accounts": ("accounts", "pause", "resume"),
     "Set-up": ("init", "doctor", "migrate"),
@@ -71,4 +72,5 @@ _gather()
 
 def main() -> None:
     """Run the command that was given; see docs/cli.md for exit codes."""
+    streams.prepare()
     app(prog_name="redrive")

@@ -4,23 +4,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from rich.table import Table
 from rich.text import Text
 
+from models.explain.obstacles import breaker_words
 from models.explain.words import ago, many
 from models.queries import AccountOverview, BreakerState, Overview, Pause
 from models.settings import AccountSettings, Settings
 
-from .render import safe, table
+from ..terminal import safe
+from .render import Column, Grid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountRow:
-    """One account; the pace is None where it is not configured."""
+    """One account; the pace is None where it is not configured, as far as can be known here."""
 
     account: str
     provider: str | None
-    configured: bool
+    configured: bool | None
     base_url: str | None = None
     group: str | None = None
     calls_per_minute: float | None = None
@@ -57,18 +58,14 @@ def _row(state: AccountOverview, account: AccountSettings | None) -> AccountRow:
     )
 
 
-def account_table(rows: Sequence[AccountRow], now: datetime) -> Table:
+def account_table(rows: Sequence[AccountRow], now: datetime) -> Grid:
     """A line per account."""
-    lines = table()
-    for heading in ("Account", "Provider"):
-        lines.add_column(heading, no_wrap=True)
-    for heading in ("Calls/min", "Batch", "Retries"):
-        lines.add_column(heading, justify="right", no_wrap=True)
-    lines.add_column("State", overflow="fold")
+    numbers = (Column(heading, right=True) for heading in ("Calls/min", "Batch", "Retries"))
+    lines = Grid([Column("Account", names=True), Column("Provider"), *numbers, Column("State", prose=True)])
     for row in rows:
         pace = min(row.calls_per_minute, row.calls_per_hour / 60) if row.calls_per_minute and row.calls_per_hour else 0
-        lines.add_row(
-            safe(row.account),
+        lines.add(
+            row.account,
             row.provider or "",
             f"{pace:.4g}" if pace else "",
             str(row.batch_size or ""),
@@ -82,8 +79,11 @@ def _state(row: AccountRow, now: datetime) -> Text:
     if row.paused is not None:
         why = row.paused.reason or row.paused.cause
         return Text(safe(f"paused {ago(row.paused.at, now)} by {row.paused.by}: {why}"), "yellow")
+    if row.configured is None:
+        return Text("the settings of the service are not here", "dim")
     if not row.configured:
-        return Text("not configured: its tasks are kept, never claimed", "yellow")
+        return Text("not configured here: its tasks are kept, never claimed", "yellow")
     if row.breakers:
-        return Text(safe(f"{row.breakers[0].operation} breaker open: {row.breakers[0].why}"), "yellow")
+        first = row.breakers[0]
+        return Text(safe(breaker_words(first.operation, first.failures, first.why)), "yellow")
     return Text(f"at work, {many(row.batches, 'batch')} under way" if row.batches else "ready", "green")

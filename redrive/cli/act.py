@@ -1,14 +1,12 @@
 """Commands that change tasks: retry, hold, release, stop, revive; by ids or by filter."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from .options import DryRun, MaybeIds, Reason, Yes, takes_filter
-
-if TYPE_CHECKING:
-    from models.queries import TaskFilter
+from .filters import Wanted, takes_filter
+from .options import DryRun, Json, MaybeIds, Reason, Yes, flat
 
 Everything = Annotated[bool, typer.Option("--all", help="All tasks the command can do something to.")]
 Force = Annotated[
@@ -18,7 +16,7 @@ Force = Annotated[
 
 _HELP = {
     "hold": "Keep tasks from being retried until they are released.",
-    "release": "Let held tasks go on, each after a look at the provider; or withdraw a wish to hold or stop.",
+    "release": "Let held tasks go on, each after a check of its state; or withdraw a wish to hold or stop.",
     "stop": "Give tasks up: dead (stopped), now or when the retry under way has failed.",
     "revive": "Bring dead tasks back, with as many retries again as the policy gives.",
 }
@@ -35,17 +33,20 @@ def register(app: typer.Typer) -> None:
 def retry(
     ids: MaybeIds = None,
     *,
-    wanted: "TaskFilter",
+    wanted: Wanted,
     everything: Everything = False,
     force: Force = False,
     reason: Reason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
+    as_json: Json = False,
 ) -> None:
-    """Retry tasks now, within their limits; what is at work or followed is looked at now."""
+    """Retry tasks now, within their limits; the state of what is at work or followed is checked now."""
     from .acting import Acting  # noqa: PLC0415 - heavy
 
-    Acting("force" if force else "retry", reason, dry_run=dry_run, yes=yes).run(ids, wanted, everything=everything)
+    what = "force" if force else "retry"
+    acting = Acting(what, reason, dry_run=dry_run, yes=yes, as_json=as_json)
+    acting.run(flat(ids) if ids is not None else None, wanted, everything=everything)
 
 
 def _command(name: str) -> Callable[..., None]:
@@ -53,14 +54,16 @@ def _command(name: str) -> Callable[..., None]:
     def command(
         ids: MaybeIds = None,
         *,
-        wanted: "TaskFilter",
+        wanted: Wanted,
         everything: Everything = False,
         reason: Reason = "",
         dry_run: DryRun = False,
         yes: Yes = False,
+        as_json: Json = False,
     ) -> None:
         from .acting import Acting  # noqa: PLC0415 - heavy
 
-        Acting(name, reason, dry_run=dry_run, yes=yes).run(ids, wanted, everything=everything)
+        acting = Acting(name, reason, dry_run=dry_run, yes=yes, as_json=as_json)
+        acting.run(flat(ids) if ids is not None else None, wanted, everything=everything)
 
     return command

@@ -1,62 +1,39 @@
 """What every command stands on: settings, the database, the broker's address, where to write, who is asking."""
 
 import getpass
-import json
 import os
-import re
 import socket
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+from ..terminal import safe
+from .console import console, errors, print_json
 
 if TYPE_CHECKING:
     from models.db import Database
+    from models.rules import Rules
     from models.settings import Settings
+
+__all__ = [
+    "BROKER_FILE", "broker_url", "console", "database_url", "driver_installed", "errors", "known_rules",
+    "load_settings", "open_database", "opened", "print_json", "wake_schedulers", "who",
+]  # fmt: skip
 
 BROKER_FILE = "broker.url"
 """Under REDRIVE_HOME: the address of the broker that ``redrive up`` runs there."""
 
-_WIDE = 10_000
-"""Columns where nobody reads with eyes: a pipe gets whole lines."""
+
+def _print_warning(words: str) -> None:
+    errors.print(f"warning: {words}", style="yellow")
 
 
-class _Pipe:
-    """Standard output or error without the spaces that fill a table's lines: whoever reads a pipe wants the words."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def write(self, text: str) -> int:
-        """Write, each line without its trailing spaces."""
-        getattr(sys, self._name).write(re.sub(r" +$", "", text, flags=re.MULTILINE))
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush the stream of the moment: tests and callers may exchange it."""
-        getattr(sys, self._name).flush()
-
-
-def _console(*, stderr: bool = False) -> Console:
-    stream = sys.stderr if stderr else sys.stdout
-    if not stream.isatty():
-        pipe = cast("IO[str]", _Pipe("stderr" if stderr else "stdout"))
-        return Console(file=pipe, markup=False, highlight=False, width=_WIDE)
-    # What is printed comes from providers and hosts: their brackets are no markup.
-    return Console(stderr=stderr, markup=False, highlight=False)
-
-
-console = _console()
-errors = _console(stderr=True)
-
-
-def load_settings(*, required: bool = True) -> "Settings":
+def load_settings(*, required: bool = True, warn: Callable[[str], None] = _print_warning) -> "Settings":
     """The settings; their warnings are said on standard error.
 
     Args:
         required: False: without a file there are no accounts.
+        warn: says a warning.
 
     Raises:
         SettingsError: with everything that is wrong.
@@ -65,8 +42,15 @@ def load_settings(*, required: bool = True) -> "Settings":
 
     settings = load(required=required)
     for warning in settings.warnings:
-        errors.print(f"warning: {warning}", style="yellow", soft_wrap=True)
+        warn(warning)
     return settings
+
+
+def known_rules(settings: "Settings") -> "dict[str, Rules] | None":
+    """The rules of the accounts; None where there are no settings, so that nobody can say which accounts there are."""
+    from models.rules import rules_of  # noqa: PLC0415 - heavy
+
+    return rules_of(settings) if settings.environment.config.exists() else None
 
 
 def database_url(settings: "Settings") -> str:
@@ -76,6 +60,21 @@ def database_url(settings: "Settings") -> str:
 
         make_database_file(settings.environment.home)
     return settings.environment.used_database_url
+
+
+def _ensure_there(settings: "Settings") -> None:
+    """Create no database for a command that only looks.
+
+    Raises:
+        SchemaError: there is none.
+    """
+    from models.errors import SchemaError  # noqa: PLC0415 - beside the others
+    from models.settings.environment import DATABASE_FILE  # noqa: PLC0415 - the same
+
+    home = settings.environment.home
+    if settings.environment.database_url is None and not (home / DATABASE_FILE).exists():
+        remedy = "name one in REDRIVE_DATABASE_URL, or run `redrive migrate` to create this one"
+        raise SchemaError(f"database {home / DATABASE_FILE}: does not exist; {remedy}")
 
 
 def open_database(settings: "Settings") -> "Database":
@@ -92,6 +91,7 @@ def open_database(settings: "Settings") -> "Database":
     from models.db import Database, words  # noqa: PLC0415 - heavy
     from models.errors import Unreachable  # noqa: PLC0415 - beside the others
 
+    _ensure_there(settings)
     with driver_installed():
         database = Database(database_url(settings))
     try:
@@ -156,9 +156,4 @@ def who() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user often has no name
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
-
-
-def print_json(value: object, *, indent: int | None = 2) -> None:
-    """A value of :func:`models.queries.plain` on standard output."""
-    sys.stdout.write(json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+    return safe(f"{user}@{socket.gethostname()}")

@@ -2,24 +2,21 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 from enum import StrEnum
 
 from models import queries
 from models.db import Database
 from models.errors import SchemaError, SettingsError, Unreachable
-from models.explain.words import ago, many
+from models.explain.words import many
 from models.jobs import former_queues
-from models.queries import AccountOverview, Overview
 from models.rules import rules_of
 from models.settings import Settings, check_secrets, doubtful_secrets, hide_password, load
 
 from .broker import answer, leftovers, warnings
 from .context import broker_url, open_database
 from .failures import NOT_WELL, WRONG
-from .status import notices
-
-_LATE = timedelta(minutes=5)
+from .notices import notices
+from .remedies import with_remedy
 
 
 class Level(StrEnum):
@@ -53,10 +50,17 @@ def examine() -> Iterator[Finding]:
         yield from (_wrong(problem) for problem in error.problems)
         return
     yield from (_about(Level.WARNING, warning) for warning in settings.warnings)
-    yield Finding(Level.OK, str(settings.environment.config), f"{many(len(settings.accounts), 'account')} configured")
+    yield _accounts(settings)
     yield from _secrets(settings)
     yield from _broker(settings)
     yield from _database(settings)
+
+
+def _accounts(settings: Settings) -> Finding:
+    file = str(settings.environment.config)
+    if not settings.accounts:
+        return Finding(Level.WARNING, file, "names no account, so nothing is retried; fill in an [accounts.NAME] table")
+    return Finding(Level.OK, file, f"{many(len(settings.accounts), 'account')} configured")
 
 
 def _secrets(settings: Settings) -> Iterator[Finding]:
@@ -88,7 +92,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
     try:
         database = open_database(settings)
     except Unreachable as error:
-        yield Finding(Level.ERROR, "database", str(error).removeprefix("database "), NOT_WELL)
+        yield Finding(Level.ERROR, "database", with_remedy(str(error)).removeprefix("database "), NOT_WELL)
     except (SchemaError, SettingsError) as error:
         yield Finding(Level.ERROR, "database", str(error), WRONG)
     else:
@@ -98,26 +102,14 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 
 def _rows(settings: Settings, database: Database) -> Iterator[Finding]:
-    """Whether rows and settings agree, and whether somebody is at work."""
+    """Whether rows and settings agree, who is at work, and what is in the way of work."""
     with database.reading() as t:
         overview = queries.overview(t, rules_of(settings))
     for account in overview.accounts:
         if account.configured and account.recorded_provider not in {None, account.provider}:
             words = f"is {account.provider}, but its tasks are {account.recorded_provider}'s; give it another name"
             yield Finding(Level.ERROR, f"accounts.{account.account}.provider", words, WRONG)
-        elif _is_late(account, overview):
-            since = ago(account.due_since or overview.at, overview.at)
-            words = f"tasks have been due since {since} and nobody claims them; is a scheduler running?"
-            yield Finding(Level.WARNING, f"accounts.{account.account}", words)
-    yield from (Finding(Level.WARNING, key, words) for key, words in notices(overview))
-
-
-def _is_late(account: AccountOverview, overview: Overview) -> bool:
-    """Due for long, with nothing under way and nothing in the way."""
-    at_work = account.configured and account.paused is None and not account.breakers and not overview.penalties
-    return (
-        at_work and not account.batches and account.due_since is not None and (overview.at - account.due_since > _LATE)
-    )
+    yield from (Finding(Level.WARNING, notice.about, notice.words) for notice in notices(overview))
 
 
 def _wrong(problem: str) -> Finding:

@@ -1,69 +1,105 @@
 """Deleting what the retention settings do not keep, page by page."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from models import ledger, queries
 from models.db import Database
 from models.explain.words import many
+from models.ledger import Who
+from models.ledger.actions import acted
 from models.settings import Settings
 from models.states import Status
 
+from ..terminal import safe
 from .asking import sure
-from .context import console
-from .render import safe
+from .context import console, print_json, who
 
 
 class Pruning:
-    """What is past its retention, counted and deleted."""
+    """What is past its retention, counted and deleted.
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    Args:
+        settings: how long they keep what ended.
+        database: where it is.
+        accounts: only of these; (): of all, and ended batches, too.
+        older_than: instead of what the settings say.
+    """
+
+    def __init__(
+        self, settings: Settings, database: Database, accounts: Sequence[str], older_than: timedelta | None
+    ) -> None:
         self._keep = settings.retention
         self._database = database
+        self._accounts = accounts
+        self._older_than = older_than
 
-    def run(self, *, dry_run: bool, yes: bool) -> None:
+    def run(self, *, dry_run: bool, yes: bool, as_json: bool) -> None:
         """Say what there is, ask, delete."""
         found = list(self._found())
-        batches_ = self._batches()
+        batches_ = 0 if self._accounts else self._batches()
+        if not as_json:
+            self._say(found, batches_)
+        deleted = (0, 0)
+        if (found or batches_) and not dry_run:
+            sure("Delete them?", yes=yes)
+            deleted = self._delete([(account, status) for account, status, _ in found], batches=bool(batches_))
+        if as_json:
+            tasks = [{"account": account, "status": status.value, "tasks": n} for account, status, n in found]
+            print_json({"found": tasks, "batches": batches_, "deleted": {"tasks": deleted[0], "batches": deleted[1]}})
+        elif any(deleted):
+            console.print(f"Deleted {many(deleted[0], 'task')} and {many(deleted[1], 'batch')}.")
+
+    def _say(self, found: list[tuple[str, Status, int]], batches_: int) -> None:
         for account, status, n in found:
-            console.print(f"{safe(account)}: {many(n, f'{status} task')} older than {self._days(status):g} days")
+            console.print(f"{safe(account)}: {many(n, f'{status} task')} older than {_days(self._age(status))}")
         if batches_:
-            console.print(f"{many(batches_, 'batch')} older than {self._keep.batches_days:g} days")
+            age = _days(timedelta(days=self._keep.batches_days))
+            console.print(f"{many(batches_, 'batch')} older than {age}")
         if not found and not batches_:
             console.print("Nothing is past its retention.")
-        elif not dry_run:
-            sure("Delete them?", yes=yes)
-            self._delete([(account, status) for account, status, _ in found])
 
-    def _days(self, status: Status) -> float:
+    def _age(self, status: Status) -> timedelta | None:
+        """How old it must be; None: it is kept."""
+        if self._older_than is not None:
+            return self._older_than
         days = self._keep.succeeded_days if status is Status.SUCCEEDED else self._keep.dead_days
-        return days or 0.0
+        return timedelta(days=days) if days is not None else None
 
     def _found(self) -> Iterator[tuple[str, Status, int]]:
         with self._database.reading() as t:
-            for account in queries.ended_accounts(t):
+            for account in self._accounts or queries.ended_accounts(t):
                 for status in (Status.SUCCEEDED, Status.DEAD):
-                    days = self._days(status)
-                    if days and (n := queries.prunable_tasks(t, account, status, timedelta(days=days))):
+                    age = self._age(status)
+                    if age is not None and (n := queries.prunable_tasks(t, account, status, age)):
                         yield account, status, n
 
     def _batches(self) -> int:
         with self._database.reading() as t:
             return queries.prunable_batches(t, timedelta(days=self._keep.batches_days))
 
-    def _delete(self, ended: list[tuple[str, Status]]) -> None:
-        tasks = sum(n for account, status in ended for n in self._pages(account, status))
+    def _delete(self, ended: list[tuple[str, Status]], *, batches: bool) -> tuple[int, int]:
+        """Delete it; how many tasks and batches that were."""
+        tasks = sum(self._of_account(account, status) for account, status in ended)
         batches_ = 0
-        while n := self._page_of_batches():
+        while batches and (n := self._page_of_batches()):
             batches_ += n
-        console.print(f"Deleted {many(tasks, 'task')} and {many(batches_, 'batch')}.")
+        return tasks, batches_
+
+    def _of_account(self, account: str, status: Status) -> int:
+        """Delete an account's tasks of one end, and record that somebody did so."""
+        deleted = sum(self._pages(account, status))
+        if deleted:
+            with self._database.transaction() as t:
+                acted(t, Who(who(), f"{many(deleted, f'{status} task')} deleted"), "prune", account)
+        return deleted
 
     def _pages(self, account: str, status: Status) -> Iterator[int]:
         """Each page in a transaction of its own."""
-        older = timedelta(days=self._days(status))
-        while True:
+        age = self._age(status)
+        while age is not None:
             with self._database.transaction() as t:
-                n = ledger.prune_tasks(t, account, status, older)
+                n = ledger.prune_tasks(t, account, status, age)
             if not n:
                 return
             yield n
@@ -71,3 +107,7 @@ class Pruning:
     def _page_of_batches(self) -> int:
         with self._database.transaction() as t:
             return ledger.prune_batches(t, timedelta(days=self._keep.batches_days))
+
+
+def _days(age: timedelta | None) -> str:
+    return f"{(age or timedelta()) / timedelta(days=1):g} days"

@@ -1,11 +1,21 @@
-"""Small things that tables and lines are made of."""
+"""What screens are made of: tables that fit their terminal, paragraphs, and small things in them.
 
+Names, ids and numbers are always whole: what does not fit is left out, put on lines of its own, or left to the terminal
+to wrap.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from models.explain.words import ago, ahead
+
+from ..terminal import safe
 
 STYLES = {
     "failed": "yellow",
@@ -19,27 +29,154 @@ STYLES = {
 }
 """What a status looks like on a terminal."""
 
+GAP = 2
+"""Blanks between columns."""
 
-def table(title: str = "") -> Table:
-    """A table without lines, as narrow as its contents."""
-    return Table(
-        title=title or None,
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        header_style="bold",
-        padding=(0, 2, 0, 0),
-    )
+FEWEST_WORDS = 24
+"""Columns that prose needs beside whole ones; with less it goes below them."""
+
+NOTHING = "·"
 
 
-def safe(text: str) -> str:
-    """Somebody else's text without what could steer a terminal."""
-    return "".join(each if each.isprintable() else " " for each in text)
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a grid.
+
+    Attributes:
+        right: numbers end at the right.
+        names: what a line is about: it stands on top where a line of the grid does not fit.
+        prose: may be folded; everything else stands whole.
+        spare: prose of which one line is enough, and none where there is no room.
+    """
+
+    heading: str
+    right: bool = False
+    names: bool = False
+    prose: bool = False
+    spare: bool = False
+
+
+class Grid:
+    """Lines of cells: a table where one fits, without its empty columns where that fits, else a few lines for each."""
+
+    def __init__(self, columns: Sequence[Column], title: str = "") -> None:
+        self._columns = columns
+        self._title = title
+        self._rows: list[list[Text]] = []
+
+    def add(self, *cells: str | Text) -> None:
+        """Add a line."""
+        self._rows.append([each if isinstance(each, Text) else Text(safe(each)) for each in cells])
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Draw it as wide as there is room."""
+        if self._title:
+            yield Text(self._title, "bold")
+        used = [place for place in self._places if any(not _is_empty(row[place]) for row in self._rows)]
+        whole = [place for place in used if not self._columns[place].spare]
+        for places in (self._places, used, whole):
+            if self._width(places) <= options.max_width:
+                yield self._table(places, options.max_width)
+                return
+        for row in self._rows:
+            yield from self._lines(row, used, options.max_width)
+
+    @property
+    def _places(self) -> list[int]:
+        return list(range(len(self._columns)))
+
+    def _natural(self, place: int) -> int:
+        return max(cell_len(self._columns[place].heading), *(row[place].cell_len for row in self._rows), 0)
+
+    def _least(self, place: int) -> int:
+        folds = self._columns[place].prose or self._columns[place].spare
+        return min(self._natural(place), FEWEST_WORDS) if folds else self._natural(place)
+
+    def _width(self, places: Sequence[int]) -> int:
+        return sum(map(self._least, places)) + GAP * (len(places) - 1)
+
+    def _table(self, places: Sequence[int], width: int) -> Table:
+        room = width - self._width(places)
+        table = Table(box=None, header_style="bold", padding=(0, GAP, 0, 0), pad_edge=False)
+        for place in places:
+            column, least = self._columns[place], self._least(place)
+            mine = min(self._natural(place), least + room)
+            room -= mine - least
+            table.add_column(
+                column.heading, justify="right" if column.right else "left", width=mine, no_wrap=not column.prose,
+                overflow="ellipsis" if column.spare else "fold", style="dim" if column.spare else "",
+            )  # fmt: skip
+        for row in self._rows:
+            table.add_row(*(row[place] for place in places))
+        return table
+
+    def _lines(self, row: Sequence[Text], places: Sequence[int], width: int) -> Iterator[RenderableType]:
+        """One line of the grid on several: its names, its values with their headings, its prose."""
+        said = [place for place in places if not _is_empty(row[place])]
+        yield Text("  ").join(row[place] for place in said if self._columns[place].names)
+        values = [place for place in said if not self._columns[place].names]
+        folded = [place for place in values if self._columns[place].prose]
+        spare = [place for place in values if self._columns[place].spare]
+        yield Pairs([self._pair(row, place) for place in values if place not in {*folded, *spare}])
+        yield from (Paragraph(self._pair(row, place), indent=GAP) for place in folded)
+        for place in spare:
+            line = Text.assemble(" " * GAP, self._pair(row, place))
+            line.truncate(width, overflow="ellipsis")
+            yield line
+
+    def _pair(self, row: Sequence[Text], place: int) -> Text:
+        return Text.assemble((f"{self._columns[place].heading} ", "dim"), row[place])
+
+
+def _is_empty(cell: Text) -> bool:
+    return cell.plain in {"", NOTHING}
+
+
+class Pairs:
+    """Short texts one after the other, as many on a line as fit."""
+
+    def __init__(self, pairs: Iterable[Text]) -> None:
+        self._pairs = list(pairs)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Draw them."""
+        line = Text()
+        for each in self._pairs:
+            if line and line.cell_len + GAP + 1 + each.cell_len > options.max_width:
+                yield line
+                line = Text()
+            line = Text.assemble(line, " " * (GAP + 1), each) if line else Text.assemble(" " * GAP, each)
+        if line:
+            yield line
+
+
+class Paragraph:
+    """Text wrapped between words; a word that is longer than a line is left to the terminal.
+
+    Args:
+        text: what it says.
+        indent: blanks before each line.
+        heading: stands before the first line; the others begin below its end.
+    """
+
+    def __init__(self, text: str | Text, *, indent: int = 0, heading: str = "") -> None:
+        self._text = text.copy() if isinstance(text, Text) else Text(safe(text))
+        # As an argument of `wrap` it would mean that nothing is wrapped.
+        self._text.overflow = "ignore"
+        self._first = " " * indent + heading
+        self._other = " " * cell_len(self._first)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Draw it."""
+        room = max(options.max_width - len(self._other), 1)
+        for number, line in enumerate(self._text.wrap(console, room, no_wrap=False)):
+            line.rstrip()
+            yield Text.assemble((self._other if number else self._first, "dim"), line)
 
 
 def number(n: int, style: str = "") -> Text:
     """A count; nothing to see where there is nothing."""
-    return Text(f"{n:,}", style) if n else Text("·", "dim")
+    return Text(f"{n:,}", style) if n else Text(NOTHING, "dim")
 
 
 def status_text(status: str, dead_reason: str | None = None) -> Text:

@@ -1,13 +1,18 @@
 """The commands that run something: everything on this machine, or one part of it."""
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .context import broker_url, console, database_url, driver_installed, load_settings, open_database
+from .failures import in_words
+from .streams import unread
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from models.settings import Settings
 
 # Heavy modules are imported inside the commands: `redrive --help` must not wait for them.
@@ -36,7 +41,7 @@ def up(
 
     settings = load_settings()
     make_home(settings.environment.home)
-    with driver_installed():
+    with driver_installed(), unread():
         code = run(settings, database_url=database_url(settings), with_flower=not no_flower)
     raise typer.Exit(code)
 
@@ -69,13 +74,10 @@ def scheduler(
     """Run a scheduler: it decides what is due and hands it to the workers. Any number may run."""
     from scheduler.service import run  # noqa: PLC0415 - heavy
 
-    from ..logs import configure  # noqa: PLC0415 - heavy
-
-    configure()
-    settings = load_settings()
-    broker = _broker_url(settings)
-    open_database(settings).close()
-    raise typer.Exit(run(settings, database_url=database_url(settings), broker_url=broker, once=once))
+    with _logged() as settings:
+        broker = _broker_url(settings)
+        open_database(settings).close()
+        raise typer.Exit(run(settings, database_url=database_url(settings), broker_url=broker, once=once))
 
 
 def worker(
@@ -91,14 +93,32 @@ def worker(
         return
     from worker.main import run  # noqa: PLC0415 - heavy
 
+    with _logged() as settings:
+        broker = _broker_url(settings)
+        open_database(settings).close()
+        _silence_celery()
+        code = run(settings, database_url=database_url(settings), broker_url=broker, providers=provider or ())
+        raise typer.Exit(code)
+
+
+@contextmanager
+def _logged() -> "Iterator[Settings]":
+    """The settings of a process with a log: warnings and errors are lines of it, in the form of all others."""
+    import structlog  # noqa: PLC0415 - heavy
+
     from ..logs import configure  # noqa: PLC0415 - heavy
 
     configure()
-    settings = load_settings()
-    broker = _broker_url(settings)
-    open_database(settings).close()
-    code = run(settings, database_url=database_url(settings), broker_url=broker, providers=provider or ())
-    raise typer.Exit(code)
+    log = structlog.get_logger("redrive")
+    with in_words(lambda line: log.error("failed", error=line)):
+        yield load_settings(warn=lambda words: log.warning("settings", warning=words))
+
+
+def _silence_celery() -> None:
+    """Keep what Celery prints at a signal from standing between the lines of the log."""
+    from celery.apps import worker as celerys  # noqa: PLC0415 - heavy
+
+    celerys.safe_say = lambda *_: None
 
 
 def _check_workers() -> None:
@@ -130,7 +150,7 @@ def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = SANDBOX_PORT,
     port_file: Annotated[Path | None, typer.Option(help="Written with the port once it takes calls.")] = None,
     run_seconds: Annotated[float, typer.Option(min=0, help="How long a re-run takes.")] = 1.0,
-    settle_lag_seconds: Annotated[float, typer.Option(min=0, help="How long looks still show the old end.")] = 0.0,
+    settle_lag_seconds: Annotated[float, typer.Option(min=0, help="How long checks still show the old end.")] = 0.0,
     latency_seconds: Annotated[float, typer.Option(min=0, help="Between applying a call and answering it.")] = 0.0,
     geelark_per_minute: PerMinute = 200,
     geelark_per_hour: Annotated[int, typer.Option(min=0, help="The same for an hour.")] = 24_000,

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from ..terminal import safe
 from .context import console, database_url, driver_installed, errors, load_settings, opened, print_json
 from .failures import NOT_WELL
-from .options import DryRun, Json, Yes
+from .options import Accounts, Age, DryRun, Json, Yes
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +43,12 @@ def migrate() -> None:
     from models.migrate import upgrade  # noqa: PLC0415 - heavy
     from models.settings import hide_password  # noqa: PLC0415 - heavy
 
-    url = database_url(load_settings(required=False))
+    from ..home import make_home  # noqa: PLC0415 - heavy
+
+    settings = load_settings(required=False)
+    if settings.environment.database_url is None:
+        make_home(settings.environment.home)
+    url = database_url(settings)
     with driver_installed():
         before, after = upgrade(url)
     words = f"is at schema {after} already" if before == after else f"went from schema {before or 'none'} to {after}"
@@ -60,16 +66,27 @@ def doctor(*, as_json: Json = False) -> None:
         findings.append(finding)
         code = max(code, finding.exit_code)
         if not as_json:
-            console.print(f"{finding.level:8}{finding.key}: {finding.text}", style=finding.level.style, soft_wrap=True)
+            console.print(safe(f"{finding.level:8}{finding.key}: {finding.text}"), style=finding.level.style)
     if as_json:
         print_json(plain(findings))
     if code:
         raise typer.Exit(code)
 
 
-def prune(*, dry_run: DryRun = False, yes: Yes = False) -> None:
+def prune(
+    *,
+    account: Accounts = None,
+    older_than: Age = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
     """Delete what ended longer ago than the settings keep it. Schedulers do so by themselves."""
+    from models import queries  # noqa: PLC0415 - heavy
+
     from .pruning import Pruning  # noqa: PLC0415 - heavy
 
     with opened() as (settings, database):
-        Pruning(settings, database).run(dry_run=dry_run, yes=yes)
+        with database.reading() as t:
+            queries.check_accounts(t, account or (), settings.accounts)
+        Pruning(settings, database, account or (), older_than).run(dry_run=dry_run, yes=yes, as_json=as_json)

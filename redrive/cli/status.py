@@ -2,22 +2,23 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from models.db import Database
-from models.explain.words import ago, ahead, duration, many
+from models.explain.words import duration
 from models.outcome import OUTCOMES
 from models.queries import AccountOverview, Overview
+from models.states import ENDED_STATES
 
+from ..terminal import safe
 from .context import console
-from .render import STYLES, number, safe, table
+from .notices import Notice, notices
+from .render import STYLES, Column, Grid, Paragraph, number
 
-_WAITING, _FOLLOWED = ("failed", "canceled"), ("retrying", "unknown")
+_WAITING = ("failed", "canceled")
+_SHOWN = ("in_flight", "retrying", "unknown", "held", "succeeded", "dead")
 
 
 class Screen:
@@ -25,11 +26,13 @@ class Screen:
 
     Args:
         database: its address stands on top.
-        watched: whether each look takes the place of the one before, with the pace since then.
+        start: what to do where there is nothing to show.
+        watched: whether each screen takes the place of the one before, with the pace since then.
     """
 
-    def __init__(self, database: Database, *, watched: bool) -> None:
+    def __init__(self, database: Database, *, start: str, watched: bool) -> None:
         self._title = database.shown
+        self._start = start
         self._watched = watched
         self._before: Overview | None = None
 
@@ -41,42 +44,47 @@ class Screen:
         self._before = overview
 
     def _parts(self, overview: Overview) -> Iterator[RenderableType]:
-        yield Text.assemble((f"{overview.at:%Y-%m-%d %H:%M:%S} UTC", "bold"), f"  {self._title}\n")
+        yield Text.assemble((f"{overview.at:%Y-%m-%d %H:%M:%S} UTC", "bold"), f"  {safe(self._title)}\n")
         if not overview.accounts:
-            yield "No account is configured and there is no task. Start with: redrive init"
+            yield Paragraph(self._start)
             return
         yield _tasks(overview)
         if any(account.totals for account in overview.accounts):
-            yield Padding(_totals(overview), (1, 0, 0, 0), expand=False)
+            yield ""
+            yield _totals(overview)
         yield from _dead(overview)
         if self._before is not None:
             yield f"\n{pace(self._before, overview)}"
-        if notes := list(notices(overview)):
-            yield Padding(
-                Group(*(Text(safe(f"{key.removeprefix('accounts.')}: {words}"), "yellow") for key, words in notes)),
-                (1, 0, 0, 0),
-                expand=False,
-            )
+        if said := list(notices(overview)):
+            yield ""
+            yield from map(notice_line, said)
 
 
-def _tasks(overview: Overview) -> Table:
-    lines = table()
-    lines.add_column("Account", overflow="fold")
-    for heading in ("At work", "Failed", "Due", "In flight", "Retrying", "Unknown", "Held", "Succeeded", "Dead"):
-        lines.add_column(heading, justify="right", no_wrap=True)
-    lines.add_column("Next due", no_wrap=True)
+def notice_line(notice: Notice) -> Paragraph:
+    """A notice as one paragraph."""
+    return Paragraph(Text(safe(f"{notice.about.removeprefix('accounts.')}: {notice.words}"), "yellow"))
+
+
+def _tasks(overview: Overview) -> Grid:
+    headings = ("At work", "Failed", "Due", *(status.replace("_", " ").capitalize() for status in _SHOWN))
+    lines = Grid(
+        [
+            Column("Account", names=True),
+            *(Column(heading, right=True) for heading in headings),
+            Column("Next due"),
+            Column("Takes"),
+        ]
+    )
     for account in overview.accounts:
         counts = account.tasks
-        lines.add_row(
-            Text(safe(account.account), "" if account.configured else "yellow"),
+        lines.add(
+            Text(safe(account.account), "yellow" if account.configured is False else ""),
             number(counts.get("pending", 0) + counts.get("running", 0)),
             number(sum(counts.get(status, 0) for status in _WAITING), STYLES["failed"]),
             number(account.due_retries + account.due_checks),
-            *(
-                number(counts.get(status, 0), STYLES[status])
-                for status in ("in_flight", "retrying", "unknown", "held", "succeeded", "dead")
-            ),
+            *(number(counts.get(status, 0), STYLES[status]) for status in _SHOWN),
             _next(account, overview),
+            duration(account.clearing_seconds) if account.clearing_seconds >= 1 else "",
         )
     return lines
 
@@ -91,68 +99,40 @@ def _next(account: AccountOverview, overview: Overview) -> str:
     return f"in {duration((account.next_due_at - overview.at).total_seconds(), units=1)}"
 
 
-def _totals(overview: Overview) -> Table:
+def _totals(overview: Overview) -> Grid:
     """Since the beginning. An outcome that never came has no column."""
     names = [outcome.name for outcome in OUTCOMES]
     seen = [name for name in names if any(account.totals.get(f"outcome:{name}") for account in overview.accounts)]
-    lines = table()
-    lines.add_column("So far", overflow="fold")
-    for heading in ("Calls", "Looks", "Attempts", "Spent", *(name.capitalize() for name in seen)):
-        lines.add_column(heading, justify="right", no_wrap=True)
-    for account in overview.accounts:
-        counters = ("calls:retry", "calls:check", "attempts", "spent", *(f"outcome:{name}" for name in seen))
-        lines.add_row(safe(account.account), *(number(account.totals.get(name, 0)) for name in counters))
+    headings = ("Calls", "Checks", "Attempts", "Spent", *(name.capitalize() for name in seen))
+    lines = Grid([Column("So far", names=True), *(Column(heading, right=True) for heading in headings)])
+    counters = ("calls:retry", "calls:check", "attempts", "spent", *(f"outcome:{name}" for name in seen))
+    for account in (each for each in overview.accounts if each.totals):
+        lines.add(account.account, *(number(account.totals.get(name, 0)) for name in counters))
     return lines
 
 
-def _dead(overview: Overview) -> Iterator[str]:
+def _dead(overview: Overview) -> Iterator[RenderableType]:
     """Why tasks died, in one line."""
     reasons: Counter[str] = Counter()
     for account in overview.accounts:
         reasons.update(account.dead)
     if reasons:
-        yield "\nDead: " + ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common())
+        yield ""
+        yield Paragraph("Dead: " + ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common()))
 
 
 def pace(before: Overview, now: Overview) -> str:
-    """How fast it goes, between two looks."""
+    """How fast it goes, between two screens."""
     minutes = max((now.at - before.at).total_seconds() / 60, 1e-6)
-    words = {"calls:retry": "retry calls", "calls:check": "looks", "attempts": "attempts"}
-    rates = {name: (_sum(now, name) - _sum(before, name)) / minutes for name in words}
-    return ", ".join(f"{rate:,.0f} {words[name]}" for name, rate in rates.items()) + " a minute"
+    words = {"calls:retry": "retry calls", "calls:check": "checks", "attempts": "attempts"}
+    steps = {word: _sum(now, name) - _sum(before, name) for name, word in words.items()}
+    steps["ended"] = _ended(now) - _ended(before)
+    return ", ".join(f"{step / minutes:,.0f} {word}" for word, step in steps.items()) + " a minute"
 
 
 def _sum(overview: Overview, name: str) -> int:
     return sum(account.totals.get(name, 0) for account in overview.accounts)
 
 
-def notices(overview: Overview) -> Iterator[tuple[str, str]]:
-    """What somebody should know, each with what it is about."""
-    for account in overview.accounts:
-        yield from ((f"accounts.{account.account}", words) for words in _of_account(account, overview.at))
-    for penalty in overview.penalties:
-        words = f"no call on {penalty.path or 'all paths'} {_until(penalty.until, overview.at)}: {penalty.why}"
-        yield f"limits.{penalty.group}", words
-    unbegun = [batch for batch in overview.batches if batch.unbegun]
-    for provider in sorted({batch.provider for batch in unbegun}):
-        mine = [batch.created_at for batch in unbegun if batch.provider == provider]
-        words = f"{many(len(mine), 'batch')} not begun, the first claimed {ago(min(mine), overview.at)}"
-        yield f"queues.{provider}", f"{words}; is a worker running that takes batches of {provider}?"
-
-
-def _of_account(account: AccountOverview, now: datetime) -> Iterator[str]:
-    if not account.configured and (left := sum(account.tasks.values())):
-        yield f"is not configured: {many(left, 'task')} kept, never claimed"
-    if account.recorded_provider not in {None, account.provider}:
-        yield f"its tasks are {account.recorded_provider}'s and not {account.provider}'s: nothing is claimed"
-    if (paused := account.paused) is not None:
-        why = paused.reason or paused.cause
-        yield f"paused {ago(paused.at, now)} by {paused.by}: {why}; redrive resume {account.account} ends it"
-    for breaker in account.breakers:
-        words = f"{many(breaker.failures, 'call')} without a usable answer ({breaker.why})"
-        then = "one task is trying now" if breaker.probing else f"one task tries {ahead(breaker.open_until, now)}"
-        yield f"{breaker.operation} breaker open after {words}; {then}"
-
-
-def _until(moment: datetime, now: datetime) -> str:
-    return f"for {duration((moment - now).total_seconds())}"
+def _ended(overview: Overview) -> int:
+    return sum(account.tasks.get(status, 0) for account in overview.accounts for status in ENDED_STATES)

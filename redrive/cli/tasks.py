@@ -1,45 +1,45 @@
 """Tasks on a screen: a list of them, one with its history, one in words."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from rich.padding import Padding
-from rich.table import Table
+from rich.console import Group
 from rich.text import Text
 
 from models.explain import Explanation
 from models.explain.words import ahead, clock, many
-from models.queries import Action, Attempt, History
+from models.queries import Action, Attempt, Done, History
 from models.rules import Rules
 from models.task import Task
 
+from ..terminal import safe
 from .context import console
-from .render import moment, safe, status_text, table
+from .render import Column, Grid, Paragraph, moment, status_text
 
 
-def task_table(found: Sequence[Task], rules_of: Mapping[str, Rules], now: datetime) -> Table:
+def task_table(found: Sequence[Task], rules_of: Mapping[str, Rules], now: datetime) -> Grid:
     """A line per task."""
-    lines = table()
-    for heading in ("ID", "Retries"):
-        lines.add_column(heading, justify="right", no_wrap=True)
-    lines.add_column("Status", no_wrap=True)
-    lines.add_column("Next", no_wrap=True)
-    lines.add_column("Task", overflow="fold")
-    lines.add_column("Last words", no_wrap=True, overflow="ellipsis", style="dim")
+    lines = Grid(
+        [
+            Column("ID", right=True, names=True), Column("Retries", right=True), Column("Status"), Column("Next"),
+            Column("Task", names=True), Column("Last error", spare=True),
+        ]
+    )  # fmt: skip
     for task in found:
-        lines.add_row(
+        lines.add(
             str(task.id),
             _retries(task, rules_of.get(task.account)),
             status_text(task.status, task.dead_reason),
             _next(task, now).partition(" (")[0],
             f"{task.account} {_what(task)}",
-            safe(task.last_error),
+            task.last_error,
         )
     return lines
 
 
 def _what(task: Task) -> str:
-    return safe(" ".join(filter(None, (task.kind, task.external_id, task.sub_id))))
+    return " ".join(filter(None, (task.kind, task.external_id, task.sub_id)))
 
 
 def _next(task: Task, now: datetime) -> str:
@@ -54,27 +54,27 @@ def _retries(task: Task, rules: Rules | None) -> str:
 
 def history(found: History, rules_of: Mapping[str, Rules], now: datetime) -> None:
     """Print one task with its record."""
-    console.print(Text.assemble((f"Task {found.task.id} ", "bold"), f"{found.task.account} {_what(found.task)}"))
-    console.print(_facts(found.task, rules_of.get(found.task.account), now))
-    if found.attempts:
-        console.print(_attempts(found.attempts, now))
-    if found.actions:
-        console.print(_actions(found.actions, now))
+    task = found.task
+    console.print(Text.assemble((f"Task {task.id} ", "bold"), safe(f"{task.account} {_what(task)}")))
+    console.print(Group(*_facts(task, rules_of.get(task.account), now)))
+    for grid in (_attempts(found.attempts, now), _actions(found.actions, now)):
+        if grid is not None:
+            console.print()
+            console.print(grid)
     for archive in found.archives:
         console.print(f"Result kept {clock(archive.saved_at, now)}, of attempt {archive.number}: see --json")
 
 
-def _facts(task: Task, rules: Rules | None, now: datetime) -> Padding:
-    lines = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    lines.add_column(style="dim", no_wrap=True)
-    lines.add_column(overflow="fold")
-    lines.add_row(
-        "status", Text.assemble(status_text(task.status, task.dead_reason), f", {moment(task.status_since, now)}")
-    )
+def _facts(task: Task, rules: Rules | None, now: datetime) -> Iterator[Paragraph]:
+    status = Text.assemble(status_text(task.status, task.dead_reason), f", {moment(task.status_since, now)}")
+    yield Paragraph(status, indent=2, heading=f"{'status':{_NAMES}}")
     for name, value in _rows(task, rules, now):
         if value:
-            lines.add_row(name, safe(value))
-    return Padding(lines, (0, 0, 1, 2), expand=False)
+            yield Paragraph(value, indent=2, heading=f"{name:{_NAMES}}")
+
+
+_NAMES = 14
+"""As wide as the longest name of a fact, and two blanks."""
 
 
 def _rows(task: Task, rules: Rules | None, now: datetime) -> Iterator[tuple[str, str]]:
@@ -85,45 +85,57 @@ def _rows(task: Task, rules: Rules | None, now: datetime) -> Iterator[tuple[str,
     yield "held from", task.held_from or ""
     yield "batch", str(task.batch_id or "")
     yield "seen", f"{task.seen.state}, {moment(task.seen.asked_at, now)}" if task.seen is not None else ""
-    yield "last words", task.last_error
+    yield "last error", task.last_error
     yield "provider ref", task.provider_ref
     yield "origin", task.origin
     yield "priority", str(task.priority or "")
-    yield "params", str(dict(task.params)) if task.params else ""
+    yield "params", json.dumps(dict(task.params), ensure_ascii=False) if task.params else ""
     yield "failed", moment(task.failed_at, now)
     yield "added", moment(task.created_at, now)
 
 
-def _attempts(attempts: Sequence[Attempt], now: datetime) -> Padding:
-    lines = table("Attempts")
-    lines.add_column("#", justify="right")
-    for heading in ("Opened", "Outcome", "Spent", "Code"):
-        lines.add_column(heading, no_wrap=True)
-    lines.add_column("Words", overflow="fold")
+def _attempts(attempts: Sequence[Attempt], now: datetime) -> Grid | None:
+    lines = Grid(
+        [
+            Column("#", right=True, names=True), Column("Opened", names=True), Column("Outcome"), Column("Spent"),
+            Column("HTTP"), Column("Code"), Column("Words", prose=True),
+        ],
+        "Attempts",
+    )  # fmt: skip
     for each in attempts:
         words = " → ".join(filter(None, (each.message, each.provider_ref and f"ref {each.provider_ref}", each.result)))
-        code = " ".join(filter(None, (str(each.http_status or ""), each.provider_code)))
         outcome = Text(each.outcome or "open", "" if each.outcome else "cyan")
-        spent = "yes" if each.spent else ""
-        lines.add_row(str(each.number), clock(each.opened_at, now), outcome, spent, safe(code), safe(words))
-    return Padding(lines, (0, 0, 1, 0), expand=False)
+        spent, status = "yes" if each.spent else "", str(each.http_status or "")
+        lines.add(str(each.number), clock(each.opened_at, now), outcome, spent, status, each.provider_code, words)
+    return lines if attempts else None
 
 
-def _actions(actions: Sequence[Action], now: datetime) -> Padding:
-    lines = table("What people did")
-    for heading in ("When", "Who", "What"):
-        lines.add_column(heading, no_wrap=True)
-    lines.add_column("Why", overflow="fold")
+def _actions(actions: Sequence[Action], now: datetime) -> Grid | None:
+    lines = Grid(
+        [Column("When", names=True), Column("Who"), Column("What"), Column("Why", prose=True)], "What was done"
+    )
     for each in actions:
+        lines.add(clock(each.at, now), each.who, each.what, " ".join(filter(None, (each.why, each.detail))))
+    return lines if actions else None
+
+
+def actions_table(found: Sequence[Done], now: datetime) -> Grid:
+    """A line per action."""
+    lines = Grid(
+        [
+            Column("ID", right=True, names=True), Column("When", names=True), Column("Who", names=True), Column("What"),
+            Column("Account"), Column("Task", right=True), Column("Why", prose=True),
+        ]
+    )  # fmt: skip
+    for each in found:
         why = " ".join(filter(None, (each.why, each.detail)))
-        lines.add_row(clock(each.at, now), safe(each.who), each.what, safe(why))
-    return Padding(lines, (0, 0, 1, 0), expand=False)
+        lines.add(
+            str(each.id), clock(each.at, now), each.who, each.what, each.account, str(each.task_id or ""), why
+        )  # fmt: skip
+    return lines
 
 
 def explanation(answer: Explanation) -> None:
     """Print an answer: who and where first, the rest below it."""
-    first, *rest = (safe(line) for line in answer.lines)
-    console.print(Text(first, "bold"))
-    for line in rest:
-        console.print(Padding(line, (0, 0, 0, 2), expand=False))
-    console.print()
+    first, *rest = answer.lines
+    console.print(Group(Paragraph(Text(safe(first), "bold")), *(Paragraph(line, indent=2) for line in rest), ""))

@@ -2,7 +2,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from .shop import home, run, shop
 from .world import World
+
+__all__ = ["home", "run", "shop", "world"]
 
 
 @pytest.fixture

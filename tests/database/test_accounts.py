@@ -118,7 +118,7 @@ def test_blocked_pauses_and_says_why(world: World) -> None:
     )
     row = world.account("desktops")
     assert (row["paused_cause"], row["paused_reason"], row["paused_by"]) == (
-        "credentials", "401 APIGW.0301 bad signature", "redrive",
+        "credentials", "HTTP 401, code APIGW.0301: bad signature", "redrive",
     )  # fmt: skip
     assert statuses == [Status.FAILED]
     task = world.tasks()[1]
@@ -242,7 +242,7 @@ def test_three_forbidden_checks_in_a_row_pause(world: World) -> None:
     looks(world, NOT_READABLE)
     assert paused(world) == "credentials"
     reason = world.account("desktops")["paused_reason"]
-    assert "WKS.00000403 no permission" in reason
+    assert "code WKS.00000403: no permission" in reason
     assert "permission to read" in reason
 
 

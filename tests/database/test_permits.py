@@ -123,7 +123,7 @@ def test_a_shorter_penalty_does_not_end_a_longer_one(world: World) -> None:
     penalize(world, rules, (PATH, Throttled(wait_seconds=60.0, code="40007")))
     row = world.limit(PATH)
     assert row["blocked_until"] == world.clock.now + timedelta(hours=2)
-    assert row["why"] == "40014 locked"
+    assert row["why"] == "code 40014: locked"
 
 
 def test_an_unnamed_wait_grows_until_a_call_goes_through(world: World) -> None:

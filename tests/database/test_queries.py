@@ -15,6 +15,7 @@ from models.queries import AccountOverview, Overview, TaskFilter
 from models.states import DeadReason, Operation, Status
 from models.tables import tasks
 
+from .shop import runs
 from .world import World
 
 
@@ -304,6 +305,7 @@ def renamed(world: World) -> None:
 @pytest.mark.parametrize("obstruct", [paused, penalized, tripped, crowded, filled, renamed])
 def test_what_explain_calls_an_obstacle_stops_the_claim(world: World, obstruct: Callable[[World], None]) -> None:
     """The same question, asked of the explanation and of the claim itself."""
+    runs(world, "scheduler", "worker")
     obstruct(world)
     task_id = world.add("mine")
     assert world.claim().batch is None
@@ -313,6 +315,7 @@ def test_what_explain_calls_an_obstacle_stops_the_claim(world: World, obstruct: 
 
 
 def test_without_an_obstacle_the_claim_takes_it(world: World) -> None:
+    runs(world, "scheduler", "worker")
     task_id = world.add("mine")
     assert "Nothing is in its way" in " ".join(explained(world, task_id).lines)
     assert world.claim().batch is not None
@@ -323,7 +326,7 @@ def test_a_look_that_is_claimed_is_explained_by_its_batch(world: World) -> None:
     task_id = world.accepted("1")
     world.clock.forward(60)
     batch = world.claimed(operation=Operation.CHECK)
-    assert f"A look is under way in batch {batch.id}" in " ".join(explained(world, task_id).lines)
+    assert f"A check is under way in batch {batch.id}" in " ".join(explained(world, task_id).lines)
 
 
 def test_an_open_attempt_is_explained(world: World) -> None:
@@ -348,7 +351,7 @@ def test_a_conflicting_task_is_explained(world: World) -> None:
             "before": "",
         },
     )
-    assert "It waits for what excludes it" in " ".join(explained(world, rule).lines)
+    assert "It waits: task 1 of the same review must end first." in " ".join(explained(world, rule).lines)
     assert world.claim("reviews").batch is None
 
 

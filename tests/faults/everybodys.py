@@ -113,10 +113,10 @@ STATUSES = [
     unknown("phones: 101", b"HTTP/1.1 101 No\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", "HTTP 101"),
     *(already(f"{account}: {n} with a page", http(n, PAGE), "It works!") for account, n in everybodys(some(REFUSES))),
     *(
-        blocked(f"{account}: {n} with a page", http(n, PAGE), "address", f"{n} check base_url: <html>")
+        blocked(f"{account}: {n} with a page", http(n, PAGE), "address", f"{n}: check base_url: <html>")
         for account, n in everybodys((404, 405))
     ),
-    *(blocked(f"{account}: 401 with a page", http(401, PAGE), "credentials", '"401 <html>') for account in ACCOUNTS),
+    *(blocked(f"{account}: 401 with a page", http(401, PAGE), "credentials", '"HTTP 401: <') for account in ACCOUNTS),
 ]
 
 EVERYBODYS = [*TOO_MANY, *UNAVAILABLE, *NO_ANSWER, *SLOW, *MOVED, *STATUSES]

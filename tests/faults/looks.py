@@ -44,19 +44,19 @@ class LookRow:
 
 def unread(fault: str, answer: Reply, *words: str, kind: Mapping[str, str] | None = None) -> LookRow:
     """It says nothing of the task, which is looked at again."""
-    said = ("1 look in a row could not be read", "It is looked at in 30 s (12:01:00 UTC).", *words)
+    said = ("1 check in a row could not be read", "Its check is due in 30 s (12:01:00 UTC).", *words)
     return LookRow(fault, answer, "retrying", 30, said, kind=kind)
 
 
 def throttled(fault: str, answer: Reply, seconds: float, *words: str) -> LookRow:
     """Nor does this, and the next look comes when the path is free."""
-    said = ("It is due for a look", "asked for patience", *words)
+    said = ("Its check is due", "asked for patience", *words)
     return LookRow(fault, answer, "retrying", seconds, said)
 
 
 def settling(fault: str, answer: Reply, state: str) -> LookRow:
     """It may be the state from before: not believed, asked again when it must be a new one."""
-    said = (f'said "{state}"', "an old state is not taken for a new one")
+    said = (f'found "{state}"', "an old state is not taken for a new one")
     return LookRow(fault, answer, "retrying", 30, said)
 
 
@@ -66,7 +66,7 @@ def ended(fault: str, answer: Reply, becomes: str, *words: str) -> LookRow:
 
 def pausing(fault: str, answer: Reply, cause: str, *words: str) -> LookRow:
     """Nobody looks while the account is paused."""
-    return LookRow(fault, answer, "retrying", None, ("was paused just now by redrive", *words), cause)
+    return LookRow(fault, answer, "retrying", None, ("redrive paused account ", *words), cause)
 
 
 def _failed(code: object) -> bytes:
@@ -84,12 +84,12 @@ LOOKS = [
     settling("reviews: failed so soon", result(2), "failed"),
     # A run of one of its rules may have changed a review since it was last seen to have failed.
     settling("reviews: a verdict so soon", result(4), "succeeded"),
-    LookRow("phones: it runs", items({ONE: 2}), "retrying", 30, ('said "running"',)),
-    LookRow("phones: it waits, as text", items({ONE: "1"}), "retrying", 30, ('said "running"',)),
+    LookRow("phones: it runs", items({ONE: 2}), "retrying", 30, ('found "running"',)),
+    LookRow("phones: it waits, as text", items({ONE: "1"}), "retrying", 30, ('found "running"',)),
     ended("phones: its phone was deleted", _failed(29998), "dead (resource_gone)", 'gone: 29998 phone deleted"'),
     ended("phones: its phone was deleted, as text", _failed("29998"), "dead (resource_gone)", "29998 phone deleted"),
     settling("phones: another failure", _failed(20003), "failed"),
-    LookRow("phones: a whole list without it", items({"2": 4}), "retrying", 30, ('said "missing"',)),
+    LookRow("phones: a whole list without it", items({"2": 4}), "retrying", 30, ('found "missing"',)),
     unread("phones: a list that is not whole", items({"2": 4}, total=2)),
     unread("phones: an item without an id", items({}, {"status": 4})),
     unread("phones: a status nobody knows", items({ONE: 5}), "task status 5 is not known"),
@@ -129,9 +129,11 @@ LOOKS = [
     LookRow("reviews: not found in words", docflow(400, "review task not found"), "retrying", 30, ('said "missing"',)),
     unread("reviews: a status nobody knows", result(8), "status 8 is not known"),
     throttled("reviews: 40306", docflow(40306, "QPS"), 600, "QPS"),
-    LookRow("reviews: 404 in its own words", docflow(404, "x", status=404), "retrying", 30, ('said "missing"',)),
-    pausing("phones: 40003", geelark(40003, "bad token"), "credentials", "200 40003 bad token"),
-    pausing("desktops: 401", huawei(401, "APIGW.0301", "bad signature"), "credentials", "APIGW.0301 bad signature"),
+    LookRow("reviews: 404 in its own words", docflow(404, "x", status=404), "retrying", 30, ('found "missing"',)),
+    pausing("phones: 40003", geelark(40003, "bad token"), "credentials", "HTTP 200, code 40003: bad token"),
+    pausing(
+        "desktops: 401", huawei(401, "APIGW.0301", "bad signature"), "credentials", "code APIGW.0301: bad signature"
+    ),
     pausing("reviews: 404 of another server", http(404, PAGE), "address", "check base_url"),
     pausing("phones: 302", http(302, b"", "Location: /elsewhere"), "address", "check base_url: /elsewhere"),
 ]

@@ -82,19 +82,19 @@ def throttled(fault: str, answer: Reply, seconds: float, at: str, *words: str) -
 
 def unknown(fault: str, answer: Reply, *words: str, path_waits: float | None = None, timeout: float = 2) -> Row:
     """It may have been applied: spent, and looked at before anything else."""
-    said = ("may have been retried just now", "It is looked at in 30 s (12:00:30 UTC).", *words)
+    said = ("may have been retried just now", "Its check is due in 30 s (12:00:30 UTC).", *words)
     return Row(fault, answer, "unknown", "unknown", Looked(30, path_waits), said, timeout)
 
 
 def already(fault: str, answer: Reply, *words: str) -> Row:
     """Refused without proof why: looked at now, nothing spent."""
-    said = ("the provider would not retry it and did not prove why", "It is due for a look since 12:00:00 UTC", *words)
+    said = ("the provider did not retry it and did not prove why", "(since 12:00:00 UTC)", *words)
     return Row(fault, answer, "already", "unknown", Looked(0), said)
 
 
 def blocked(fault: str, answer: Reply, cause: str, *words: str) -> Row:
     """The account is paused, and says why in the provider's words."""
-    said = ("was paused just now by redrive", "ends the pause.", *words)
+    said = ("redrive paused account ", "ends the pause.", *words)
     return Row(fault, answer, "blocked", "failed", Paused(cause, 1800 if cause == "balance" else None), said)
 
 
@@ -105,5 +105,5 @@ def dead(fault: str, answer: Reply, reason: str, *words: str) -> Row:
 
 def accepted(fault: str, answer: Reply) -> Row:
     """Odd, and yet a plain yes."""
-    said = ("is running again: its retry was accepted just now.", "It is looked at in 30 s (12:00:30 UTC).")
+    said = ("is running again: its retry was accepted just now.", "Its check is due in 30 s (12:00:30 UTC).")
     return Row(fault, answer, "accepted", "retrying", Looked(30), said)

@@ -207,7 +207,7 @@ def test_one_bad_id_of_several_dies_alone(patient: House, provider: Provider, co
     assert [" ".join(asked.body["ids"]) for asked in provider.asked] == ["1 2 3 4", "1 2", "3 4", "3", "4"]
     assert statuses(patient, ids) == ["retrying", "retrying", "dead (refused)", "retrying"]
     assert [patient.world.task(task_id).spent for task_id in ids] == [1, 1, 0, 1]
-    assert f'the provider refused it for good: "{code} bad parameter"' in patient.words(ids[2])
+    assert f'the provider refused it for good: "HTTP 200, code {code}: bad parameter"' in patient.words(ids[2])
     name = patient.names["phones"]
     interval = patient.deps.rules[name].interval_seconds
     next_at = patient.world.limit(RESTART, name)["next_at"]
@@ -256,7 +256,7 @@ def test_three_forbidden_tasks_in_a_row_pause_their_account(build: Build, provid
     assert provider.calls() == [EXECUTE] * 3
     assert statuses(ours, ids) == ["unknown"] * 3 + ["failed"]
     assert [ours.world.task(task_id).spent for task_id in ids] == [0, 0, 0, 0]
-    assert '"403 3 tasks in a row forbidden: WKS.00081102 no permission"' in ours.words(ids[3])
+    assert '"HTTP 403: 3 tasks in a row forbidden: HTTP 403, code WKS.00081102: no permission"' in ours.words(ids[3])
     assert quiet_for(ours, provider)
     ours.world.resume(ours.names["desktops"])
     ours.step()

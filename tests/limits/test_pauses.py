@@ -23,7 +23,7 @@ def test_wrong_credentials_pause_until_resumed(at: At, sandbox: SandboxThread) -
     with at(sandbox.url, {"phones": PHONES, "reviews": REVIEWS}, secrets={"GEELARK_TOKEN": "wrong"}) as ours:
         ours.world.add_many(["11", "12"])
         ours.turns()
-        assert ours.paused("phones") == ("credentials", "200 40003 signature verification failed")
+        assert ours.paused("phones") == ("credentials", "HTTP 200, code 40003: signature verification failed")
         for _ in range(3):
             ours.restart()
             ours.clock.forward(HALF_AN_HOUR)
@@ -55,7 +55,7 @@ def test_an_answer_from_before_the_resume_does_not_pause_again(at: At) -> None:
         ours.world.add_many(["11", "12"], "reviews")
         first, second = (ours.pool.submit(ours.work, ours.run_pass()) for _ in range(2))
         assert first.result(10) == {"blocked": 1}
-        assert ours.paused("reviews") == ("credentials", "401 401 no such key")
+        assert ours.paused("reviews") == ("credentials", "HTTP 401: no such key")
         ours.world.resume("reviews")
         resumed.set()
         assert second.result(10) == {"blocked": 1}
@@ -86,7 +86,7 @@ def test_an_empty_balance_is_tried_by_one_task_every_half_hour(at: At, sandbox: 
     with at(sandbox.url, {"phones": PHONES}, limits={"batch_size": 2}) as ours:
         ours.world.add_many([str(n) for n in range(10, 18)])
         ours.turns()
-        assert ours.paused("phones") == ("balance", "200 41001 balance insufficient")
+        assert ours.paused("phones") == ("balance", "HTTP 200, code 41001: balance insufficient")
         for made in (1, 2):
             ours.restart()
             ours.clock.forward(HALF_AN_HOUR - 30)

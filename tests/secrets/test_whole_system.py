@@ -157,7 +157,7 @@ def _crash(here: Installation) -> None:
     with here.database() as database, database.transaction() as t:
         t.connection.exec_driver_sql("ALTER TABLE redrive_limits RENAME TO redrive_elsewhere")
     assert scheduler.wait(30) == 1
-    assert 'relation "redrive_limits" does not exist' in scheduler.output()
+    assert 'redrive_limits\\" does not exist' in scheduler.output()
 
 
 def _exceptions(search: Search, why: str, url: str) -> None:

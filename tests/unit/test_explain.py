@@ -1,5 +1,6 @@
 """What `redrive explain` answers, for every status and for everything that can stand in a task's way."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from models.explain.words import ahead, clock, duration, many
 from models.ledger.accounts import Account
 from models.ledger.breaker import Breaker
 from models.ledger.permits import Path
+from models.outcome import answer_words
 from models.rules import Rules
 from models.settings.policy import Policy
 from models.states import BatchStatus, Operation, SetAside, Status, Wish
@@ -81,7 +83,7 @@ def test_a_task_that_failed_again_says_when_it_is_due_and_why_then() -> None:
     assert told == (
         "Task 4711 (phones, 5912) failed 1 h ago. It has spent 2 of its 5 retries. "
         "Attempt 2, 4 min ago: the provider accepted it. "
-        'What became of it: "failed: 20002 out of memory". '
+        'Its run ended: "failed: 20002 out of memory". '
         "It is due again in 3 min 12 s (22:14:03 UTC): after 2 retries the policy waits up to 1 min. "
         "If this one fails, the next follows after up to 2 min."
     )
@@ -95,14 +97,14 @@ def test_the_moment_of_what_happens_next_is_there_for_programs() -> None:
 def test_a_new_task_is_taken_with_the_next_pass() -> None:
     told = answer(task(**DUE, last_error="app crashed"))
     assert "has not been retried yet; its limit is 5." in told
-    assert 'The last words about it: "app crashed".' in told
-    assert "It is due since 22:10:49 UTC, 2 s ago." in told
+    assert 'Its last error: "app crashed".' in told
+    assert "It has been due for 2 s (since 22:10:49 UTC)." in told
     assert "a scheduler takes it with one of its next passes" in told
 
 
 def test_a_task_that_waits_without_a_reason_suggests_one() -> None:
-    assert "is a scheduler running?" in answer(task(due_at=before(minutes=5)))
-    assert "is a scheduler running?" not in answer(task(due_at=before(minutes=5)), ahead=5000)
+    assert "does a scheduler run, with this account in its settings?" in answer(task(due_at=before(minutes=5)))
+    assert "does a scheduler run" not in answer(task(due_at=before(minutes=5)), ahead=5000)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +127,7 @@ def test_the_last_retry_is_told_as_such() -> None:
 
 def test_a_spent_task_is_told_to_die_at_its_claim() -> None:
     told = answer(task(attempts=5, spent=5, **DUE))
-    assert "All of them are spent: a claim will not retry it but declare it dead (limit_reached)." in told
+    assert "All of them are spent: its next claim declares it dead (limit_reached)." in told
 
 
 def test_a_task_that_is_too_old_is_told_to_die_at_its_next_failure() -> None:
@@ -137,7 +139,7 @@ def test_undelivered_calls_are_told_with_their_end() -> None:
     told = answer(task(attempts=3, errors=3, due_at=after(minutes=1)), attempt=attempt("deferred", message="no route"))
     assert 'it could not be delivered: "no route"' in told
     assert "after 3 tries without delivery the policy waits up to 2 min" in told
-    assert "(undeliverable) after 20 in a row" in told
+    assert "Once 20 turns in a row bring no call for it, it is dead (undeliverable)." in told
 
 
 def test_granted_retries_and_the_providers_cap_are_told() -> None:
@@ -148,7 +150,7 @@ def test_granted_retries_and_the_providers_cap_are_told() -> None:
 def test_an_operators_retry_is_told_with_who_and_why() -> None:
     action = ActionFacts(at=before(seconds=3), who="ann@ops", what="retry", why="rules updated")
     told = answer(task(**TWICE, **DUE, trigger="manual"), action=action)
-    assert 'ann@ops ("rules updated"), 3 s ago, asked for this retry.' in told
+    assert 'ann@ops asked for this retry 3 s ago: "rules updated".' in told
 
 
 def test_a_canceled_task_rests_where_the_policy_says_so() -> None:
@@ -200,32 +202,37 @@ def test_a_task_that_is_never_claimed_says_why(capabilities: Capabilities, kind:
 def test_ages_are_told_on_the_accounts_own_clock() -> None:
     """A pause moves the end of what is followed."""
     followed = task(Status.RETRYING, **CHECK, due_at=after(seconds=9), status_since=before(hours=30))
-    assert "If no end shows at the next look" in answer(followed)
+    assert "If no end shows at the next check" in answer(followed)
     paused = answer(followed, stood=lambda _since: timedelta(hours=10))
     assert "If no end shows until 2026-03-02 02:10:51 UTC" in paused
 
 
 def test_a_look_before_the_first_retry_is_told() -> None:
     told = answer(task(**DUE, origin="client_ui"))
-    assert "Before this retry the provider is asked for its state." in told
+    assert "Its state at the provider is checked before this retry." in told
 
 
 def test_a_task_whose_next_turn_is_a_look_says_so() -> None:
     told = answer(task(**CHECK, due_at=after(seconds=40), errors=2))
-    assert "Its next turn is a look" in told
-    assert "It is looked at in 40 s" in told
-    assert "2 looks in a row could not be read; after 20 it is held." in told
+    assert "Its state at the provider is checked first" in told
+    assert "Its check is due in 40 s" in told
+    assert "2 checks in a row could not be read; after 20 it is held." in told
 
 
 def test_a_look_that_is_under_way_says_in_which_batch() -> None:
     looked = batch(BatchStatus.SENDING, operation=Operation.CHECK, worker="w1@host")
     told = answer(task(**CHECK, due_at=after(seconds=90)), batch=looked)
-    assert f"A look is under way in batch {BATCH} (97 tasks), begun by worker w1@host." in told
-    assert "looked at again in 1 min 30 s" in told
+    assert f"A check is under way in batch {BATCH} (97 tasks), begun by worker w1@host." in told
+    assert "the next check is due in 1 min 30 s" in told
 
 
 def test_what_excludes_it_is_told() -> None:
-    assert "It waits for what excludes it" in answer(task(**DUE), busy=True)
+    """By name, and nothing else is said of its turn."""
+    unanswered = answer(task(**DUE), busy=True)
+    assert "It waits: an earlier attempt of it is not answered yet." in unanswered
+    assert "Nothing is in its way" not in unanswered
+    assert "It waits: task 6 of the same review must end first." in answer(task(**DUE), busy=True, excluded_by=(6,))
+    assert "It waits: tasks 6, 9 of the same" in answer(task(**DUE), busy=True, excluded_by=(6, 9))
 
 
 # --- what is in the way --------------------------------------------------------------------------------------------
@@ -236,7 +243,7 @@ def test_an_operators_pause_is_told_with_its_end() -> None:
         paused_at=before(hours=2), paused_cause="operator", paused_by="ann@ops", paused_reason="maintenance"
     )
     told = answer(task(**DUE), account=paused)
-    assert 'Account phones was paused 2 h ago by ann@ops: "maintenance".' in told
+    assert 'ann@ops paused account phones 2 h ago: "maintenance".' in told
     assert "`redrive resume phones` ends the pause." in told
     assert "Nothing is in its way" not in told
 
@@ -255,7 +262,7 @@ def test_an_empty_balance_is_told_with_its_probe() -> None:
 def test_an_open_breaker_is_told() -> None:
     breaker = Breaker(failures=5, opens=1, open_until=after(seconds=30), why="timeout")
     told = answer(task(**DUE), breaker=breaker)
-    assert "5 calls in a row for retries of account phones had no usable answer" in told
+    assert 'The breaker for retries is open: 5 calls in a row had no usable answer, the last one: "timeout".' in told
     assert "One task tries in 30 s" in told
     assert "One task is trying now" in answer(task(**DUE), breaker=replace(breaker, probe=BATCH))
 
@@ -299,7 +306,48 @@ def test_an_account_that_changed_its_provider_is_told() -> None:
 
 def test_a_task_of_an_unknown_account_is_told_to_wait_for_its_settings() -> None:
     told = answer(task(**DUE), rules=None, account=None)
-    assert "Account phones is not configured here: its tasks are kept and counted, never claimed." in told
+    assert "Account phones is not configured here: its tasks are kept, and nothing of it is claimed." in told
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        task(**DUE),
+        task(due_at=after(minutes=5)),
+        task(**CHECK, **DUE),
+        task(Status.RETRYING, **CHECK, due_at=after(minutes=1)),
+        task(Status.UNKNOWN, **CHECK, **DUE),
+    ],
+    ids=["due", "due later", "checked first", "followed", "in doubt"],
+)
+def test_processes_that_do_not_run_are_said_wherever_they_are_needed(about: Task) -> None:
+    told = answer(about, missing={"scheduler": None, "worker": before(minutes=3)})
+    assert "No scheduler runs, so nothing is claimed: start one with `redrive scheduler`." in told
+    assert "No worker runs (the last one was seen 3 min ago), so nothing is sent" in told
+    assert "Nothing is in its way" not in told
+
+
+def test_a_missing_worker_is_said_of_a_batch_that_was_just_claimed() -> None:
+    claimed = task(Status.IN_FLIGHT, batch_id=BATCH, held_from=Status.FAILED)
+    fresh = batch(publish_at=after(seconds=5))
+    assert "No worker runs, so nothing is sent" in answer(claimed, batch=fresh, missing={"worker": None})
+    assert "worker runs" not in answer(claimed, batch=fresh)
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_without_the_settings_only_what_rows_say_is_said(status: Status) -> None:
+    needed = {"dead_reason": "refused"} if status is Status.DEAD else {}
+    told = answer(task(status, **needed, last_error="boom"), rules=None, settings_known=False)
+    assert "cannot be known" in told
+    assert "not configured" not in told
+    assert not re.search(r"limit is \d|of its \d", told)
+
+
+def test_one_that_tries_is_said_of_a_breaker_that_nobody_tripped() -> None:
+    asked = Breaker(failures=0, open_until=before(seconds=1), why="ann@ops lets one task try")
+    told = answer(task(**DUE), breaker=asked)
+    assert "The breaker for retries lets one task through at a time: ann@ops lets one task try." in told
+    assert "0 calls" not in told
 
 
 # --- under way -----------------------------------------------------------------------------------------------------
@@ -315,12 +363,12 @@ def test_a_batch_nobody_has_begun_is_told() -> None:
     assert f"it is in batch {BATCH} (97 tasks), claimed 45 s ago and published 3 times, not begun by a worker." in told
     assert "nothing is spent for it; it has spent 2 of its 5 retries" in told
     assert "published again, next in 15 s" in told
-    assert "Is a worker running that takes the batches of geelark?" in told
+    assert "No worker has begun it: does one run that takes the batches of geelark?" in told
 
 
 def test_a_batch_nobody_publishes_again_is_told() -> None:
     told = answer(task(Status.IN_FLIGHT, **IN_BATCH), batch=batch(publishes=1, publish_at=before(minutes=3)))
-    assert "It was to be published again 3 min ago: is a scheduler running?" in told
+    assert "It was to be published again 3 min ago, which schedulers do: does one run?" in told
 
 
 def test_a_task_whose_call_has_not_left_says_so() -> None:
@@ -335,14 +383,14 @@ def test_an_open_attempt_is_told_with_what_happens_if_it_stays_open() -> None:
     sending = batch(BatchStatus.SENDING, worker="w1@host", lease_until=after(seconds=100))
     told = answer(task(Status.IN_FLIGHT, **IN_BATCH, attempts=2, spent=1), batch=sending, attempt=attempt(None))
     assert "is being retried: attempt 2 was opened 4 min ago." in told
-    assert "it counts as spent, and the provider is looked at before anything else" in told
+    assert "it counts as spent, and its state at the provider is checked before anything else" in told
     assert "It has spent 1 of its 5 retries, this attempt not counted." in told
 
 
 def test_a_wish_is_told_with_when_it_is_granted() -> None:
     action = ActionFacts(at=before(seconds=9), who="ann@ops", what="stop")
     told = answer(task(Status.RETRYING, **CHECK, due_at=after(seconds=5), wish=Wish.STOP), action=action)
-    assert "ann@ops, 9 s ago, asked to stop it: when this retry has failed it is dead (stopped); success wins." in told
+    assert "ann@ops asked to stop it 9 s ago. Once the retry under way has failed, it is dead (stopped);" in told
 
 
 def test_a_batch_that_ended_meanwhile_is_no_error() -> None:
@@ -360,8 +408,8 @@ def test_a_retry_that_runs_is_followed() -> None:
         task(Status.RETRYING, **FOLLOWED, due_at=after(seconds=30), status_since=before(minutes=5), seen=seen)
     )
     assert "is running again: its retry was accepted 5 min ago. It has spent 1 of its 5 retries." in told
-    assert 'The last look, 1 min ago, said "running".' in told
-    assert "It is looked at in 30 s (22:11:21 UTC)." in told
+    assert 'The last check, 1 min ago, found "running".' in told
+    assert "Its check is due in 30 s (22:11:21 UTC)." in told
     assert "If no end shows until 2026-03-02 22:05:51 UTC, it is dead (expired)." in told
 
 
@@ -374,15 +422,17 @@ def test_a_doubtful_retry_says_that_it_is_looked_at_first() -> None:
     doubtful = task(Status.UNKNOWN, **FOLLOWED, due_at=before(seconds=1), status_since=before(minutes=2))
     told = answer(doubtful, attempt=attempt("unknown", message="reset by peer"))
     assert 'may have reached the provider, but no readable answer came back: "reset by peer"' in told
-    assert "It is not retried before the provider has been asked what became of it." in told
-    assert "it is held (on_unknown)" in told
-    assert "it is tried again (on_unknown)" in answer(doubtful, rules=rules(on_unknown="retry"))
+    assert "It is not retried before the provider has said what became of it." in told
+    assert "the task is held (on_unknown)" in told
+    assert "the task is retried (on_unknown)" in answer(doubtful, rules=rules(on_unknown="retry"))
 
 
 def test_a_look_has_obstacles_of_its_own() -> None:
     doubtful = task(Status.UNKNOWN, **FOLLOWED, **DUE)
     assert "patience on /open/v1/task/query" in answer(doubtful, paths={QUERY: Path(blocked_until=after(hours=1))})
-    assert "for looks of account phones" in answer(doubtful, breaker=Breaker(failures=5, open_until=after(seconds=9)))
+    assert "The breaker for checks is open: 5 calls" in answer(
+        doubtful, breaker=Breaker(failures=5, open_until=after(seconds=9))
+    )
 
 
 # --- at rest -------------------------------------------------------------------------------------------------------
@@ -390,22 +440,22 @@ def test_a_look_has_obstacles_of_its_own() -> None:
 
 def test_work_in_progress_waits_for_its_owner() -> None:
     told = answer(task(Status.RUNNING))
-    assert "is running, its owner said 1 h ago." in told
-    assert "`redrive retry 4711` looks at it now." in told
+    assert "is running: its owner reported that 1 h ago." in told
+    assert "`redrive retry 4711` checks it now." in told
     blind = replace(rules(), capabilities=replace(GEELARK, check_ids=0))
     assert "redrive retry" not in answer(task(Status.PENDING), rules=blind)
 
 
 def test_a_look_somebody_asked_for_is_told() -> None:
-    assert "It is due for a look" in answer(task(Status.RUNNING, **CHECK, **DUE))
+    assert "Its check has been due for 2 s" in answer(task(Status.RUNNING, **CHECK, **DUE))
 
 
 def test_a_held_task_says_who_holds_it_and_what_release_does() -> None:
     action = ActionFacts(at=before(days=1), who="ann@ops", what="hold", why="phone in repair")
     told = answer(task(Status.HELD, held_from=Status.FAILED, **TWICE), action=action)
     assert "has been held for 1 h; it has spent 2 of its 5 retries." in told
-    assert 'ann@ops ("phone in repair"), 1 d ago, asked for it.' in told
-    assert "`redrive release 4711` makes it failed again, and looks at the provider first." in told
+    assert 'ann@ops held it 1 d ago: "phone in repair".' in told
+    assert "`redrive release 4711` sets it back to failed, and checks its state at the provider first." in told
 
 
 def test_a_task_held_because_nobody_knows_says_so() -> None:
@@ -415,7 +465,7 @@ def test_a_task_held_because_nobody_knows_says_so() -> None:
 
 def test_a_success_is_the_end() -> None:
     assert "succeeded 1 h ago, after 2 retries." in answer(task(Status.SUCCEEDED, **TWICE, last_error="old"))
-    assert "without a retry of ours" in answer(task(Status.SUCCEEDED))
+    assert "without a retry by Redrive" in answer(task(Status.SUCCEEDED))
     assert "old" not in answer(task(Status.SUCCEEDED, last_error="old"))
 
 
@@ -436,13 +486,13 @@ def test_a_dead_task_says_why_and_what_brings_it_back(reason: str, words: str) -
     told = answer(task(Status.DEAD, dead_reason=reason, **TWICE))
     assert f"has been dead ({reason}) for 1 h" in told
     assert words in told
-    assert "`redrive revive 4711` retries it after a look, 3 times at most." in told
+    assert "`redrive revive 4711` retries it after a check, 3 times at most." in told
     assert "`redrive retry --force 4711` retries it once." in told
 
 
 def test_a_stopped_task_says_by_whom() -> None:
     action = ActionFacts(at=before(minutes=3), who="ann@ops", what="stop", why="wrong import")
-    assert 'stopped by ann@ops ("wrong import"), 3 min ago.' in answer(
+    assert 'ann@ops stopped it 3 min ago: "wrong import".' in answer(
         task(Status.DEAD, dead_reason="stopped"), action=action
     )
 
@@ -458,6 +508,22 @@ def test_every_status_has_an_answer() -> None:
     for status in Status:
         needed = {"dead_reason": "refused"} if status is Status.DEAD else {}
         assert answer(task(status, **needed)).startswith("Task 4711 (phones, 5912) ")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "words"),
+    [
+        (200, "40003", "signature failed", "HTTP 200, code 40003: signature failed"),
+        (401, "", "no such key", "HTTP 401: no such key"),
+        (401, "401", "no such key", "HTTP 401: no such key"),
+        (503, "", "HTTP 503", "HTTP 503"),
+        (None, "", "connection refused", "connection refused"),
+        (None, "40014", "", "code 40014"),
+        (None, "", "", ""),
+    ],
+)
+def test_an_answer_says_which_number_is_what(status: int | None, code: str, message: str, words: str) -> None:
+    assert answer_words(status, code, message) == words
 
 
 # --- words ---------------------------------------------------------------------------------------------------------

@@ -1,6 +1,12 @@
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+from tests.terminal import on_terminal
 
 PROGRAM = """
 import logging
@@ -26,3 +32,31 @@ def test_lines_of_libraries_look_like_ours_and_an_outage_has_no_traceback() -> N
     assert "exception" not in first
     assert "exception" not in second
     assert "KeyError: 'ours'" in third["exception"]
+
+
+TEXT = "from redrive.logs import configure; configure(); import structlog; structlog.get_logger().warning('it', n=1)"
+
+
+@pytest.mark.parametrize(
+    ("variables", "at_terminal", "colored"),
+    [
+        ({}, True, True),
+        ({"NO_COLOR": "1"}, True, False),
+        ({"TERM": "dumb"}, True, False),
+        ({}, False, False),
+        ({"NO_COLOR": "1"}, False, False),
+        ({"FORCE_COLOR": "1"}, False, True),
+    ],
+)
+def test_text_has_colors_only_where_somebody_wants_them(
+    tmp_path: Path, variables: dict[str, str], *, at_terminal: bool, colored: bool
+) -> None:
+    inherited = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR"}}
+    env = {**inherited, "TERM": "xterm", "REDRIVE_LOG_FORMAT": "text", **variables}
+    command = [sys.executable, "-c", TEXT]
+    if at_terminal:
+        line = on_terminal(command, cwd=tmp_path, env=env)
+    else:
+        line = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=60).stderr
+    assert "warning" in line
+    assert ("\x1b[" in line) is colored

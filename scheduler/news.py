@@ -1,0 +1,28 @@
+"""Log lines for what comes in the way of an account and goes again: each scheduler says what it sees change."""
+
+import structlog
+
+from models.db import Transaction
+from models.queries import News, Obstacles, news, obstacles
+
+log = structlog.get_logger("redrive.scheduler")
+
+
+class Newspaper:
+    """Remembers what was in the way. What is so already at its start is news too: a log begins with it."""
+
+    def __init__(self) -> None:
+        self._before: Obstacles = {}
+
+    def look(self, t: Transaction) -> None:
+        """Say what has changed since the last look."""
+        now = obstacles(t)
+        for each in news(self._before, now):
+            say = log.warning if each.bad else log.info
+            say(each.event, **_fields(each))
+        self._before = now
+
+
+def _fields(each: News) -> dict[str, str]:
+    of = "group" if each.event.startswith("penalty") else "account"
+    return {name: value for name, value in ((of, each.of), ("where", each.where), ("why", each.why)) if value}
