@@ -31,7 +31,6 @@ EDGE: Final = 2
 """A "%" before a secret that begins with "41" makes an "A" of it."""
 
 STRUCK: Final = "***"
-_ESCAPES: Final = frozenset("%\\&")
 
 _MOST_PLACES = 8
 _LONGEST_SEARCHED = 4000
@@ -225,8 +224,9 @@ def _length_of_piece(text: str, needle: str) -> int:
 
 
 def _ends_within(text: str, needle: str) -> bool:
-    views = _views(text, SHORTEST_PIECE) if _ESCAPES.intersection(text) else [compact(text).casefold()]
-    return any(_is_piece(view, needle) for view in views)
+    """Whether the text, as it is or without its escapes, ends within the secret."""
+    views = readings(text, SHORTEST_PIECE, words=False)
+    return any(_is_piece(compact(view).casefold(), needle) for view in views)
 
 
 def _is_piece(text: str, needle: str) -> bool:
