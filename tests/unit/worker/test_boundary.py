@@ -552,5 +552,5 @@ def test_a_thousand_accounts_that_never_call_cost_little() -> None:
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert held < 20 * 1024 * 1024
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # those of other tests may end meanwhile
     assert all(sender._client._transport is None for sender in senders)
