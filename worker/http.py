@@ -264,8 +264,8 @@ class HttpClient:
         cause = _cause(error)
         words = next((words for kind, words in _WORDS if isinstance(cause, kind)), str(cause) or type(cause).__name__)
         remedy = next((remedy for kind, remedy in _REMEDIES if isinstance(cause, kind)), "")
-        told = f"{'no complete answer' if state.sent else 'not sent'}: {'; '.join(filter(None, (words, remedy)))}"
-        return scrub(told, self._secrets)
+        shown = f"{'no complete answer' if state.sent else 'not sent'}: {'; '.join(filter(None, (words, remedy)))}"
+        return scrub(shown, self._secrets)
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -212,7 +212,7 @@ def _first(most: int, good: Callable[[int], bool]) -> int:
 
 
 def _without_piece(text: str, needles: Iterable[str]) -> str:
-    """Whoever cut the text may have cut a secret in two: strike what is left of one at the end."""
+    """A text may have been cut within a secret: strike what is left of one at the end."""
     for needle in needles:
         if _ends_within(text, needle):
             text = text[: -_length_of_piece(text, needle)] + STRUCK
