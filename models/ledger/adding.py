@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -63,12 +63,20 @@ def add(t: Transaction, new: Sequence[NewTask], rules_of: Mapping[str, Rules]) -
     unique = {each.identity: each for each in new}
     before = _known(t, list(unique.values()))
     rows = [_row(unique[identity], t.now, rules_of) for identity in unique if identity not in before]
+    _queue(rows, t.now)
     if rows:
         source = _in_one_order(t, rows)
         t.execute(insert_for(t)(tasks).from_select(source.selected_columns.keys(), source).on_conflict_do_nothing())
     ids = _known(t, list(unique.values())) if rows else before
     _again(t, {before[i]: unique[i] for i in unique if i in before}, rules_of)
     return [Added(ids[each.identity], each.identity not in before) for each in new]
+
+
+def _queue(rows: Sequence[dict[str, Any]], now: datetime) -> None:
+    """Due by a microsecond one after the other, the last of them now: so claims take them in the order given."""
+    for behind, row in enumerate(reversed(rows)):
+        if row["due_at"] is not None:
+            row["due_at"] = now - timedelta(microseconds=behind)
 
 
 def _in_one_order(t: Transaction, rows: Sequence[Mapping[str, Any]]) -> Select[Any]:
