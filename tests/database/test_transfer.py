@@ -304,6 +304,8 @@ def test_ids_follow_the_order_of_the_file(database: str, here: Path) -> None:
     (here / "a.csv").write_text("account,external_id\n" + "".join(f"{a},{i}\n" for a, i in order))
     assert run("import", "a.csv").exit_code == 0
     assert rows(database, "account, external_id") == order
+    due = rows(database, "due_at")
+    assert due == sorted(set(due)), "and so they are retried"
 
 
 def test_ids_that_were_taken_by_hand_are_said(
