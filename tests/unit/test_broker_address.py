@@ -10,7 +10,7 @@ from celery import Celery
 from models import jobs
 from models.broker import Broker, refusal
 from models.settings.urls import checked_broker_url, checked_database_url
-from scheduler.publish import Publisher
+from scheduler.publish import PUBLISH_SECONDS, Publisher
 from worker import app as worker_app
 
 if TYPE_CHECKING:
@@ -183,6 +183,23 @@ def test_variables_of_a_hosts_own_celery_change_nothing(name: str, monkeypatch: 
         for connection in (app.connection_for_read(), app.connection_for_write(), app.connection()):
             assert (connection.hostname, connection.port, connection.virtual_host) == ("ours", 7, "3")
         assert "elsewhere" not in f"{app.loader} {app.backend}"
+    publisher.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "names"),
+    [
+        ("redis://h", ("socket_timeout", "socket_connect_timeout")),
+        ("sentinel://h?master_name=m", ("socket_timeout", "socket_connect_timeout")),
+        ("amqp://h//", ("read_timeout", "write_timeout")),
+        ("amqps://h//", ("read_timeout", "write_timeout")),
+    ],
+)
+def test_a_publish_is_bounded_whatever_the_broker(url: str, names: tuple[str, ...]) -> None:
+    """A server that takes nothing must not keep the scheduler from its next pass."""
+    publisher = Publisher(url, jobs.Queues("tests"))
+    options = publisher._app.connection_for_write().transport_options
+    assert [options[name] for name in names] == [PUBLISH_SECONDS] * 2
     publisher.close()
 
 
