@@ -10,6 +10,7 @@ from celery import Celery
 from models import jobs
 from models.broker import Broker, refusal
 from models.settings.urls import checked_broker_url, checked_database_url
+from models.wake import Waker
 from scheduler.publish import PUBLISH_SECONDS, Publisher
 from worker import app as worker_app
 
@@ -232,3 +233,13 @@ def test_a_refusal_is_named_by_its_class(error: Exception, word: str) -> None:
     outer = RuntimeError("wrapped")
     outer.__cause__ = error
     assert refusal(outer) == word
+
+
+@pytest.mark.parametrize(
+    "url", [None, "", "x", "redis://h/name", "redis+socket:///none.sock", "redis://127.0.0.1:1", "amqp://h//"]
+)
+def test_a_wake_up_is_never_worth_an_error(url: str | None) -> None:
+    """What was asked for is committed by then."""
+    waker = Waker(url)
+    waker.wake()
+    waker.close()
