@@ -1,6 +1,7 @@
 """What an explanation of one task rests on."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Select, and_, func, or_, select, text
@@ -10,6 +11,7 @@ from ..explain.facts import ActionFacts, AttemptFacts, BatchFacts, Facts
 from ..explain.waiting import COUNTED_AHEAD
 from ..ledger import accounts, pace, quarantine, standstills
 from ..ledger.claims import busy_ones as busy
+from ..policy import Stood
 from ..rules import Rules
 from ..states import FAILED_STATES, BatchStatus, Operation, Status
 from ..tables import CHECK_DUE, RETRY_DUE, actions, attempts, batches, tasks
@@ -47,8 +49,16 @@ def facts(t: Transaction, task_id: int, rules_of: Mapping[str, Rules]) -> Facts 
         busy=retried_next and task.id in busy(t, rules.capabilities, [task]),
         ahead=_ahead(t, task),
         set_aside=causes.get(task.id),
-        stood=lambda since: standstills.stood(t, task.account, [*Operation], since),
+        stood=_stood(t, task),
     )
+
+
+def _stood(t: Transaction, task: Task) -> Stood:
+    """How long its account stood still since the moments that a task's ages count from; for after the transaction."""
+    known = {
+        since: standstills.stood(t, task.account, [*Operation], since) for since in (task.status_since, task.round_at)
+    }
+    return lambda since: known.get(since, timedelta())
 
 
 def _open_batches(task: Task, operation: Operation) -> Select[Any]:
