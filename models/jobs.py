@@ -90,6 +90,12 @@ APP: Mapping[str, Any] = {
 """What every Celery app of ours is made with."""
 
 
+_OF_REDIS = ("socket_timeout", "socket_connect_timeout")
+# RabbitMQ under an alarm of its own takes nothing more, and says so only to those that ask.
+_OF_AMQP = ("read_timeout", "write_timeout")
+"""What bounds an answer is called differently by each transport."""
+
+
 class App(Protocol):
     """What is used here of a ``celery.Celery``, which this floor does not import."""
 
@@ -108,11 +114,11 @@ def connect_to(app: App, find: Callable[[], Broker], *, seconds: float | None = 
         find: asked for the broker at each connection.
         seconds: what connecting and each answer may take, where that is not what :data:`CELERY` says.
     """
-    bounds = {} if seconds is None else {"socket_timeout": seconds, "socket_connect_timeout": seconds}
 
     def connection(_url: str | None = None, **given: object) -> object:
         broker = find()
-        given["transport_options"] = {**bounds, **broker.options}
+        names = _OF_AMQP if broker.server is None else _OF_REDIS
+        given["transport_options"] = {**({} if seconds is None else dict.fromkeys(names, seconds)), **broker.options}
         given["ssl"] = broker.tls
         if given.get("connect_timeout") is None:
             given["connect_timeout"] = seconds

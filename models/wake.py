@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from . import jobs
-from .broker import Broker, refusal
+from .broker import Broker, Server, refusal
 
 if TYPE_CHECKING:
     import redis
@@ -24,7 +24,7 @@ class Waker:
     """Publishes wake-ups where the broker is Redis or Valkey; does nothing elsewhere."""
 
     def __init__(self, broker_url: str | None) -> None:
-        self._server = Broker.at(broker_url).server if broker_url is not None else None
+        self._server = _server(broker_url) if broker_url is not None else None
         self._client: redis.Redis | None = None
         self._rest_until = 0.0
 
@@ -46,3 +46,11 @@ class Waker:
         client, self._client = self._client, None
         if client is not None:
             client.close()
+
+
+def _server(broker_url: str) -> Server | None:
+    """Where wake-ups go; nowhere where the address cannot be read, which those say who need the broker."""
+    try:
+        return Broker.at(broker_url).server
+    except ValueError:
+        return None

@@ -114,11 +114,10 @@ def run(settings: Settings, *, broker_url: str) -> int:
     """Run Flower until SIGTERM or SIGINT; the exit code.
 
     It is set up in this process, so that neither the broker's address nor a password is among its arguments. Its own
-    ``FLOWER_*`` variables hold, except for the address. It shows, and
-    changes nothing unless ``FLOWER_READ_ONLY=false``.
+    ``FLOWER_*`` variables hold, except for the address. It shows, and changes nothing unless one of them says so.
 
     Raises:
-        SettingsError: its credentials are not "user:password".
+        SettingsError: its credentials are not "user:password", or a variable of its own is wrong.
         Unreachable: its address is taken.
     """
     from flower import command  # noqa: PLC0415 - it takes most of a second
@@ -130,21 +129,7 @@ def run(settings: Settings, *, broker_url: str) -> int:
     logging.getLogger("flower.inspector").setLevel(logging.ERROR)
     who = credentials(settings.environment.home)
     check_address(settings.flower)
-    options.max_tasks, options.tasks_columns = MOST_TASKS, COLUMNS
-    # Workers answer questions and take no orders. Who was to send jobs from here would need nothing but the password.
-    options.read_only = True
-    # A worker has a new name with each start; those that are gone are forgotten.
-    options.purge_offline_workers = FORGET_SECONDS
-    for name in NOT_READ:
-        os.environ.pop(name, None)
-    try:
-        command.apply_env_options()
-    except (ValueError, KeyError) as error:
-        raise SettingsError(
-            f"FLOWER_…: one of Flower's own variables has a value that it cannot have ({error})"
-        ) from None
-    options.basic_auth = list(who.pairs)
-    options.address, options.port = settings.flower.host, settings.flower.port
+    _set_options(settings.flower, who)
     command.extract_settings()
     command.setup_logging()
     flower = Flower(capp=_app(Broker.at(broker_url)), options=options, **command.settings)
@@ -155,6 +140,27 @@ def run(settings: Settings, *, broker_url: str) -> int:
     print(f"{url(settings.flower)} - {who.words()}", flush=True)  # noqa: T201 - for the operator who started it
     flower.start()
     return 0
+
+
+def _set_options(settings: FlowerSettings, who: Credentials) -> None:
+    """Ours first, then those of Flower's own variables, then what neither may change."""
+    from flower import command  # noqa: PLC0415 - as above
+    from flower.options import options  # noqa: PLC0415 - as above
+
+    options.max_tasks, options.tasks_columns = MOST_TASKS, COLUMNS
+    # Workers take no orders, but a job could be sent from here: it needs nothing but the password.
+    options.read_only = True
+    # A worker has a new name with each start; those that are gone are forgotten.
+    options.purge_offline_workers = FORGET_SECONDS
+    for name in NOT_READ:
+        os.environ.pop(name, None)
+    try:
+        command.apply_env_options()
+    except (ValueError, KeyError):
+        words = "one of Flower's own variables has a value that it cannot have; correct it or unset it"
+        raise SettingsError(f"FLOWER_…: {words}") from None
+    options.basic_auth = list(who.pairs)
+    options.address, options.port = settings.host, settings.port
 
 
 def _app(broker: Broker) -> "Celery":

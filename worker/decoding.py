@@ -24,8 +24,10 @@ class TooManyReadingsError(Exception):
     """The text decodes to more than anybody would write."""
 
 
-def readings(text: str, least: int) -> Iterator[str]:
+def readings(text: str, least: int, *, words: bool = True) -> Iterator[str]:
     """The text, and every text that it decodes to, each once; those shorter than ``least`` are left out.
+
+    With ``words``, encoded words are decoded, too, and not only escapes.
 
     Raises:
         TooManyReadingsError: when that would be too many.
@@ -34,7 +36,7 @@ def readings(text: str, least: int) -> Iterator[str]:
     while waiting:
         view = waiting.pop()
         yield view
-        for found in _decoded_once(view, least):
+        for found in _decoded_once(view, least, words=words):
             if len(found) >= least and found not in seen:
                 seen.add(found)
                 waiting.append(found)
@@ -43,12 +45,12 @@ def readings(text: str, least: int) -> Iterator[str]:
             raise TooManyReadingsError
 
 
-def _decoded_once(view: str, least: int) -> Iterator[str]:
+def _decoded_once(view: str, least: int, *, words: bool) -> Iterator[str]:
     joined = compact(view)
     yield joined  # an escape, too, may be broken into lines
     for undo in _ESCAPES:
         yield undo(view)
-    if joined == view:  # otherwise it has its turn
+    if words and joined == view:  # otherwise it has its turn
         for decode in _ENCODINGS:
             yield decode(view, least)
 

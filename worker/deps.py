@@ -32,6 +32,7 @@ class Deps:
 
     Attributes:
         draining: set when the process shall end: finish what is open, give back the rest.
+        crew: works beside the loop for all senders.
     """
 
     database: Database
@@ -40,9 +41,9 @@ class Deps:
     loop: EventLoop
     waker: Waker
     name: str
-    crew: Crew = field(default_factory=Crew)
     rng: Random = field(default_factory=Random)
     draining: threading.Event = field(default_factory=threading.Event)
+    crew: Crew = field(default_factory=Crew)
 
     def next_name(self) -> str:
         """The name under which the next batch is begun, unlike any other's.
@@ -81,7 +82,7 @@ def build(settings: Settings, *, database_url: str, broker_url: str | None, envi
     name = f"{socket.gethostname()}:{os.getpid()}"
     draining = threading.Event()
     loop = EventLoop(died=lambda: _end(draining))
-    return Deps(database, rules, senders, loop, Waker(broker_url), name, crew, draining=draining)
+    return Deps(database, rules, senders, loop, Waker(broker_url), name, draining=draining, crew=crew)
 
 
 def _end(draining: threading.Event) -> None:

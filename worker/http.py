@@ -73,6 +73,44 @@ class UnbuildableError(NotSentError):
     """The request is wrong in itself: an address or a body that cannot be sent."""
 
 
+def build(request: Request, base_url: str) -> httpx.Request:
+    """The request for the library.
+
+    Raises:
+        UnbuildableError: it is wrong in itself, which is a matter of the task it is about.
+    """
+    url = _url(request, base_url)
+    headers, content = HEADERS, None
+    try:
+        if not request.method.isalpha():
+            raise ValueError("not a method of HTTP")  # noqa: TRY301 - as the library would, where it looked
+        if request.json is not None:
+            headers, content = JSON_HEADERS, _json(request.json)
+        return httpx.Request(request.method, url, headers=headers, content=content)
+    except Exception as error:  # noqa: BLE001 - a third party's values make libraries raise anything
+        raise UnbuildableError(f"its request cannot be built: {words_of(error)}") from None
+
+
+def _url(request: Request, base_url: str) -> httpx.URL:
+    base = request.base_url or base_url
+    try:
+        return _parsed(base + request.path, request.query)
+    except Exception as error:  # noqa: BLE001 - as above
+        _parsed(base, ())  # raises where the address is wrong already, which is not the task's matter
+        raise UnbuildableError(f"its request cannot be built: {words_of(error)}") from None
+
+
+def refusal(request: Request, base_url: str) -> str:
+    """Why the request cannot even be built; empty when it can, or when the account's address is to blame."""
+    try:
+        build(request, base_url)
+    except UnbuildableError as error:
+        return str(error)
+    except Exception:  # noqa: BLE001 - the library's, for the address
+        return ""
+    return ""
+
+
 class HttpClient:
     """The pooled connections of one account, for one event loop; the first call opens them.
 
@@ -162,43 +200,18 @@ class HttpClient:
         if self._transport is not None:
             await self._transport.aclose()
 
-    def refuses(self, request: Request) -> str:
-        """Why the request cannot even be built; empty when it can."""
-        try:
-            self._build(request)
-        except UnbuildableError as error:
-            return str(error)
-        except NotSentError:
-            return ""  # it is the account's matter
-        return ""
-
     def _build(self, request: Request) -> httpx.Request:
         """The request as it is sent, without its signature.
 
         Raises:
             NotSentError: the account's address does not allow it.
-            UnbuildableError: the request itself is wrong, which is a matter of the task it is about.
+            UnbuildableError: the request itself is wrong.
         """
-        url, loopback = self._url(request)
-        if url.scheme != "https" and not self._allow_http and not loopback:
+        built = build(request, self._base_url)
+        if built.url.scheme != "https" and not self._allow_http and not _is_loopback(built.url.host):
             raise NotSentError("only https:// may leave this machine, unless allow_http is set")
-        headers, content = HEADERS, None
-        try:
-            if not request.method.isalpha():
-                raise ValueError("not a method of HTTP")  # noqa: TRY301 - as the library would, where it looked
-            if request.json is not None:
-                headers, content = JSON_HEADERS, _json(request.json)
-            return httpx.Request(request.method, url, headers=headers, content=content, extensions=self._extensions)
-        except Exception as error:  # noqa: BLE001 - as the next
-            raise UnbuildableError(f"its request cannot be built: {words_of(error)}") from None
-
-    def _url(self, request: Request) -> tuple[httpx.URL, bool]:
-        base = request.base_url or self._base_url
-        try:
-            return _parsed(base + request.path, request.query)
-        except Exception as error:  # noqa: BLE001 - a third party's values make libraries raise anything
-            _parsed(base, ())  # raises where the address is wrong already
-            raise UnbuildableError(f"its request cannot be built: {words_of(error)}") from None
+        built.extensions = self._extensions
+        return built
 
     def _opened(self) -> AiohttpTransport:
         """The connections, made at the first call: most of a thousand accounts may never make one."""
@@ -252,8 +265,8 @@ class HttpClient:
         cause = _cause(error)
         words = next((words for kind, words in _WORDS if isinstance(cause, kind)), str(cause) or type(cause).__name__)
         remedy = next((remedy for kind, remedy in _REMEDIES if isinstance(cause, kind)), "")
-        told = f"{'no complete answer' if state.sent else 'not sent'}: {'; '.join(filter(None, (words, remedy)))}"
-        return scrub(told, self._secrets)
+        shown = f"{'no complete answer' if state.sent else 'not sent'}: {'; '.join(filter(None, (words, remedy)))}"
+        return scrub(shown, self._secrets)
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -277,11 +290,10 @@ def _json(value: object) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _parsed(text: str, query: tuple[tuple[str, str], ...]) -> tuple[httpx.URL, bool]:
-    """The parsed URL, and whether it stays on this machine. An account calls the same few for ever."""
+def _parsed(text: str, query: tuple[tuple[str, str], ...]) -> httpx.URL:
+    """The parsed URL. An account calls the same few for ever."""
     # A blank is %20 everywhere; httpx would write "+", which not everybody reads, and no signature means.
-    url = httpx.URL(f"{text}?{urlencode(query, quote_via=quote)}" if query else text)
-    return url, _is_loopback(url.host)
+    return httpx.URL(f"{text}?{urlencode(query, quote_via=quote)}" if query else text)
 
 
 @lru_cache(maxsize=64)

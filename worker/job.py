@@ -37,6 +37,8 @@ Answers = dict[int, Outcome | Look]
 
 def run(deps: Deps, batch_id: UUID) -> dict[str, int]:
     """Work on a batch; what came of it, for Flower. A batch that is not to be had is nobody's fault."""
+    if not deps.loop.alive:
+        return {"not_begun": 1}  # nobody here could make its calls; the process is about to end
     try:
         job = _begun(deps, batch_id)
     except (Unreachable, SQLAlchemyError):

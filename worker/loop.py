@@ -71,7 +71,7 @@ class EventLoop:
 
     def _tell(self, future: Future[Any], task: asyncio.Task[Any]) -> None:
         self._running.pop(task, None)
-        if future.done():  # it was told that the loop has ended
+        if future.done():  # it has its error already: the loop ended
             return
         if task.cancelled():
             future.cancel()
@@ -99,7 +99,7 @@ class EventLoop:
                 self._died()
 
     def _fail_all(self) -> None:
-        """Whoever waits for an answer learns that none will come."""
+        """Those that wait for an answer learn that none will come."""
         futures = [*self._running.values()]
         while self._new:
             coroutine, future = self._new.popleft()

@@ -49,7 +49,7 @@ class Names(AbstractResolver):
             if (under_way := self._under_way.get(key)) is not None:
                 return under_way
             future = self._under_way[key] = Future()
-        future.set_running_or_notify_cancel()  # whoever stops waiting does not end it for the others
+        future.set_running_or_notify_cancel()  # one that stops waiting does not end it for the others
         # Not of an executor, at whose end the process would wait for the name server.
         thread = threading.Thread(target=self._look_up, args=(key, future), name=f"redrive-names-{key[0]}", daemon=True)
         try:

@@ -31,7 +31,6 @@ EDGE: Final = 2
 """A "%" before a secret that begins with "41" makes an "A" of it."""
 
 STRUCK: Final = "***"
-_ESCAPES: Final = frozenset("%\\&")
 
 _MOST_PLACES = 8
 _LONGEST_SEARCHED = 4000
@@ -213,7 +212,7 @@ def _first(most: int, good: Callable[[int], bool]) -> int:
 
 
 def _without_piece(text: str, needles: Iterable[str]) -> str:
-    """Whoever cut the text may have cut a secret in two: strike what is left of one at the end."""
+    """A text may have been cut within a secret: strike what is left of one at the end."""
     for needle in needles:
         if _ends_within(text, needle):
             text = text[: -_length_of_piece(text, needle)] + STRUCK
@@ -225,8 +224,9 @@ def _length_of_piece(text: str, needle: str) -> int:
 
 
 def _ends_within(text: str, needle: str) -> bool:
-    views = _views(text, SHORTEST_PIECE) if _ESCAPES.intersection(text) else [compact(text).casefold()]
-    return any(_is_piece(view, needle) for view in views)
+    """Whether the text, as it is or without its escapes, ends within the secret."""
+    views = readings(text, SHORTEST_PIECE, words=False)
+    return any(_is_piece(compact(view).casefold(), needle) for view in views)
 
 
 def _is_piece(text: str, needle: str) -> bool:

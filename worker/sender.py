@@ -7,6 +7,7 @@ left is the transport's word alone. A provider is somebody else's code: whatever
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import structlog
@@ -20,7 +21,7 @@ from models.states import Operation
 from .child import ChildFailedError
 from .crew import THREAD_BYTES, Crew
 from .guard import ProviderFailedError, guarded
-from .http import HttpClient
+from .http import HttpClient, refusal
 from .login import Login
 from .planning import planned
 from .providers.base import Call, Exchange, Plan, Provider, TaskRef
@@ -60,6 +61,7 @@ class Sender:
         self.provider = provider
         self.rules = rules
         self._secrets = Secrets(secrets)
+        self._refuses = partial(refusal, base_url=base_url)
         self._crew = crew or Crew()
         self._large = asyncio.Lock()
         self._client = HttpClient(
@@ -95,7 +97,7 @@ class Sender:
 
     def plan(self, operation: Operation, tasks: Sequence[TaskRef]) -> Plan:
         """The calls for these tasks. Those for which there is none are deferred: none is forgotten."""
-        plan, defects = planned(self.provider, operation, tasks, refuses=self._client.refuses, secrets=self._secrets)
+        plan, defects = planned(self.provider, operation, tasks, refuses=self._refuses, secrets=self._secrets)
         self._say(operation.value, defects)
         return plan
 

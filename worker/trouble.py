@@ -43,26 +43,26 @@ class Trouble:
 
     def hear(self, answers: Mapping[int, Outcome | Look]) -> None:
         """What one call brought, by task."""
-        told = {task: answer for task, answer in answers.items() if not isinstance(answer, Unsent)}
-        if not told:
+        kept = {task: answer for task, answer in answers.items() if not isinstance(answer, Unsent)}
+        if not kept:
             return
-        self._weigh(told)
-        for answer in told.values():
+        self._weigh(kept)
+        for answer in kept.values():
             self._count(answer)
         many = self._failures >= self.rules.failures or self._refusals >= self.rules.max_refusals
-        if many or self._forbidden >= FORBIDDEN_IN_A_ROW or any(map(says_stop, told.values())):
+        if many or self._forbidden >= FORBIDDEN_IN_A_ROW or any(map(says_stop, kept.values())):
             self._noticed_at = boottime()
 
-    def _weigh(self, told: Mapping[int, Outcome | Look]) -> None:
+    def _weigh(self, kept: Mapping[int, Outcome | Look]) -> None:
         """Whether the call failed. What is about single tasks alone says nothing of the account, good or bad."""
-        if all(isinstance(answer, Deferred) and answer.of_task for answer in told.values()):
+        if all(isinstance(answer, Deferred) and answer.of_task for answer in kept.values()):
             return
-        if not all(map(self._failed, told.values())):
+        if not all(map(self._failed, kept.values())):
             self._failures = 0
             self._answered.clear()
-        elif not all(map(_answered, told.values())) or not told.keys() <= self._answered:
+        elif not all(map(_answered, kept.values())) or not kept.keys() <= self._answered:
             self._failures += 1
-            self._answered |= told.keys()
+            self._answered |= kept.keys()
 
     def _failed(self, answer: Outcome | Look) -> bool:
         """Whether it is what an outage looks like. A check that was answered in full shows that there is none."""

@@ -13,6 +13,7 @@ import pytest
 import trustme
 
 from worker.bodies import UnreadableBodyError, unpacked
+from worker.http import refusal
 from worker.providers.base import Request
 from worker.session import MAX_HEADER_BYTES, MAX_HEADERS
 from worker.tls import trusting
@@ -118,14 +119,14 @@ async def test_a_request_that_cannot_be_built_is_the_tasks_fault(request_: Reque
     async with client("https://127.0.0.1") as http_client:
         result = await exchange(http_client, request_)
         assert (result.sent, result.fault) == (False, "task")
-        assert http_client.refuses(request_)
+        assert refusal(request_, "https://127.0.0.1").startswith("its request cannot be built")
 
 
 async def test_an_address_that_cannot_be_called_is_nobodys_tasks_fault() -> None:
     async with client("https://[bad") as http_client:
         result = await exchange(http_client)
         assert (result.sent, result.fault) == (False, "")
-        assert not http_client.refuses(Request("GET", "/"))
+        assert not refusal(Request("GET", "/"), "https://[bad")
 
 
 # --- Compression -------------------------------------------------------------------------------------------------

@@ -304,6 +304,8 @@ def test_ids_follow_the_order_of_the_file(database: str, here: Path) -> None:
     (here / "a.csv").write_text("account,external_id\n" + "".join(f"{a},{i}\n" for a, i in order))
     assert run("import", "a.csv").exit_code == 0
     assert rows(database, "account, external_id") == order
+    due = rows(database, "due_at")
+    assert due == sorted(set(due)), "and so they are retried"
 
 
 def test_ids_that_were_taken_by_hand_stop_no_import(
@@ -327,22 +329,19 @@ def test_what_makes_csv_safe_is_not_for_json(database: str) -> None:
     assert "is for CSV" in result.stderr
 
 
-def test_an_export_that_is_ended_leaves_nothing(database: str, here: Path, spawn: Any) -> None:
+def test_an_export_that_is_ended_leaves_nothing(tmp_path: Path, spawn: Any) -> None:
     """Neither a half of the file nor the one it was written to until then."""
-    assert database
-    out = here / "out"
+    out = tmp_path / "out"
     out.mkdir()
     program = (
-        "import sys\nfrom redrive.transfer.files import destination\nfrom pathlib import Path\n"
+        "import signal, sys\nfrom pathlib import Path\nfrom redrive.transfer.files import destination\n"
         "with destination(Path(sys.argv[1])) as file:\n"
-        "    print('half', file=file, flush=True)\n    print('begun', flush=True)\n    sys.stdin.read()\n"
+        "    print('half', file=file, flush=True)\n    print('begun', flush=True)\n    signal.pause()\n"
     )
-    process = spawn(
-        ["sh", "-c", 'sleep 60 | exec "$0" -P -c "$1" "$2"', sys.executable, program, out / "all.csv"], ready="begun"
-    )
+    process = spawn([sys.executable, "-P", "-c", program, out / "all.csv"], ready="begun")
     assert len(list(out.iterdir())) == 1
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait(20)
+    process.signal(signal.SIGTERM)
+    assert process.wait(20) == 128 + signal.SIGTERM
     assert list(out.iterdir()) == []
 
 

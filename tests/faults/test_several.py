@@ -307,7 +307,7 @@ def test_a_review_that_neither_call_finds_ends_within_minutes(
         ours.settle()
         ours.forward(60)
     task = ours.world.task(task_id)
-    assert (str(task.status), str(task.dead_reason), task.spent) == ("dead", "refused", 0)
+    assert (str(task.status), str(task.dead_reason), task.spent) == ("dead", "not_found", 0)
     assert "review task not found" in ours.words(task_id)
     assert ours.world.account(ours.names["reviews"])["paused_at"] is None
     (beside,) = add(ours, "reviews", "2")

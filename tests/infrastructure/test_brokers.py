@@ -1,10 +1,8 @@
 """Brokers as others run them: RabbitMQ, Redis behind sentinels, Redis by TLS."""
 
 import base64
-import os
-import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -46,7 +44,7 @@ def finish(world: World, *, seed: int) -> None:
 
 
 @pytest.fixture
-def rabbitmq(program: Program, spawn: Spawn, tmp_path: Path) -> Iterator[str]:
+def rabbitmq(program: Program, spawn: Spawn, tmp_path: Path) -> str:
     """A server of the test's own; its URL."""
     server = program("rabbitmq-server", "rabbitmq-server")
     directory, port = tmp_path / "rabbitmq", free_port()
@@ -66,11 +64,10 @@ def rabbitmq(program: Program, spawn: Spawn, tmp_path: Path) -> Iterator[str]:
         "RABBITMQ_CONF_ENV_FILE": str(directory / "none"),
         "ERL_EPMD_PORT": str(free_port()),
     }
+    # Erlang's own name server, which would otherwise be started as a daemon and stay.
+    spawn([program("epmd", "rabbitmq-server"), "-address", "127.0.0.1"], environment)
     spawn([server], environment, ready="Server startup complete", timeout_seconds=90)
-    yield f"amqp://guest:guest@127.0.0.1:{port}//"
-    epmd = shutil.which("epmd")
-    if epmd:
-        os.spawnve(os.P_WAIT, epmd, ["epmd", "-kill"], {**os.environ, **environment})
+    return f"amqp://guest:guest@127.0.0.1:{port}//"
 
 
 def test_two_workers_of_one_machine_share_rabbitmq(rabbitmq: str, new_world: NewWorld, spawn: Spawn) -> None:

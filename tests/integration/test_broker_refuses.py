@@ -57,6 +57,12 @@ class Refusing:
             together.execute()
         return lambda: self.client.config_set("maxmemory", "0")
 
+    def wrongtype(self) -> Callable[[], object]:
+        """Somebody put something else under the name of a queue."""
+        self.client.delete(self.queue)
+        self.client.set(self.queue, "x")
+        return lambda: self.client.delete(self.queue)
+
     def noperm(self) -> Callable[[], object]:
         self.client.acl_setuser("admin", enabled=True, passwords=["+admin"], categories=["+@all"], keys=["*"])
         connection = redis.Redis(
@@ -132,7 +138,7 @@ def test_doctor_warns_of_a_server_that_forgets(valkey: Valkey, client: redis.Red
     assert "noeviction" in words
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "wrongtype"])
 def test_up_outlives_a_broker_that_refuses(ours: World, client: redis.Redis, kind: str) -> None:
     """The very same processes go on when it takes writes again; it was said loudly, and not in every line."""
     up = start_up(ours)

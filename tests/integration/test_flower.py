@@ -138,3 +138,17 @@ def test_what_is_no_user_and_password_is_refused(tmp_path: Path, wrong: str) -> 
 )
 def test_the_address_that_is_shown_is_the_pages(variables: dict[str, str], shown: str) -> None:
     assert url(FlowerSettings(), variables) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("MAX_TASKS", "many"), ("READ_ONLY", "perhaps"), ("INSPECT_TIMEOUT", "tcp://1")]
+)
+def test_a_variable_of_flowers_own_that_cannot_be_is_said(
+    spawn: Callable[..., Process], broker: str, tmp_path: Path, name: str, value: str
+) -> None:
+    (tmp_path / "redrive.toml").write_text(f'[flower]\naddress = "127.0.0.1:{free_port()}"\n')
+    environment = {"REDRIVE_BROKER_URL": broker, "REDRIVE_HOME": str(tmp_path), f"FLOWER_{name}": value}
+    flower = spawn([sys.executable, "-P", "-m", "redrive", "flower"], environment)
+    assert flower.wait(30) == 2
+    assert "FLOWER_…: one of Flower's own variables has a value that it cannot have" in flower.output()
+    assert "Traceback" not in flower.output()

@@ -159,3 +159,11 @@ def test_a_part_whose_output_nobody_reads_works_and_stops(ours: World, part: str
         assert silent.wait(15) == 0
     os.close(reader)
     os.close(full)
+
+
+def test_a_worker_says_which_secret_hardly_can_be_right(ours: World) -> None:
+    """By its key, without its value; it starts all the same."""
+    ours.env["GEELARK_TOKEN"] = "'hunter2'"
+    worker = ours.start("worker")
+    assert "accounts.phones.token: begins or ends with a quote" in worker.output()
+    assert "hunter2" not in worker.output()

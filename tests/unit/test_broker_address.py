@@ -10,7 +10,8 @@ from celery import Celery
 from models import jobs
 from models.broker import Broker, refusal
 from models.settings.urls import checked_broker_url, checked_database_url
-from scheduler.publish import Publisher
+from models.wake import Waker
+from scheduler.publish import PUBLISH_SECONDS, Publisher
 from worker import app as worker_app
 
 if TYPE_CHECKING:
@@ -186,6 +187,23 @@ def test_variables_of_a_hosts_own_celery_change_nothing(name: str, monkeypatch: 
     publisher.close()
 
 
+@pytest.mark.parametrize(
+    ("url", "names"),
+    [
+        ("redis://h", ("socket_timeout", "socket_connect_timeout")),
+        ("sentinel://h?master_name=m", ("socket_timeout", "socket_connect_timeout")),
+        ("amqp://h//", ("read_timeout", "write_timeout")),
+        ("amqps://h//", ("read_timeout", "write_timeout")),
+    ],
+)
+def test_a_publish_is_bounded_whatever_the_broker(url: str, names: tuple[str, ...]) -> None:
+    """A server that takes nothing must not keep the scheduler from its next pass."""
+    publisher = Publisher(url, jobs.Queues("tests"))
+    options = publisher._app.connection_for_write().transport_options
+    assert [options[name] for name in names] == [PUBLISH_SECONDS] * 2
+    publisher.close()
+
+
 def test_queues_carry_the_installation() -> None:
     """A named one takes wishes on a queue of its own; the others on the public one."""
     assert jobs.Queues("a").taken(["geelark", "docflow"]) == [
@@ -215,3 +233,13 @@ def test_a_refusal_is_named_by_its_class(error: Exception, word: str) -> None:
     outer = RuntimeError("wrapped")
     outer.__cause__ = error
     assert refusal(outer) == word
+
+
+@pytest.mark.parametrize(
+    "url", [None, "", "x", "redis://h/name", "redis+socket:///none.sock", "redis://127.0.0.1:1", "amqp://h//"]
+)
+def test_a_wake_up_is_never_worth_an_error(url: str | None) -> None:
+    """What was asked for is committed by then."""
+    waker = Waker(url)
+    waker.wake()
+    waker.close()

@@ -16,6 +16,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from models.outcome import Accepted, Blocked, Cause, Reading, State
+from tests.secrets import marks
+from worker.providers.http_answers import line
 from worker.scrub import STRUCK, holds, scrub, scrubbed, struck
 
 SECRET = 'p/ss "wörd"+1'
@@ -171,6 +173,17 @@ def test_the_piece_of_a_secret_that_a_cut_leaves_is_struck() -> None:
 
 
 LONG = "mIi/0123+abcd=efgh"
+
+
+@pytest.mark.parametrize("turn", range(0, 20, 3))
+@pytest.mark.parametrize("before", ["", "x" * 400 + " "])
+def test_of_many_forms_in_one_text_that_was_cut_no_half_stays(turn: int, before: str) -> None:
+    """Whichever comes first, and wherever the cut falls."""
+    both = [marks.secret("one"), marks.secret("another")]
+    forms = [form for value in both for form in marks.written(value)]
+    text = line(before + " ".join([*forms[turn:], *forms[:turn]]))
+    kept = struck(text, both)
+    assert not [needle for value in both for needle in marks.needles(value) if needle in kept]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from http import HTTPStatus
@@ -32,7 +33,7 @@ from models.policy import Policy
 from models.rules import BreakerRules, Rules
 from models.states import DeadReason, Operation
 from tests.unit.worker.site import make_window, tiny
-from worker.crew import INLINE_BYTES, THREAD_BYTES
+from worker.crew import INLINE_BYTES, THREAD_BYTES, Crew
 from worker.fit import MAX_RESULT_BYTES, MisfitError, fit
 from worker.loop import EventLoop
 from worker.providers.base import Account, Call, Exchange, Looked, Plan, Request, Split, TaskRef
@@ -527,3 +528,29 @@ def noticed(answers: list[Mapping[int, Any]], *, checks: bool) -> bool:
 def test_an_outage_is_what_nobody_answers(answers: list[Mapping[int, Any]], *, checks: bool, expected: bool) -> None:
     """A task that is answered and not understood says nothing of the account, however often it is asked for."""
     assert noticed(answers, checks=checks) is expected
+
+
+# --- What an account costs ------------------------------------------------------------------------------------------
+
+
+def test_a_thousand_accounts_that_never_call_cost_little() -> None:
+    """No connection, no trust store, no thread: these are made at an account's first call."""
+    crew, provider_ = Crew(), GeeLark(Account("phones", "https://api.example", {"token": SECRET}))
+    before = threading.active_count()
+    tracemalloc.start()
+    senders = [
+        Sender(
+            provider=provider_,
+            rules=rules(),
+            base_url="https://api.example",
+            concurrency=16,
+            secrets=[SECRET],
+            crew=crew,
+        )
+        for _ in range(1000)
+    ]
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 20 * 1024 * 1024
+    assert threading.active_count() <= before  # those of other tests may end meanwhile
+    assert all(sender._client._transport is None for sender in senders)

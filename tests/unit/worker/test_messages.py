@@ -3,7 +3,6 @@
 import base64
 import json
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -34,8 +33,8 @@ def read(envelope: dict[str, Any]) -> messages.Message:
 @pytest.mark.parametrize(
     ("task", "body"),
     [
-        (jobs.RETRY, forged.body(str(uuid4()), account="phones", operation="retry", size=97)),
-        (jobs.CHECK, forged.body(str(uuid4()))),
+        (jobs.RETRY, forged.body("1f44f64a-c4e0-4eda-9d96-ad11b2062d88", account="phones", operation="retry", size=97)),
+        (jobs.CHECK, forged.body("1f44f64a-c4e0-4eda-9d96-ad11b2062d88")),
         (jobs.REQUEST, forged.body([1, 2])),
         (jobs.REQUEST, forged.body(ids=[1], who="host", reason="rules updated")),
         (jobs.REQUEST, forged.body([1], "host", None)),
