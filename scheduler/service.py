@@ -10,12 +10,15 @@ import structlog
 from models import due, ledger
 from models.db import SCHEDULER_LOCK_SECONDS, Database
 from models.errors import Unreachable
+from models.ledger.processes import BEAT_SECONDS, SCHEDULER
+from models.presence import Presence
 from models.rules import Rules, rules_of
 from models.settings import Settings
 
 from .chores import Chores
 from .claiming import Claims
 from .later import Later, said_of
+from .news import Newspaper
 from .prune import Pruner
 from .publish import Publisher
 from .rescuing import Rescues
@@ -28,6 +31,8 @@ REVISE_SECONDS = 30.0
 """How often what rests is looked through for what today's policy would not leave at rest."""
 ENSURE_SECONDS = 5.0
 """How often an account's row that somebody holds is tried again."""
+NEWS_SECONDS = 5.0
+"""How often the log says what came in the way of accounts meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +73,20 @@ class Scheduler:
     _claims: Claims = field(init=False)
     _rescues: Rescues = field(init=False)
     _chores: Chores = field(init=False)
+    _presence: Presence = field(init=False)
+    _newspaper: Newspaper = field(init=False, default_factory=Newspaper)
 
     def __post_init__(self) -> None:
         self._later = Later(self.database)
         self._claims = Claims(self.database, self.rules, self.publisher, self.rng, self._later)
         self._rescues = Rescues(self.database, self.rules, self.rng, self._later)
-        more = {"revise": (self._claims.revise, REVISE_SECONDS), "ensure": (self._ensure_held, ENSURE_SECONDS)}
+        self._presence = Presence(self.database, SCHEDULER)
+        more = {
+            "beat": (self._beat, BEAT_SECONDS),
+            "revise": (self._claims.revise, REVISE_SECONDS),
+            "ensure": (self._ensure_held, ENSURE_SECONDS),
+            "news": (self._say_news, NEWS_SECONDS),
+        }
         self._chores = Chores(self.database, list(self.rules), self.settings.retention, self._later, more)
 
     @property
@@ -99,6 +112,22 @@ class Scheduler:
             providers = {name: rules.provider for name, rules in mine.items()}
             self._held = ledger.ensure(t, providers, {name: rules.group for name, rules in mine.items()})
         return len(mine) - len(self._held)
+
+    def stop(self) -> None:
+        """Leave the list of processes that run; where the database is away, the row grows old by itself."""
+        try:
+            self._presence.end()
+        except Exception as error:  # noqa: BLE001 - nothing depends on it
+            log.warning("heartbeat.failed", error=said_of(error))
+
+    def _beat(self) -> int:
+        self._presence.beat()
+        return 0
+
+    def _say_news(self) -> int:
+        with self.database.reading() as t:
+            self._newspaper.look(t)
+        return 0
 
     def run_once(self) -> Pass:
         """One pass: lost batches, batches to publish again, then one claim per account that has due work.
@@ -170,6 +199,7 @@ def run(settings: Settings, *, database_url: str, broker_url: str, once: bool = 
         with Waiting(broker_url, stop) as waiting:
             log.info("scheduler.started", accounts=len(scheduler.rules))
             scheduler.run(stop, waiting)
+        scheduler.stop()
         log.info("scheduler.stopped")
     finally:
         publisher.close()

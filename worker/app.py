@@ -124,6 +124,13 @@ def _give_up(words: str) -> NoReturn:
     raise SystemExit(MISCONFIGURED)
 
 
+@signals.worker_ready.connect
+def live(sender: object = None, **_: object) -> None:
+    """It takes batches from now on, and says so again and again."""
+    if getattr(sender, "app", None) is app:
+        deps.get().heart.start()
+
+
 @signals.worker_shutting_down.connect
 def drain(**_: object) -> None:
     """SIGTERM: finish what is open, give back the rest."""

@@ -1,7 +1,6 @@
 """What a worker process works with, built once per process at first use: nothing survives a fork."""
 
 import os
-import socket
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,12 +13,15 @@ from celery.worker import state
 from models import migrate
 from models.db import WORKER_LOCK_SECONDS, Database
 from models.errors import SettingsError
+from models.ledger.processes import WORKER
+from models.presence import Presence, own_name
 from models.rules import Rules, rules_of
 from models.settings import Settings, load
 from models.settings.network import passwords_in
 from models.wake import Waker
 
 from .crew import Crew
+from .heart import Heart
 from .loop import EventLoop
 from .providers import load as load_provider
 from .providers.base import Account
@@ -43,6 +45,11 @@ class Deps:
     name: str
     rng: Random = field(default_factory=Random)
     draining: threading.Event = field(default_factory=threading.Event)
+    heart: Heart = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.heart = Heart(Presence(self.database, WORKER, self.name))
+
     crew: Crew = field(default_factory=Crew)
 
     def next_name(self) -> str:
@@ -55,6 +62,7 @@ class Deps:
 
     def close(self) -> None:
         """Close connections; jobs must have ended."""
+        self.heart.stop()
         for sender in self.senders.values():
             self.loop.submit(sender.aclose()).result(timeout=5)
         self.loop.close()
@@ -79,10 +87,9 @@ def build(settings: Settings, *, database_url: str, broker_url: str | None, envi
     except BaseException:
         database.close()
         raise
-    name = f"{socket.gethostname()}:{os.getpid()}"
     draining = threading.Event()
     loop = EventLoop(died=lambda: _end(draining))
-    return Deps(database, rules, senders, loop, Waker(broker_url), name, draining=draining, crew=crew)
+    return Deps(database, rules, senders, loop, Waker(broker_url), own_name(), draining=draining, crew=crew)
 
 
 def _end(draining: threading.Event) -> None:
