@@ -60,6 +60,10 @@ class SetAside(StrEnum):
     """Its checks are answered with what nobody here understands."""
 
 
+NEVER_CLAIMED = frozenset({SetAside.ROW, SetAside.KIND})
+"""Those of tasks that keep their status and are neither claimed nor checked."""
+
+
 class Wish(StrEnum):
     """What an operator wants of a task whose call cannot be taken back: applied at its next failure."""
 

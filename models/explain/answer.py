@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..rules import rules_without_settings
-from ..states import Status
+from ..states import NEVER_CLAIMED, Status
 from ..task import Task
-from .at_rest import at_work, dead, held, succeeded
+from .at_rest import at_work, dead, held, set_aside, succeeded
 from .facts import Facts, Known
 from .under_way import in_flight, retrying, unknown
 from .waiting import failed
@@ -44,6 +44,8 @@ def explain(facts: Facts) -> Explanation:
     if facts.rules is None:
         provider = facts.account.provider if facts.account is not None else None
         lines = list(without_rules(Known(facts, task, rules_without_settings(task.account, provider), facts.now)))
+    elif facts.set_aside in NEVER_CLAIMED:
+        lines = list(set_aside(Known(facts, task, facts.rules, facts.now)))
     else:
         lines = list(_BY_STATUS[task.status](Known(facts, task, facts.rules, facts.now)))
     return Explanation(task.id, task.status, (f"{name(task)} {lines[0]}", *lines[1:]), _next_at(facts))

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from ..lifecycle import release, revive
 from ..states import DeadReason, Operation, SetAside
 from .facts import Known
+from .obstacles import set_aside_words
 from .past import by, last_attempt, spent
 from .waiting import check
 from .words import ago, duration, many
@@ -32,6 +33,17 @@ def held(known: Known) -> Iterator[str]:
     back = release(task, known.context).task
     first = ", and checks its state at the provider first" if back.next is Operation.CHECK else ""
     yield f"`redrive release {task.id}` sets it back to {back.status}{first}."
+
+
+def set_aside(known: Known) -> Iterator[str]:
+    """Neither claimed nor checked, whatever its status."""
+    status = known.task.status.value.replace("_", " ")
+    yield f"has been {status} for {_time(known)}; {spent(known)}."
+    yield from last_attempt(known)
+    if (cause := known.facts.set_aside) is not None:
+        why = set_aside_words(cause, known.facts.set_aside_why)
+        yield f"Redrive has set it aside and neither retries nor checks it: {why}."
+    yield f"`redrive release {known.task.id}` lets it go on."
 
 
 def _set_aside(known: Known) -> str:

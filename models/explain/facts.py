@@ -69,7 +69,8 @@ class Facts:
         missing: the processes without which nothing happens and of which none runs, by their role: when the last one
             was seen.
         ahead: due tasks of the account that come before it, counted up to a bound.
-        set_aside: why Redrive itself has set it aside.
+        set_aside: why Redrive itself has set it aside, and ``set_aside_why``: in words.
+        trouble: what keeps the scheduler from its account's work.
         stood: how long its account has stood still since a moment.
     """
 
@@ -90,6 +91,8 @@ class Facts:
     ahead: int = 0
     missing: Mapping[str, datetime | None] = field(default_factory=dict)
     set_aside: SetAside | None = None
+    set_aside_why: str = ""
+    trouble: str = ""
     stood: Stood = never_stood
 
 

@@ -7,7 +7,7 @@ from ..ledger.permits import Path, free_at
 from ..ledger.processes import SCHEDULER
 from ..outcome import Cause
 from ..rules import GROUP_WIDE
-from ..states import Operation
+from ..states import Operation, SetAside
 from .facts import Known
 from .words import ago, ahead, duration, many, quoted
 
@@ -29,6 +29,31 @@ def missing_words(role: str, seen_at: datetime | None, now: datetime) -> str:
     return f"No {role} runs{last}, so {then}: start one with `redrive {role}`"
 
 
+def trouble_words(why: str) -> str:
+    """What keeps the scheduler from an account's work."""
+    return f"its work cannot be scheduled at the moment ({why}); the log of the scheduler says more"
+
+
+def set_aside_words(cause: SetAside, why: str) -> str:
+    """Why Redrive has set a task aside, and what to do about it."""
+    reason = f"{_WHY_SET_ASIDE[cause]} ({why})" if why else _WHY_SET_ASIDE[cause]
+    return f"{reason}; {_MENDS[cause]}"
+
+
+_WHY_SET_ASIDE: Mapping[SetAside, str] = {
+    SetAside.ROW: "its row cannot be read or written",
+    SetAside.KIND: "its provider knows no such kind of task",
+    SetAside.UNKNOWN: "nobody can tell whether its last retry ran",
+    SetAside.UNREADABLE: "its checks were answered with what nobody here understands",
+}
+_MENDS: Mapping[SetAside, str] = {
+    SetAside.ROW: "mend the row",
+    SetAside.KIND: "stop it, or install the provider's release that knows the kind",
+    SetAside.UNKNOWN: "see at the provider what became of it",
+    SetAside.UNREADABLE: "see at the provider what became of it",
+}
+
+
 def _at_a_claim(known: Known, operation: Operation) -> list[str]:
     account, rules = known.facts.account, known.rules
     if account is None:
@@ -36,7 +61,13 @@ def _at_a_claim(known: Known, operation: Operation) -> list[str]:
     if account.provider != rules.provider:
         words = f"Account {rules.account} is configured for {rules.provider}, but its tasks are {account.provider}'s"
         return [f"{words}: give the new account another name."]
-    return [*at_the_account(known, operation), *_window(known), *_path(known, operation)]
+    return [*_trouble(known), *at_the_account(known, operation), *_window(known), *_path(known, operation)]
+
+
+def _trouble(known: Known) -> Iterator[str]:
+    if known.facts.trouble:
+        words = trouble_words(known.facts.trouble)
+        yield f"{words[0].upper()}{words[1:]}."
 
 
 def at_the_account(known: Known, operation: Operation) -> list[str]:

@@ -13,14 +13,14 @@ from .. import lifecycle
 from ..db import Transaction, insert_for
 from ..one_of import one_of
 from ..outcome import Unknown
-from ..states import SetAside, Status
+from ..states import NEVER_CLAIMED, SetAside, Status
 from ..tables import attempts, quarantine, tasks
 from ..task import Task
 from .totals import Steps, count
 
 WORDS = "set aside while its call may have been under way"
 
-_NEVER_CLAIMED = (SetAside.ROW.value, SetAside.KIND.value)
+_NEVER_CLAIMED = sorted(NEVER_CLAIMED)
 
 
 @dataclass(frozen=True, slots=True)

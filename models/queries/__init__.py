@@ -13,6 +13,7 @@ from .overview import AccountOverview, BatchState, BreakerState, Overview, Pause
 from .plain import plain
 from .processes import Missing, Process, missing, processes
 from .prunable import ended_accounts, prunable_batches, prunable_tasks
+from .set_aside import TaskSetAside, tasks_set_aside
 from .tasks import TaskFilter, count, find, get, ids_of_batches, page_of_ids
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Penalty",
     "Process",
     "TaskFilter",
+    "TaskSetAside",
     "check_accounts",
     "check_kinds",
     "count",
@@ -54,4 +56,5 @@ __all__ = [
     "prunable_batches",
     "prunable_tasks",
     "suggestion",
+    "tasks_set_aside",
 ]

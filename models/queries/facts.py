@@ -10,6 +10,7 @@ from ..explain.facts import ActionFacts, AttemptFacts, BatchFacts, Facts
 from ..explain.waiting import COUNTED_AHEAD
 from ..ledger import accounts, breaker, pace, quarantine, standstills
 from ..ledger.claims import busy_ones as busy
+from ..ledger.troubles import troubles
 from ..rules import Rules
 from ..states import FAILED_STATES, FOLLOWED_STATES, BatchStatus, Operation, Status
 from ..tables import CHECK_DUE, RETRY_DUE, actions, attempts, batches, tasks
@@ -31,7 +32,7 @@ def facts(t: Transaction, task_id: int, rules_of: Mapping[str, Rules] | None) ->
     if rules is None:
         return _without_rules(t, task, settings_known=rules_of is not None)
     state, paths = pace.shown(t, rules, operation)
-    causes = quarantine.causes(t, [task.id])
+    found = troubles(t)
     under_way = t.mappings(_open_batches(task, operation))
     retried_next = task.status in FAILED_STATES and task.next is Operation.RETRY
     return Facts(
@@ -51,7 +52,9 @@ def facts(t: Transaction, task_id: int, rules_of: Mapping[str, Rules] | None) ->
         busy=retried_next and task.id in busy(t, rules.capabilities, [task]),
         excluded_by=_excluding(t, task, rules) if retried_next else (),
         ahead=_ahead(t, task),
-        set_aside=causes.get(task.id),
+        set_aside=quarantine.causes(t, [task.id]).get(task.id),
+        set_aside_why=quarantine.among(t, [task.id]).get(task.id, ""),
+        trouble=found.get(task.account) or found.get("", ""),
         stood=standstills.remembered(t, task.account, [*Operation]),
         missing={each.role: each.seen_at for each in missing(processes(t))},
     )

@@ -15,11 +15,13 @@ from sqlalchemy import Row, and_, func, select, text
 from ..db import Transaction
 from ..ledger.breaker import row_path
 from ..ledger.totals import totals_now
+from ..ledger.troubles import troubles
 from ..one_of import one_of
 from ..rules import Rules
 from ..states import AT_WORK_STATES, Operation, Status
 from ..tables import CHECK_DUE, RESTING, RETRY_DUE, accounts, batches, columns, limits, tasks
 from .processes import Missing, Process, missing, processes
+from .set_aside import TaskSetAside, tasks_set_aside
 
 UNBEGUN_AFTER = timedelta(seconds=30)
 """A batch that no worker has begun for so long is worth a word: is there a worker for its queue?"""
@@ -126,6 +128,8 @@ class Overview:
     Attributes:
         processes: schedulers and workers; None where the schema does not know of them.
         missing: the kinds of them that do not run.
+        set_aside: tasks that Redrive itself has set aside.
+        troubles: account → why its work cannot be scheduled at the moment; ``""``: that of all.
     """
 
     at: datetime
@@ -134,6 +138,8 @@ class Overview:
     batches: tuple[BatchState, ...] = ()
     processes: tuple[Process, ...] | None = None
     missing: tuple[Missing, ...] = ()
+    set_aside: tuple[TaskSetAside, ...] = ()
+    troubles: Mapping[str, str] = field(default_factory=dict)
 
 
 def overview(t: Transaction, rules_of: Mapping[str, Rules] | None) -> Overview:
@@ -150,9 +156,8 @@ def overview(t: Transaction, rules_of: Mapping[str, Rules] | None) -> Overview:
         found[name].clearing_seconds = _clearing_seconds(found[name].due_retries, rules)
     known = (found[name] for name in sorted(found))
     running = processes(t)
-    return Overview(
-        t.now, tuple(each for each in known if each.matters), penalties, open_batches, running, missing(running)
-    )
+    shown = tuple(each for each in known if each.matters)
+    return Overview(t.now, shown, penalties, open_batches, running, missing(running), tasks_set_aside(t), troubles(t))
 
 
 def in_the_way(t: Transaction, rules_of: Mapping[str, Rules] | None, names: Collection[str]) -> Overview:

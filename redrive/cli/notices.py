@@ -1,17 +1,19 @@
 """What somebody should know, by what it needs: a person, or only time."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from models.explain.obstacles import breaker_words, missing_words, remedies
+from models.explain.obstacles import breaker_words, missing_words, remedies, set_aside_words, trouble_words
 from models.explain.words import ago, ahead, duration, many
 from models.queries import AccountOverview, BreakerState, Overview, Pause
 
 from .failures import NOT_WELL, WAITS
 
 _LATE = timedelta(minutes=5)
+_IDS_SHOWN = 5
 
 
 class Needs(StrEnum):
@@ -43,8 +45,10 @@ def notices(overview: Overview) -> Iterator[Notice]:
     if any(account.configured is None for account in overview.accounts):
         words = "those of the service are not here, so this cannot say what it does with an account"
         yield Notice("settings", f"{words}; run this where they are, or name them in REDRIVE_CONFIG", Needs.NOTHING)
+    yield from _troubles(overview)
     for account in overview.accounts:
         yield from _of_account(account, overview)
+    yield from _set_aside(overview)
     yield from _penalties(overview)
     yield from _unbegun(overview)
 
@@ -53,6 +57,23 @@ def _missing(overview: Overview) -> Iterator[Notice]:
     if overview.accounts:
         for each in overview.missing:
             yield Notice(each.role, missing_words(each.role, each.seen_at, overview.at))
+
+
+def _troubles(overview: Overview) -> Iterator[Notice]:
+    for name, why in sorted(overview.troubles.items()):
+        yield Notice(f"accounts.{name}" if name else "scheduler", trouble_words(why))
+
+
+def _set_aside(overview: Overview) -> Iterator[Notice]:
+    """A line for each account and reason."""
+    found: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for each in overview.set_aside:
+        found[each.account, set_aside_words(each.cause, each.why)].append(each.id)
+    for (account, words), ids in found.items():
+        shown = " ".join(map(str, ids[:_IDS_SHOWN]))
+        more = f" and {len(ids) - _IDS_SHOWN:,} more" if len(ids) > _IDS_SHOWN else ""
+        subject = f"{many(len(ids), 'task')} ({shown}{more})"
+        yield Notice(f"accounts.{account}", f"{subject} set aside: {words}; then redrive release {ids[0]}")
 
 
 def _of_account(account: AccountOverview, overview: Overview) -> Iterator[Notice]:
