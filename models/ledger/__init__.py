@@ -29,7 +29,7 @@ from .batches import (
 from .claims import Batch, Claim, claim
 from .due_tasks import due_ids
 from .ensuring import ensure
-from .isolation import faulty
+from .isolation import set_aside_faulty
 from .looking import advance_checks
 from .people import Told, act, report
 from .pruning import Reference, prunable, prune_batches, prune_tasks, references
@@ -66,7 +66,6 @@ __all__ = [
     "due_ids",
     "ensure",
     "expired",
-    "faulty",
     "finish",
     "fold",
     "give_back_unbegun",
@@ -84,6 +83,7 @@ __all__ = [
     "resting_accounts",
     "resume",
     "set_aside",
+    "set_aside_faulty",
     "to_publish",
     "trouble",
     "trouble_over",
