@@ -94,7 +94,7 @@ def _set_aside(deps: Deps, batch_id: UUID) -> bool:
 
     with deps.database.reading() as t:
         account, ids = ledger.made_for(t, batch_id)
-    return bool(set_aside(deps, account, ledger.faulty(deps.database, ids, attempt)))
+    return bool(set_aside(deps, account, ids, attempt))
 
 
 @dataclass(slots=True)

@@ -20,8 +20,9 @@ from models.db import Transaction
 from models.db_errors import is_row_fault
 from models.errors import StaleBatch, Unreachable
 from models.ledger import LOCAL, Answered, Group, Step, Work
+from models.ledger.isolation import Attempt
 from models.outcome import Unsent
-from models.states import Operation, SetAside
+from models.states import Operation
 
 from .deps import Deps
 
@@ -146,18 +147,16 @@ class Recording:
             self.advance(t, _without(told, others), _groups_without(groups, others))
 
         try:
-            return set_aside(self.deps, self.work.rules.account, ledger.faulty(self.deps.database, ids, attempt))
+            return set_aside(self.deps, self.work.rules.account, ids, attempt)
         except (Unreachable, SQLAlchemyError):
             return frozenset()
 
 
-def set_aside(deps: Deps, account: str, odd: dict[int, str]) -> frozenset[int]:
-    """Put tasks into quarantine and say so; returns them."""
-    if odd:
-        with deps.database.transaction() as t:
-            ledger.set_aside(t, [ledger.Odd(i, account, SetAside.ROW, why) for i, why in odd.items()])
-        for task_id, why in odd.items():
-            log.error("task.set_aside", account=account, task=task_id, why=why)
+def set_aside(deps: Deps, account: str, ids: Sequence[int], attempt: Attempt) -> frozenset[int]:
+    """Set the tasks aside that ``attempt`` fails over even alone, and say so; returns them."""
+    odd = ledger.set_aside_faulty(deps.database, account, ids, attempt)
+    for task_id, why in odd.items():
+        log.error("task.set_aside", account=account, task=task_id, why=why)
     return frozenset(odd)
 
 

@@ -29,7 +29,7 @@ from .batches import (
 from .claims import Batch, Claim, claim
 from .due_tasks import due_ids
 from .ensuring import ensure
-from .isolation import faulty
+from .isolation import set_aside_faulty
 from .looking import advance_checks
 from .people import Told, act, report
 from .processes import beat, ended
@@ -70,7 +70,6 @@ __all__ = [
     "ended",
     "ensure",
     "expired",
-    "faulty",
     "finish",
     "fold",
     "forget_processes",
@@ -89,6 +88,7 @@ __all__ = [
     "resting_accounts",
     "resume",
     "set_aside",
+    "set_aside_faulty",
     "to_publish",
     "trouble",
     "trouble_over",

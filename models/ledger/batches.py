@@ -174,7 +174,9 @@ def give_back(t: Transaction, work: Work) -> int:
     """
     if work.operation is not Operation.RETRY:
         return 0
-    mine = [task for task in free_by_ids(t, (task.id for task in work.tasks)) if task.batch_id == work.id]
+    aside = quarantine.among(t, [task.id for task in work.tasks])
+    free = free_by_ids(t, (task.id for task in work.tasks if task.id not in aside))
+    mine = [task for task in free if task.batch_id == work.id]
     unsettled = open_attempts(t, (task.id for task in mine))
     changes = [(task, gave_back(task, t.now)) for task in mine if task.id not in unsettled]
     store(t, changes)
@@ -284,7 +286,8 @@ def give_back_unbegun(t: Transaction, batch_id: UUID) -> int:
     row = t.execute(select(batches).where(batches.c.id == batch_id).with_for_update()).one_or_none()
     if row is None or row.status != BatchStatus.QUEUED:
         return 0
-    mine = [task for task in free_by_ids(t, row.task_ids) if task.batch_id == batch_id]
+    aside = quarantine.among(t, row.task_ids)
+    mine = [task for task in free_by_ids(t, (i for i in row.task_ids if i not in aside)) if task.batch_id == batch_id]
     store(t, [(task, gave_back(task, t.now)) for task in mine])
     if not remainder(t, batch_id, row.task_ids):
         over = {

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 
 from ..db import Database, Transaction
 from ..db_errors import blame, is_row_fault
+from ..states import SetAside
+from .quarantine import Odd, set_aside
 
 Attempt = Callable[[Transaction, Sequence[int]], object]
 
@@ -39,3 +41,16 @@ def _why_it_fails(database: Database, part: Sequence[int], attempt: Attempt) -> 
             raise
         return blame(error)
     return ""
+
+
+def set_aside_faulty(database: Database, account: str, ids: Sequence[int], attempt: Attempt) -> dict[int, str]:
+    """Set those of the tasks aside for which ``attempt`` fails even alone; returns them, each with the reason.
+
+    Raises:
+        Unreachable: as for :func:`faulty`.
+    """
+    odd = faulty(database, ids, attempt)
+    if odd:
+        with database.transaction() as t:
+            set_aside(t, [Odd(task_id, account, SetAside.ROW, why) for task_id, why in odd.items()])
+    return odd
