@@ -25,4 +25,6 @@ class Newspaper:
 
 def _fields(each: News) -> dict[str, str]:
     of = "group" if each.event.startswith("penalty") else "account"
-    return {name: value for name, value in ((of, each.of), ("where", each.where), ("why", each.why)) if value}
+    until = each.until.isoformat(timespec="seconds").replace("+00:00", "Z") if each.until is not None else ""
+    fields = {of: each.of, "where": each.where, "why": each.why, "until": until}
+    return {name: value for name, value in fields.items() if value}

@@ -33,8 +33,15 @@ class Obstacle:
     where: str = ""
 
 
-Obstacles = Mapping[Obstacle, str]
-"""Each with the words why."""
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why it is in the way, and until when, where a moment is known."""
+
+    why: str
+    until: datetime | None = None
+
+
+Obstacles = Mapping[Obstacle, Reason]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,22 +53,23 @@ class News:
     of: str
     where: str
     why: str
+    until: datetime | None = None
 
 
 def obstacles(t: Transaction) -> Obstacles:
     """Everything that is in the way now. Reads a row for each account and path that is not well."""
-    found = {}
+    found: dict[Obstacle, Reason] = {}
     paused = select(accounts.c.name, accounts.c.paused_by, accounts.c.paused_reason, accounts.c.paused_cause)
     for row in t.rows(paused.where(accounts.c.paused_at.is_not(None))):
-        found[Obstacle(kind="pause", of=row.name)] = f"{row.paused_by}: {row.paused_reason or row.paused_cause}"
+        found[Obstacle(kind="pause", of=row.name)] = Reason(f"{row.paused_by}: {row.paused_reason or row.paused_cause}")
     operations = {row_path(operation): operation.value for operation in Operation}
     for row in t.rows(
         select(*columns(limits, t.level)).where(or_(limits.c.open_until.is_not(None), limits.c.blocked_until > t.now))
     ):
         if (operation := operations.get(row.path)) is not None:
-            found[Obstacle(kind="breaker", of=row.group, where=operation)] = row.why
+            found[Obstacle(kind="breaker", of=row.group, where=operation)] = Reason(row.why, row.open_until)
         elif _blocked(row.blocked_until, t.now):
-            found[Obstacle(kind="penalty", of=row.group, where=row.path)] = row.why
+            found[Obstacle(kind="penalty", of=row.group, where=row.path)] = Reason(row.why, row.blocked_until)
     return found
 
 
@@ -71,9 +79,10 @@ def _blocked(until: datetime | None, now: datetime) -> bool:
 
 def news(before: Obstacles, now: Obstacles) -> Iterator[News]:
     """What has changed since: the bad first."""
-    for each, why in now.items():
+    for each, reason in now.items():
         if each not in before:
-            yield News(event=_EVENTS[each.kind][0], bad=True, of=each.of, where=each.where, why=why)
-    for each, why in before.items():
+            event = _EVENTS[each.kind][0]
+            yield News(event=event, bad=True, of=each.of, where=each.where, why=reason.why, until=reason.until)
+    for each, reason in before.items():
         if each not in now:
-            yield News(event=_EVENTS[each.kind][1], bad=False, of=each.of, where=each.where, why=why)
+            yield News(event=_EVENTS[each.kind][1], bad=False, of=each.of, where=each.where, why=reason.why)

@@ -75,6 +75,7 @@ def test_a_penalty_is_said_and_ends_by_itself(world: World, *, whole: bool, wher
     (line,) = seen(world, paper)
     assert (line["event"], line["group"], line.get("where", "")) == ("warning penalty.began", "phones", where)
     assert line["why"] == "code 47001"
+    assert line["until"] == "2026-03-01T12:01:00Z"
     world.clock.forward(61)
     (line,) = seen(world, paper)
     assert line["event"] == "info penalty.ended"
