@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from models import ledger
+from models import ledger, queries
+from models.explain import explain
 from models.ledger import accounts, breaker, pace, permits, standstills
 from models.outcome import (
     Accepted,
@@ -21,6 +22,7 @@ from models.outcome import (
     Unknown,
     Unreadable,
 )
+from models.presence import Presence
 from models.states import Operation
 from models.tables import metadata
 
@@ -99,3 +101,20 @@ def test_people_and_schedulers_find_what_they_need(old: World) -> None:
     assert account is not None
     assert account.limit_group is None
     assert old.claim().batch is not None
+
+
+def test_everything_can_be_asked(old: World) -> None:
+    """Nobody is missing where nobody can say that it runs, and nothing is set aside."""
+    task_id = old.add("1")
+    old.pause()
+    Presence(old.database, "scheduler").beat()
+    with old.database.reading() as t:
+        overview = queries.overview(t, old.rules)
+        assert queries.in_the_way(t, None, ["phones"]).missing == ()
+        assert [each.of for each in queries.obstacles(t)] == ["phones"]
+        for rules_of in (old.rules, {}, None):
+            facts = queries.facts(t, task_id, rules_of)
+            assert facts is not None
+            assert "paused account phones" in " ".join(explain(facts).lines)
+    assert (overview.processes, overview.missing, overview.set_aside) == (None, (), ())
+    assert next(each.paused for each in overview.accounts if each.account == "phones") is not None
