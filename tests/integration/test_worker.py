@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from models import queries
 from models.states import ENDED_STATES
 from redrive import Client
 from redrive.cli.broker import answer
@@ -167,3 +168,19 @@ def test_a_worker_says_which_secret_hardly_can_be_right(ours: World) -> None:
     worker = ours.start("worker")
     assert "accounts.phones.token: begins or ends with a quote" in worker.output()
     assert "hunter2" not in worker.output()
+
+
+@pytest.mark.parametrize("part", ["worker", "scheduler"])
+def test_a_part_is_on_the_list_while_it_runs(ours: World, part: str) -> None:
+    """One of two that stops leaves it, and the other stays."""
+
+    def listed() -> set[str]:
+        with ours.database.reading() as t:
+            return {each.name.rpartition(":")[2] for each in queries.processes(t) or () if each.role == part}
+
+    first, second = ours.start(part), ours.start(part)
+    both = {str(first.pid), str(second.pid)}
+    wait_until(lambda: listed() == both, 30)
+    first.signal(signal.SIGTERM)
+    assert first.wait(20) == 0
+    assert listed() == {str(second.pid)}
