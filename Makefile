@@ -10,10 +10,10 @@ LONG_TESTS := tests/crash tests/limits tests/faults tests/interleaving
 # What the sources and pages themselves must be like.
 STATIC_TESTS := tests/test_architecture.py $(wildcard tests/test_docs.py)
 
-.PHONY: help demo test test-long chaos simulation check check-optional bench bench-quick format clean
+.PHONY: help lock test-infrastructure demo test test-long chaos simulation check check-optional bench bench-quick format clean
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed-demo ## See the whole system retry simulated failures on this machine
 	$(BIN)/redrive demo $(ARGS)
@@ -47,6 +47,14 @@ bench-quick: $(VENV)/.installed-bench ## See that every measurement runs, in two
 format: $(VENV)/.installed-dev ## Format the code and fix what the linter can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+lock: ## Write deploy/requirements.txt anew, the versions and hashes of the image (needs uv)
+	UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --extra postgres --generate-hashes \
+		--universal --python-version 3.13 --upgrade --quiet --output-file deploy/requirements.txt
+
+test-infrastructure: $(VENV)/.installed-dev ## RabbitMQ, Sentinel, TLS: installs what Debian has (root), says what it skips
+	tests/infrastructure/install
+	$(BIN)/pytest -rs tests/infrastructure $(ARGS)
 
 clean: ## Remove .venv, caches and build output (never .redrive, which holds data)
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

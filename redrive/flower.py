@@ -10,16 +10,27 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models import jobs
+from models.broker import Broker
 from models.errors import SettingsError, Unreachable
 from models.settings import FlowerSettings, Settings
 
 from .embedded import write_private
+from .flower_events import sieve
+from .home import make_home
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 AUTH_FILE = "flower.auth"
 MOST_TASKS = 10_000
 """Batches kept in memory; the database has them all."""
+_QUOTES = ("'", '"', "`")
+FORGET_SECONDS = 600
+NOT_READ = ("FLOWER_ADDRESS", "FLOWER_PORT", "FLOWER_BASIC_AUTH")
+"""What is said elsewhere. Kubernetes sets the second to ``tcp://…`` for a Service of the name ``flower``."""
 COLUMNS = "name,state,kwargs,result,received,started,runtime,worker,uuid"
 
 
@@ -59,7 +70,7 @@ def credentials(home: Path, environ: Mapping[str, str] = os.environ) -> Credenti
     try:
         return Credentials(_pairs(path.read_text().strip(), str(path)), path)
     except FileNotFoundError:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_home(home)
         pair = f"redrive:{secrets.token_urlsafe(18)}"
         write_private(path, pair + "\n")
         return Credentials((pair,), path, made=True)
@@ -68,15 +79,21 @@ def credentials(home: Path, environ: Mapping[str, str] = os.environ) -> Credenti
 def _pairs(text: str, where: str) -> tuple[str, ...]:
     """Flower takes several, with commas in between."""
     pairs = tuple(text.split(","))
+    if text[:1] in _QUOTES or text[-1:] in _QUOTES:
+        raise SettingsError(f"{where}: must be USER:PASSWORD, and is in quotes; take them off")
     if not all(re.fullmatch(r"[^:\s]+:\S+", pair) for pair in pairs):
         raise SettingsError(f"{where}: must be USER:PASSWORD, or several with commas in between")
+    if not text.isascii():
+        raise SettingsError(f"{where}: must be USER:PASSWORD in plain ASCII: browsers do not agree on other letters")
     return pairs
 
 
-def url(settings: FlowerSettings) -> str:
-    """Where the page is."""
+def url(settings: FlowerSettings, environ: Mapping[str, str] = os.environ) -> str:
+    """Where the page is, with what Flower's own variables make of its address."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{settings.port}/"
+    scheme = "https" if environ.get("FLOWER_CERTFILE") else "http"
+    prefix = environ.get("FLOWER_URL_PREFIX", "").strip("/")
+    return f"{scheme}://{host}:{settings.port}/{prefix}{'/' if prefix else ''}"
 
 
 def check_address(settings: FlowerSettings) -> None:
@@ -97,15 +114,14 @@ def run(settings: Settings, *, broker_url: str) -> int:
     """Run Flower until SIGTERM or SIGINT; the exit code.
 
     It is set up in this process, so that neither the broker's address nor a password is among its arguments. Its own
-    ``FLOWER_*`` variables hold, except for the address. It has an app that knows no task: there is nothing it could
-    run itself.
+    ``FLOWER_*`` variables hold, except for the address. It shows, and
+    changes nothing unless ``FLOWER_READ_ONLY=false``.
 
     Raises:
         SettingsError: its credentials are not "user:password".
         Unreachable: its address is taken.
     """
-    from celery import Celery  # noqa: PLC0415 - they take most of a second
-    from flower import command  # noqa: PLC0415 - as above
+    from flower import command  # noqa: PLC0415 - it takes most of a second
     from flower.app import Flower  # noqa: PLC0415 - as above
     from flower.options import options  # noqa: PLC0415 - as above
 
@@ -114,18 +130,41 @@ def run(settings: Settings, *, broker_url: str) -> int:
     logging.getLogger("flower.inspector").setLevel(logging.ERROR)
     who = credentials(settings.environment.home)
     check_address(settings.flower)
-    celery = Celery("redrive", broker=broker_url, set_as_current=False)
-    celery.conf.update(jobs.CELERY)
     options.max_tasks, options.tasks_columns = MOST_TASKS, COLUMNS
-    command.apply_env_options()
+    # Workers answer questions and take no orders. Who was to send jobs from here would need nothing but the password.
+    options.read_only = True
+    # A worker has a new name with each start; those that are gone are forgotten.
+    options.purge_offline_workers = FORGET_SECONDS
+    for name in NOT_READ:
+        os.environ.pop(name, None)
+    try:
+        command.apply_env_options()
+    except (ValueError, KeyError) as error:
+        raise SettingsError(
+            f"FLOWER_…: one of Flower's own variables has a value that it cannot have ({error})"
+        ) from None
     options.basic_auth = list(who.pairs)
     options.address, options.port = settings.flower.host, settings.flower.port
     command.extract_settings()
     command.setup_logging()
-    flower = Flower(capp=celery, options=options, **command.settings)
+    flower = Flower(capp=_app(Broker.at(broker_url)), options=options, **command.settings)
+    flower.events.on_event = sieve(flower.events.on_event)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: flower.io_loop.add_callback_from_signal(flower.stop))
     flower.start_http_server()
     print(f"{url(settings.flower)} - {who.words()}", flush=True)  # noqa: T201 - for the operator who started it
     flower.start()
     return 0
+
+
+def _app(broker: Broker) -> "Celery":
+    """An app that knows the broker and no task."""
+    from celery import Celery  # noqa: PLC0415 - as above
+
+    from worker.broker import install  # noqa: PLC0415 - as above
+
+    install()
+    app = Celery("redrive", **jobs.APP)
+    jobs.connect_to(app, lambda: broker)
+    app.conf.broker_use_ssl = broker.tls  # its page of queues reads it there
+    return app

@@ -2,22 +2,57 @@
 
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from models.errors import SettingsError
+from models.settings.environment import DATABASE_FILE
 
 LOCK_FILE = "up.lock"
 # A killed one's sweeper holds the lock until all of it is gone.
 CLEARING_SECONDS = 10.0
 
 
+OURS = frozenset({
+    "redrive.db", "redrive.db-wal", "redrive.db-shm", "broker.url", "flower.auth", "up.lock", "valkey"
+})  # fmt: skip
+"""What Redrive keeps in its home."""
+
+
 def make_home(home: Path) -> Path:
-    """The directory, made where it is missing, for this user alone; absolute."""
+    """The directory, made where it is missing, for this user alone; absolute.
+
+    What others may read of it, because somebody else made it, is closed to them: the files that are ours, and the
+    directory itself where nothing else lies in it.
+    """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(OSError):  # a home of somebody else's is theirs to close
+        names = {path.name for path in home.iterdir()}
+        for name in names & OURS:
+            _close(home / name)
+        if names <= OURS:
+            _close(home)
     return home.absolute()
+
+
+def make_database_file(home: Path) -> None:
+    """An SQLite file in the home for this user alone, before SQLite makes one that others may read.
+
+    The two files that SQLite puts beside it get the same mode.
+    """
+    path = make_home(home) / DATABASE_FILE
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _close(path: Path) -> None:
+    """Take from others what they may do with it, where it is this user's and no link to something else."""
+    found = path.lstat()
+    if found.st_uid == os.geteuid() and not stat.S_ISLNK(found.st_mode) and found.st_mode & 0o077:
+        path.chmod(stat.S_IMODE(found.st_mode) & 0o700)
 
 
 @contextmanager

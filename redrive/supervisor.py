@@ -5,12 +5,13 @@ finish what they hold.
 """
 
 import asyncio
+import errno
 import os
 import signal
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,9 +21,11 @@ from .sweeper import Sweeper, signal_group
 
 BACKOFF_SECONDS = (1, 2, 4, 8, 16, 30)
 SHORT_LIFE_SECONDS = 60.0
-MOST_SHORT_LIVES = 5
+"""What lived longer did its work; its next start does not wait as for one that never did."""
 MISCONFIGURED = 2
-"""The exit code that means wrong settings: starting again does not mend them."""
+"""The exit code that means wrong settings: starting again does not mend them. Everything else may pass."""
+IN_VAIN = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ENOTDIR, errno.EISDIR})
+"""Why a program cannot be started and never will be, unlike a machine that is short of memory."""
 
 Say = Callable[[str, str], None]
 """Told the name of a part and a line about it or from it."""
@@ -36,6 +39,7 @@ class Part:
         name: for people.
         command: what is run; no secret may stand in it.
         environment: variables beside those of this process.
+        without: variables of this process that it does not get.
         directory: where it runs; None: where this process does.
         patience_seconds: how long its clean end may take.
         ready: returns once it does its work, or raises; None: there is nothing to wait for.
@@ -44,6 +48,7 @@ class Part:
     name: str
     command: Sequence[str | Path]
     environment: Mapping[str, str] = field(default_factory=dict)
+    without: Collection[str] = ()
     directory: Path | None = None
     patience_seconds: float = 10.0
     ready: Callable[[], None] | None = None
@@ -166,32 +171,36 @@ class _Kept:
         short_lives = 0
         while True:
             began = time.monotonic()
-            try:
-                code = await self._live()
-            except OSError as error:
-                self._say(self._part.name, f"cannot be started: {error}")
-                self._give_up(1)
-                return
+            what, given_up = await self._one_life()
             if self._stopping:
                 return
-            short_lives = short_lives + 1 if time.monotonic() - began < SHORT_LIFE_SECONDS else 1
-            if code == MISCONFIGURED or short_lives >= MOST_SHORT_LIVES:
-                self._say(self._part.name, f"{_ended(code)}; given up")
-                self._give_up(MISCONFIGURED if code == MISCONFIGURED else 1)
+            if given_up is not None:
+                self._say(self._part.name, f"{what}; given up")
+                self._give_up(given_up)
                 return
+            short_lives = short_lives + 1 if time.monotonic() - began < SHORT_LIFE_SECONDS else 1
             seconds = self._backoff[min(short_lives, len(self._backoff)) - 1]
-            self._say(self._part.name, f"{_ended(code)}; starting it again in {seconds:g} s")
+            self._say(self._part.name, f"{what}; starting it again in {seconds:g} s")
             await asyncio.sleep(seconds)
+
+    async def _one_life(self) -> tuple[str, int | None]:
+        """What became of a process, and the exit code of all when another one would fare no better."""
+        try:
+            code = await self._live()
+        except OSError as error:
+            return f"cannot be started: {error}", 1 if error.errno in IN_VAIN else None
+        return _ended(code), MISCONFIGURED if code == MISCONFIGURED else None
 
     async def _live(self) -> int:
         """One process, from its start to its end; its exit code."""
+        inherited = {name: value for name, value in os.environ.items() if name not in self._part.without}
         process = self._process = await asyncio.create_subprocess_exec(
             *self._part.command,
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=STDOUT,
             cwd=self._part.directory,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **self._part.environment},
+            env={**inherited, "PYTHONUNBUFFERED": "1", **self._part.environment},
             start_new_session=True,
         )
         self._sweeper.watch(process.pid)

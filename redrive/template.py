@@ -32,6 +32,9 @@ _GENERAL = """\
 #check_before_retry = "auto"       # auto (where the provider may retry by itself) | always | never
 #on_unknown = "hold"               # when nobody can say what became of an attempt: hold | retry
 
+[broker]
+#installation = "redrive"          # in the names of the queues; not set: the name of the database
+
 [scheduler]
 #poll_seconds = 1                  # the longest it waits before it looks for due work again
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,11 @@ from models.tables import CHECK_DUE, RETRY_DUE, tasks
 from . import flower
 from .embedded import EmbeddedBroker, announced
 from .home import make_home, only_one
+from .lines import Lines, printable
 from .supervisor import Part, Say, Supervisor, python_part
 from .sweeper import Sweeper
 
+DATABASE = "REDRIVE_DATABASE_URL"
 COLORS = {"redrive": 1, "broker": 35, "scheduler": 36, "worker": 32, "flower": 33}
 # What a worker needs beyond its slowest call: to record, and to close what it holds.
 DRAIN_SECONDS = 5.0
@@ -91,7 +93,13 @@ def run(settings: Settings, *, database_url: str, with_flower: bool = True) -> i
 
 
 async def _serve(settings: Settings, addresses: Addresses, sweeper: Sweeper, *, with_flower: bool) -> int:
-    async with Supervisor(sweeper, printer()) as supervisor:
+    loop = asyncio.get_running_loop()
+
+    def nobody_reads() -> None:
+        loop.call_soon_threadsafe(supervisor.end, 0)
+
+    supervisor = Supervisor(sweeper, printer(Lines(sys.stdout, closed=nobody_reads)))
+    async with supervisor:
         for part in parts(settings, addresses, addresses.environment(settings), with_flower=with_flower):
             await supervisor.start(part)
         return await supervisor.wait()
@@ -105,29 +113,34 @@ def parts(settings: Settings, addresses: Addresses, environment: Mapping[str, st
     timeouts = (account.limits.timeout_seconds for account in settings.accounts.values())
     drain = max(timeouts, default=0.0) + DRAIN_SECONDS
     wanted = [] if addresses.broker is None else [addresses.broker.part]
+    # Only the worker signs in at the providers. Flower, which listens, needs the broker and nothing else.
+    secrets = settings.secret_variables
     wanted.append(_part("worker", environment, patience_seconds=drain))
-    wanted.append(_part("scheduler", environment))
+    wanted.append(_part("scheduler", environment, without=secrets))
     if with_flower:
-        wanted.append(_part("flower", environment))
+        wanted.append(_part("flower", environment, without={*secrets, DATABASE, "PGPASSWORD"}))
     return wanted
 
 
-def _part(name: str, environment: Mapping[str, str], patience_seconds: float = 10.0) -> Part:
+def _part(
+    name: str, environment: Mapping[str, str], *, without: Collection[str] = (), patience_seconds: float = 10.0
+) -> Part:
     return Part(
         name=name,
         command=python_part("redrive", name),
-        environment=environment,
+        environment={variable: value for variable, value in environment.items() if variable not in without},
+        without=without,
         patience_seconds=patience_seconds,
     )
 
 
-def printer() -> Say:
+def printer(lines: Lines) -> Say:
     """Prints a line under its part's name; in colour where somebody sees it."""
     colored = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
     def say(name: str, line: str) -> None:
-        prefix = f"{name:<9} |"
-        print(f"\x1b[{COLORS.get(name, 0)}m{prefix}\x1b[0m {line}" if colored else f"{prefix} {line}", flush=True)  # noqa: T201 - its purpose
+        prefix, words = f"{name:<9} |", printable(line)
+        lines.put(f"\x1b[{COLORS.get(name, 0)}m{prefix}\x1b[0m {words}" if colored else f"{prefix} {words}")
 
     return say
 

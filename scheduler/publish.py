@@ -4,6 +4,7 @@ import structlog
 from celery import Celery
 
 from models import jobs
+from models.broker import Broker, refusal
 from models.clock import boottime
 from models.ledger import Batch
 from models.states import Operation
@@ -21,15 +22,11 @@ PUBLISH_SECONDS = 3.0
 class Publisher:
     """Sends jobs over one Celery app. Connects at the first message."""
 
-    def __init__(self, broker_url: str) -> None:
-        self._app = Celery("redrive", broker=broker_url, set_as_current=False)
-        self._app.conf.update(jobs.CELERY)
-        self._app.conf.broker_connection_timeout = PUBLISH_SECONDS
-        self._app.conf.broker_transport_options = {
-            **self._app.conf.broker_transport_options,
-            "socket_timeout": PUBLISH_SECONDS,
-            "socket_connect_timeout": PUBLISH_SECONDS,
-        }
+    def __init__(self, broker_url: str, queues: jobs.Queues) -> None:
+        broker = Broker.at(broker_url)
+        self._app = Celery("redrive", **jobs.APP)
+        jobs.connect_to(self._app, lambda: broker, seconds=PUBLISH_SECONDS)
+        self._queues = queues
         self._silent_until = 0.0
 
     @property
@@ -48,12 +45,13 @@ class Publisher:
                 # For people's eyes in Flower; the worker trusts only the row.
                 kwargs={"account": batch.account, "operation": batch.operation.value, "size": batch.size},
                 task_id=str(batch.id),
-                queue=jobs.queue(batch.provider),
+                queue=self._queues.of(batch.provider),
                 ignore_result=True,
             )
         except Exception as error:  # noqa: BLE001 - kombu lets every transport's own errors through
             self._silent_until = boottime() + SILENCE_SECONDS
-            log.warning("publish.failed", batch=str(batch.id), account=batch.account, error=type(error).__name__)
+            why = {"refused": words} if (words := refusal(error)) else {}
+            log.warning("publish.failed", batch=str(batch.id), account=batch.account, error=type(error).__name__, **why)
             return False
         return True
 

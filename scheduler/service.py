@@ -160,7 +160,7 @@ def run(settings: Settings, *, database_url: str, broker_url: str, once: bool = 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     database = Database(database_url, lock_seconds=SCHEDULER_LOCK_SECONDS)
-    publisher = Publisher(broker_url)
+    publisher = Publisher(broker_url, settings.queues)
     try:
         scheduler = Scheduler(database, publisher, settings, rules_of(settings))
         _start(scheduler, stop, once=once)

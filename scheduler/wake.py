@@ -1,6 +1,7 @@
 """Waiting for the next pass: a wake-up through Redis or Valkey cuts it short, the poll is the guarantee."""
 
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -8,6 +9,7 @@ import redis
 import structlog
 
 from models import jobs
+from models.broker import Broker, refusal
 from models.clock import boottime
 
 log = structlog.get_logger("redrive.scheduler")
@@ -20,11 +22,15 @@ _SOCKET_SECONDS = 1.0
 """What connecting and each answer may take: a frozen broker must not keep a scheduler from stopping."""
 
 
+_MOST_AT_ONCE = 1000
+"""Wake-ups that are read for one pass. Whoever sends more is not listened to for a while: the poll goes on."""
+
+
 class Waiting:
     """Waits for a wake-up, a stop or the time, whichever comes first."""
 
     def __init__(self, broker_url: str, stop: threading.Event) -> None:
-        self._url = jobs.redis_url(broker_url)
+        self._server = Broker.at(broker_url).server
         self._stop = stop
         self._client: redis.Redis | None = None
         self._pubsub: redis.client.PubSub | None = None
@@ -53,11 +59,17 @@ class Waiting:
         try:
             if self._pubsub.get_message(ignore_subscribe_messages=True, timeout=seconds) is None:
                 return False
-            while self._pubsub.get_message(ignore_subscribe_messages=True, timeout=0) is not None:
-                pass  # many enqueued at once: one pass serves them all
-        except (redis.RedisError, OSError):
+            # Many enqueued at once: one pass serves them all.
+            for _ in range(_MOST_AT_ONCE):
+                if self._pubsub.get_message(ignore_subscribe_messages=True, timeout=0) is None:
+                    return True
+        except Exception as error:  # noqa: BLE001 - the poll goes on whatever the channel brings
+            log.debug("wake.lost", error=refusal(error) or type(error).__name__)
             self._forget()
             return False
+        log.warning("wake.flood", messages=_MOST_AT_ONCE, listens_again_seconds=_AGAIN_SECONDS)
+        self._listen_at = boottime() + _AGAIN_SECONDS
+        self._forget()
         return True
 
     def _listens_again(self) -> bool:
@@ -69,20 +81,19 @@ class Waiting:
 
     def _listen(self) -> None:
         self._listen_at = boottime() + _AGAIN_SECONDS
-        if self._url is None:
+        if self._server is None:
             return
         try:
-            self._client = redis.Redis.from_url(
-                self._url, socket_timeout=_SOCKET_SECONDS, socket_connect_timeout=_SOCKET_SECONDS, socket_keepalive=True
-            )
+            self._client = self._server.client(_SOCKET_SECONDS)
             self._pubsub = self._client.pubsub()  # type: ignore[no-untyped-call]
             self._pubsub.subscribe(jobs.WAKE_CHANNEL)
-        except (redis.RedisError, OSError, ValueError) as error:
-            log.debug("wake.unavailable", error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - without wake-ups the poll does the work
+            log.debug("wake.unavailable", error=refusal(error) or type(error).__name__)
             self._forget()
 
     def _forget(self) -> None:
         for each in (self._pubsub, self._client):
             if each is not None:
-                each.close()
+                with suppress(redis.RedisError, OSError):
+                    each.close()
         self._pubsub = self._client = None

@@ -159,7 +159,7 @@ def test_jobs_and_queues_carry_our_prefix() -> None:
     assert [name for name in names if not name.startswith("redrive.")] == []
 
 
-OTHERS_VARIABLES = {"FLOWER_BASIC_AUTH", "NO_COLOR", "EDITOR"}
+OTHERS_VARIABLES = {"FLOWER_BASIC_AUTH", "FLOWER_CERTFILE", "FLOWER_URL_PREFIX", "NO_COLOR", "EDITOR"}
 
 
 def variables(path: Path) -> Iterator[tuple[int, str]]:

@@ -1,58 +1,127 @@
 """The Celery app and its doors: they receive, and hand over at once. ``celery -A worker.app`` finds ``app`` here."""
 
 import os
-from uuid import UUID
+import sys
+from collections.abc import Iterator
+from typing import NoReturn
 
 import structlog
 from celery import Celery, signals
 
 from models import jobs, ledger
-from models.errors import BadInput, Unreachable
+from models.broker import Broker
+from models.errors import SettingsError, Unreachable
+from models.settings.urls import checked_broker_url
 
-from . import broker, deps, job
+from . import broker, consumer, deps, job, messages
 
 log = structlog.get_logger("redrive.worker")
 
 ASK_AGAIN_SECONDS = 2.0
 """Between tries to write down a wish while the database is away."""
 
+PAGE = 500
+"""Tasks of a wish in one transaction."""
+
+MISCONFIGURED = 2
+"""The exit code that means: starting again does not help."""
+
+_named: list[str] = []
+
+
+def use_broker(url: str) -> None:
+    """Let this process's app connect there, and not where ``REDRIVE_BROKER_URL`` says."""
+    _named[:] = [url]
+
+
+def _broker() -> Broker:
+    url = _named[0] if _named else os.environ.get("REDRIVE_BROKER_URL")
+    if not url:
+        raise SettingsError("REDRIVE_BROKER_URL: is not set; set it, or start the worker with `redrive worker`")
+    try:
+        return Broker.at(checked_broker_url(url))
+    except ValueError as error:
+        raise SettingsError(f"REDRIVE_BROKER_URL: {error}") from None
+
+
 broker.install()
-app = Celery("redrive", set_as_current=False)
-app.conf.update(jobs.CELERY)
-# Celery reads it when it first connects; a broker named by `worker.main` wins.
-app.conf.broker_url = os.environ.get("REDRIVE_BROKER_URL") or None
+app = Celery("redrive", **jobs.APP)
+jobs.connect_to(app, _broker)
+app.conf.worker_consumer = f"{consumer.__name__}:Consumer"
+consumer.restrict_control(app)
 
 
 @app.task(name=jobs.RETRY)
-def retry(batch_id: str, **_: object) -> dict[str, int]:
-    """Retry the tasks of a batch. The keyword arguments are for people's eyes; the batch's row is the truth."""
-    return job.run(deps.get(), UUID(batch_id))
+def retry(*args: object, **words: object) -> dict[str, int]:
+    """Retry the tasks of a batch."""
+    return _batch(*args, **words)
 
 
 @app.task(name=jobs.CHECK)
-def check(batch_id: str, **_: object) -> dict[str, int]:
+def check(*args: object, **words: object) -> dict[str, int]:
     """Look at the tasks of a batch."""
-    return job.run(deps.get(), UUID(batch_id))
+    return _batch(*args, **words)
+
+
+def _batch(*args: object, **words: object) -> dict[str, int]:
+    batch_id = messages.batch_id(*args, **words)
+    counts = job.run(deps.get(), batch_id)
+    if counts == {"not_mine": 1}:
+        log.info("batch.not_mine", batch=str(batch_id), why="begun or ended already, or of another installation")
+    return counts
 
 
 @app.task(name=jobs.REQUEST)
 def request(ids: list[int], who: str = "", reason: str = "") -> dict[str, int]:
-    """A host's wish to retry tasks now, within the same limits as all others."""
-    if not all(isinstance(each, int) for each in ids):
-        raise BadInput("redrive.request takes a list of task ids, as integers")
+    """A host's wish to retry tasks now, within the same limits as all others. What an operator holds stays held."""
+    wish = messages.wish(ids, who, reason)
     own = deps.get()
+    due = sum(_carried_out(own, page, ledger.Who(wish.who, wish.reason)) for page in _pages(wish.ids))
+    own.waker.wake()
+    return {"asked": len(wish.ids), "due": due}
+
+
+def _pages(ids: list[int]) -> Iterator[list[int]]:
+    for start in range(0, len(ids), PAGE):
+        yield ids[start : start + PAGE]
+
+
+def _carried_out(own: deps.Deps, ids: list[int], who: ledger.Who) -> int:
+    """Write a page of a wish down; how many tasks it changed."""
     while True:
         try:
             with own.database.transaction() as t:
-                told = ledger.act(t, "retry", ids, own.rules, ledger.Who(who or "request", reason))
-            break
+                told = ledger.act(t, "request", ids, own.rules, who)
+            return sum(each.changed for each in told)
         except Unreachable as error:
             # Nobody sends a wish twice. Asked again it does no harm: what is due already stays so.
             log.warning("database.unreachable", asked=len(ids), error=str(error))
             if own.draining.wait(ASK_AGAIN_SECONDS):
                 raise
-    own.waker.wake()
-    return {"asked": len(ids), "due": sum(each.changed for each in told)}
+
+
+@signals.celeryd_init.connect
+def refuse_other_addresses(instance: object = None, **_: object) -> None:
+    """Say what is wrong with the broker's address before Celery stumbles over it."""
+    if getattr(instance, "app", None) is app:
+        try:
+            _broker()
+        except SettingsError as error:
+            _give_up(str(error))
+
+
+@signals.worker_init.connect
+def refuse_other_pools(sender: object = None, **_: object) -> None:
+    """A forked child hears no signal of the worker's and would not drain; green threads would share our event loop."""
+    pool = getattr(sender, "pool_cls", None)
+    name = pool if isinstance(pool, str) else getattr(pool, "__module__", "")
+    if getattr(sender, "app", None) is app and name.rpartition(".")[2] not in {"threads", "thread"}:
+        _give_up("worker.app runs in Celery's pool of threads only; start it with --pool threads, or `redrive worker`")
+
+
+def _give_up(words: str) -> NoReturn:
+    sys.stderr.write(f"{words}\n")
+    raise SystemExit(MISCONFIGURED)
 
 
 @signals.worker_shutting_down.connect

@@ -1,19 +1,23 @@
 """Running a worker: Celery on threads, which only wait for the event loop."""
 
+import logging
 import os
+import socket
 import warnings
 from collections.abc import Sequence
 
 import structlog
 from celery import signals
+from celery.exceptions import CPendingDeprecationWarning
 from celery.platforms import SecurityWarning
 
-from models import jobs
 from models.errors import SettingsError
-from models.settings import Settings, check_secrets
+from models.settings import Settings, check_secrets, doubtful_secrets
 
 from . import deps, heap
-from .app import app
+from .app import app, use_broker
+
+log = structlog.get_logger("redrive.worker")
 
 
 def run(settings: Settings, *, database_url: str, broker_url: str, providers: Sequence[str] = ()) -> int:
@@ -33,15 +37,21 @@ def run(settings: Settings, *, database_url: str, broker_url: str, providers: Se
     if problems := check_secrets(settings, os.environ):
         raise SettingsError(problems)
     queues = _queues(settings, providers)
-    app.conf.broker_url = broker_url
+    for words in doubtful_secrets(settings):
+        log.warning("secret.doubtful", about=words)
+    use_broker(broker_url)
     deps.configure(settings, database_url=database_url, broker_url=broker_url)
     deps.get()  # what is wrong shows now and not at the first batch
     heap.settle()
-    # Root is discouraged because of pickle, which nothing of ours accepts.
-    warnings.filterwarnings("ignore", category=SecurityWarning)
-    signals.worker_ready.connect(_say_ready, weak=False)
+    # Root is discouraged because of pickle, which nothing of ours accepts; the other tells of the next Celery.
+    for category in (SecurityWarning, CPendingDeprecationWarning):
+        warnings.filterwarnings("ignore", category=category)
+    # We say ourselves that the connection was lost, once loudly.
+    logging.getLogger("celery.worker.consumer.consumer").setLevel(logging.ERROR)
+    signals.worker_ready.connect(lambda **_: log.info("worker.started", queues=queues), weak=False)
     signals.setup_logging.connect(_logs_are_set_up, weak=False)
     worker = app.Worker(
+        hostname=node_name(),
         pool_cls="threads",
         concurrency=settings.worker.threads,
         queues=queues,
@@ -56,15 +66,16 @@ def run(settings: Settings, *, database_url: str, broker_url: str, providers: Se
     return int(worker.exitcode or 0)
 
 
+def node_name() -> str:
+    """This process's name on the broker: RabbitMQ refuses a second worker of the same name."""
+    return f"redrive-{os.getpid()}@{socket.gethostname()}"
+
+
 def _queues(settings: Settings, providers: Sequence[str]) -> list[str]:
     used = {account.provider for account in settings.accounts.values()}
     if unused := sorted(set(providers) - used):
         raise SettingsError(f"--provider {unused[0]}: no account has it; must be one of {', '.join(sorted(used))}")
-    return jobs.queues(providers or used)
-
-
-def _say_ready(**_: object) -> None:
-    structlog.get_logger("redrive.worker").info("worker.started")
+    return settings.queues.taken(providers or used)
 
 
 def _logs_are_set_up(**_: object) -> None:

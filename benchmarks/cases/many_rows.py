@@ -171,7 +171,7 @@ def made(ground: Ground, database: Database, accounts: int) -> Scheduler:
     config = ground.folder() / "redrive.toml"
     config.write_text("".join(account.format(n) for n in range(1, accounts + 1)))
     settings = load(config, {})
-    scheduler = Scheduler(database, Publisher(ground.broker()), settings, rules_of(settings))
+    scheduler = Scheduler(database, Publisher(ground.broker(), settings.queues), settings, rules_of(settings))
     scheduler.start()
     return scheduler
 

@@ -56,7 +56,7 @@ def _unsent(known: Known, batch: BatchFacts) -> Iterator[str]:
     elif batch.publish_at is not None:
         yield f"It was to be published again {ago(batch.publish_at, known.now)}: is a scheduler running?"
     if known.now - batch.created_at >= _UNBEGUN:
-        yield f"Is a worker running that takes the queue redrive.{known.rules.provider}?"
+        yield f"Is a worker running that takes the batches of {known.rules.provider}?"
 
 
 def retrying(known: Known) -> Iterator[str]:

@@ -34,8 +34,7 @@ ACTIONS: Mapping[str, Act] = {
     "release": lambda task, context, _: lifecycle.release(task, context),
     "stop": lambda task, context, is_open: lifecycle.stop(task, context, is_open=is_open),
     "retry": lambda task, context, _: lifecycle.retry_now(task, context),
-    # A program's wish, which releases nothing that an operator holds.
-    "request": lambda task, context, _: lifecycle.retry_now(task, context, releases=False),
+    "request": lambda task, context, _: lifecycle.request(task, context),
     "force": lambda task, context, _: lifecycle.force(task, context),
     "revive": lambda task, context, _: lifecycle.revive(task, context),
 }

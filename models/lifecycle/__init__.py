@@ -8,7 +8,7 @@ from .answers import answered, gave_back, lost
 from .claiming import Claimed, Decision, Leave, LookFirst, SetAsideTask, consider, looks_first
 from .following import settle_seconds, settles_at
 from .moves import Context
-from .operators import Said, force, hold, release, retry_now, revive, stop
+from .operators import Said, force, hold, release, request, retry_now, revive, stop
 from .owners import add_again, report
 from .quarantine import readmitted, set_aside
 from .readings import Settled, read
@@ -36,6 +36,7 @@ __all__ = [
     "readmitted",
     "release",
     "report",
+    "request",
     "retry_now",
     "revive",
     "set_aside",

@@ -70,6 +70,11 @@ def retry_now(task: Task, context: Context, *, releases: bool = True) -> Said:
     return Said(replace(task, next=Operation.CHECK, due_at=context.now))
 
 
+def request(task: Task, context: Context) -> Said:
+    """A host's wish, of which nobody knows who sent it: as `retry`, but what an operator holds stays held."""
+    return retry_now(task, context, releases=False)
+
+
 def force(task: Task, context: Context) -> Said:
     """One more retry than the limit allows, never past the provider's own cap; also of what has ended."""
     if task.status in (Status.IN_FLIGHT, *FOLLOWED_STATES, *AT_WORK_STATES):

@@ -6,15 +6,23 @@
 from .accounts import AccountSettings
 from .environment import Environment
 from .limits import Limits
-from .load import SECTIONS, Settings, check_secrets, load
+from .load import SECTIONS, Settings, check_secrets, doubtful_secrets, load
 from .policy import Policy
-from .services import BreakerSettings, FlowerSettings, RetentionSettings, SchedulerSettings, WorkerSettings
+from .services import (
+    BreakerSettings,
+    BrokerSettings,
+    FlowerSettings,
+    RetentionSettings,
+    SchedulerSettings,
+    WorkerSettings,
+)
 from .urls import hide_password
 
 __all__ = [
     "SECTIONS",
     "AccountSettings",
     "BreakerSettings",
+    "BrokerSettings",
     "Environment",
     "FlowerSettings",
     "Limits",
@@ -24,6 +32,7 @@ __all__ = [
     "Settings",
     "WorkerSettings",
     "check_secrets",
+    "doubtful_secrets",
     "hide_password",
     "load",
 ]

@@ -1,11 +1,13 @@
 """What no account can see of itself: whether accounts agree with each other."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from ..errors import SettingsError
 from .accounts import AccountSettings
 from .findings import Findings
+from .secrets import FromEnv, FromFile, doubt
 
 
 def check_groups(accounts: Iterable[AccountSettings], findings: Findings) -> None:
@@ -55,3 +57,16 @@ def check_secrets(accounts: Iterable[AccountSettings], environ: Mapping[str, str
             findings.problems.extend(error.problems)
     check_credentials([account for account in accounts if account.name in resolved], resolved, findings)
     return findings.problems
+
+
+def doubtful_secrets(accounts: Iterable[AccountSettings], environ: Mapping[str, str]) -> list[str]:
+    """What looks wrong with secrets that are there, each under its key and never with its value."""
+    findings = Findings()
+    for account in accounts:
+        for key, value in account.options.items():
+            if not (isinstance(value, FromEnv | FromFile) and account.capabilities.options[key].secret):
+                continue
+            with suppress(ValueError):  # missing or unreadable: check_secrets says so
+                if what := doubt(value.read(environ)):
+                    findings.warn(f"accounts.{account.name}.{key}", what)
+    return findings.warnings

@@ -9,17 +9,26 @@ from typing import Any
 
 from pydantic import Field
 
-from . import agreement
+from ..jobs import Queues
+from . import agreement, installation
 from .accounts import AccountSettings, read_account
 from .environment import Environment, read_environment, warn_of_misspelled
 from .findings import Findings
 from .policy import Policy, warn_of_unused
 from .secrets import FromEnv
 from .section import Section, as_table, read_section
-from .services import BreakerSettings, FlowerSettings, RetentionSettings, SchedulerSettings, WorkerSettings
+from .services import (
+    BreakerSettings,
+    BrokerSettings,
+    FlowerSettings,
+    RetentionSettings,
+    SchedulerSettings,
+    WorkerSettings,
+)
 
 SECTIONS: Mapping[str, type[Section]] = {
     "policy": Policy,
+    "broker": BrokerSettings,
     "scheduler": SchedulerSettings,
     "worker": WorkerSettings,
     "breaker": BreakerSettings,
@@ -40,6 +49,7 @@ class Settings(Section):
     """
 
     policy: Policy = Policy()
+    broker: BrokerSettings = BrokerSettings()
     scheduler: SchedulerSettings = SchedulerSettings()
     worker: WorkerSettings = WorkerSettings()
     breaker: BreakerSettings = BreakerSettings()
@@ -48,6 +58,18 @@ class Settings(Section):
     accounts: Mapping[str, AccountSettings] = Field(default_factory=dict)
     environment: Environment = Environment()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def secret_variables(self) -> frozenset[str]:
+        """The environment variables in which accounts keep what only workers need."""
+        values = (value for account in self.accounts.values() for value in account.options.values())
+        return frozenset(value.name for value in values if isinstance(value, FromEnv))
+
+    @property
+    def queues(self) -> Queues:
+        """The queues of this installation: of the name that was given, else of the one its database has."""
+        given = self.environment.installation or self.broker.installation
+        return Queues(given or installation.of_database(self.environment.used_database_url), public=given is None)
 
 
 def load(config: Path | None = None, environ: Mapping[str, str] = os.environ, *, required: bool = True) -> Settings:
@@ -77,6 +99,11 @@ def load(config: Path | None = None, environ: Mapping[str, str] = os.environ, *,
 def check_secrets(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[str]:
     """What is wrong with the accounts' secrets, for those who need them: workers at their start, and the doctor."""
     return agreement.check_secrets(settings.accounts.values(), environ)
+
+
+def doubtful_secrets(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Secrets that are there and look as if something stood around them: "key: what it is; the remedy"."""
+    return agreement.doubtful_secrets(settings.accounts.values(), environ)
 
 
 def _read_file(path: Path, findings: Findings, *, required: bool) -> dict[str, Any]:
@@ -129,5 +156,4 @@ def _look_around(settings: Settings, environ: Mapping[str, str], findings: Findi
     agreement.check_groups(accounts.values(), findings)
     agreement.check_credentials(accounts.values(), {a.name: a.options for a in accounts.values()}, findings)
     settings.flower.look(findings.under("flower"))
-    values = [value for account in accounts.values() for value in account.options.values()]
-    warn_of_misspelled(environ, {value.name for value in values if isinstance(value, FromEnv)}, findings)
+    warn_of_misspelled(environ, set(settings.secret_variables), findings)

@@ -1,5 +1,6 @@
 """The knobs of the parts that run."""
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -17,6 +18,27 @@ class SchedulerSettings(Section):
     """
 
     poll_seconds: Seconds = 1
+
+
+def installation_name(text: str) -> str:
+    """A name that queues carry.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", text):
+        raise ValueError('must be 1 to 40 lower-case letters, digits, - and _, such as "staging"')
+    return text
+
+
+class BrokerSettings(Section):
+    """What the broker carries. Its address comes from ``REDRIVE_BROKER_URL``.
+
+    Attributes:
+        installation: the name in the names of the queues; None: that of the database.
+    """
+
+    installation: Annotated[str, AfterValidator(installation_name)] | None = None
 
 
 class WorkerSettings(Section):

@@ -7,7 +7,9 @@ from urllib.parse import SplitResult, urlsplit
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-_ADDRESSES = re.compile(r";(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+from ..broker import ADDRESSES, Broker
+
+_QUOTES = ("'", '"', "\u201c", "\u201d", "`")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*")
 _POSTGRESQL = ("postgresql+psycopg://", "postgresql://", "postgres://")
 _DATABASES = "use postgresql+psycopg://USER:PASSWORD@HOST/NAME or sqlite:///PATH"
@@ -70,6 +72,7 @@ def checked_database_url(text: str) -> str:
     Raises:
         ValueError: it is neither PostgreSQL nor an SQLite file.
     """
+    _without_wrapping(text)
     scheme = next((name for name in _POSTGRESQL if text.startswith(name)), None)
     url = _POSTGRESQL[0] + text.removeprefix(scheme) if scheme else text
     if not url.startswith((_POSTGRESQL[0], "sqlite:///")):
@@ -87,26 +90,26 @@ def checked_database_url(text: str) -> str:
 
 
 def checked_broker_url(text: str) -> str:
-    """A broker's address, of any kind that Celery knows.
+    """A broker's address, understood by every library that connects to it.
 
     Raises:
-        ValueError: it has no scheme, or a password that would be taken for something else, and shown as that.
+        ValueError: it is not one, or would mean different things to different libraries.
     """
-    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
-        raise ValueError(
-            "must be an address that Celery knows, such as redis://HOST:6379/0 or amqp://USER:PASSWORD@HOST//"
-        )
-    if not all(map(_is_whole, _ADDRESSES.split(text))):
-        raise ValueError(f"cannot be read; write it {_ESCAPED}")
+    _without_wrapping(text)
+    Broker.at(text)
     return text
 
 
-def _is_whole(url: str) -> bool:
-    """Whether the password ends where its writer meant it to: an unescaped /, ? or # in it begins the path."""
-    try:
-        return "@" in urlsplit(url).netloc or "@" not in url
-    except ValueError:
-        return False
+def _without_wrapping(text: str) -> None:
+    """Say what an ``.env`` file or a copy left around the address.
+
+    Raises:
+        ValueError: there are quotes or blanks.
+    """
+    if text[:1] in _QUOTES or text[-1:] in _QUOTES:
+        raise ValueError("is in quotes; take them off")
+    if text != text.strip():
+        raise ValueError("begins or ends with a blank; take it off")
 
 
 def hide_password(url: str) -> str:
@@ -115,7 +118,7 @@ def hide_password(url: str) -> str:
     Hides too much rather than too little: an unescaped ``@`` in a password takes what stands before it along.
     Several addresses (``sentinel://…;sentinel://…``) are taken one by one.
     """
-    return ";".join(map(_hide_one, _ADDRESSES.split(url)))
+    return ";".join(map(_hide_one, ADDRESSES.split(url)))
 
 
 def _hide_one(url: str) -> str:

@@ -72,7 +72,9 @@ def load_settings(*, required: bool = True) -> "Settings":
 def database_url(settings: "Settings") -> str:
     """The configured database, or the embedded one under REDRIVE_HOME, whose directory is made."""
     if settings.environment.database_url is None:
-        settings.environment.home.mkdir(parents=True, exist_ok=True)
+        from ..home import make_database_file  # noqa: PLC0415 - only where the database is a file of ours
+
+        make_database_file(settings.environment.home)
     return settings.environment.used_database_url
 
 

@@ -9,11 +9,12 @@ from models import queries
 from models.db import Database
 from models.errors import SchemaError, SettingsError, Unreachable
 from models.explain.words import ago, many
+from models.jobs import former_queues
 from models.queries import AccountOverview, Overview
 from models.rules import rules_of
-from models.settings import Settings, check_secrets, hide_password, load
+from models.settings import Settings, check_secrets, doubtful_secrets, hide_password, load
 
-from .broker import answer
+from .broker import answer, leftovers, warnings
 from .context import broker_url, open_database
 from .failures import NOT_WELL, WRONG
 from .status import notices
@@ -61,6 +62,7 @@ def examine() -> Iterator[Finding]:
 def _secrets(settings: Settings) -> Iterator[Finding]:
     problems = check_secrets(settings)
     yield from (_wrong(problem) for problem in problems)
+    yield from (_about(Level.WARNING, words) for words in doubtful_secrets(settings))
     if settings.accounts and not problems:
         yield Finding(Level.OK, "credentials", "all are there, and no two accounts share one")
 
@@ -71,11 +73,15 @@ def _broker(settings: Settings) -> Iterator[Finding]:
         words = "none is configured and `redrive up` does not run here: nothing carries batches to workers"
         yield Finding(Level.WARNING, "broker", words)
         return
-    problem = answer(url)
-    if problem:
-        yield Finding(Level.ERROR, "broker", f"{hide_password(url)} does not answer: {problem}", NOT_WELL)
-    else:
-        yield Finding(Level.OK, "broker", f"{hide_password(url)} answers")
+    shown = hide_password(url)
+    if problem := answer(url):
+        yield Finding(Level.ERROR, "broker", f"{shown} {problem}", NOT_WELL)
+        return
+    yield Finding(Level.OK, "broker", f"{shown} answers; the queues are {settings.queues.of('…')}")
+    yield from (Finding(Level.WARNING, "broker", words) for words in warnings(url))
+    for name, length in leftovers(url, former_queues(account.provider for account in settings.accounts.values())):
+        words = f"{many(length, 'message')} of an earlier release lie there, which nobody takes; delete the queue"
+        yield Finding(Level.WARNING, name, words)
 
 
 def _database(settings: Settings) -> Iterator[Finding]:

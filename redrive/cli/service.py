@@ -81,8 +81,14 @@ def scheduler(
 def worker(
     *,
     provider: Annotated[list[str] | None, typer.Option(help="Take only this provider's queue; repeatable.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Run none: ask whether this machine's workers take batches.")
+    ] = False,
 ) -> None:
     """Run a worker: it calls the providers. SIGTERM lets it finish what is open and give back the rest."""
+    if check:
+        _check_workers()
+        return
     from worker.main import run  # noqa: PLC0415 - heavy
 
     from ..logs import configure  # noqa: PLC0415 - heavy
@@ -93,6 +99,21 @@ def worker(
     open_database(settings).close()
     code = run(settings, database_url=database_url(settings), broker_url=broker, providers=provider or ())
     raise typer.Exit(code)
+
+
+def _check_workers() -> None:
+    """For health checks: ends with 1 and says so when a worker of this machine takes no batches."""
+    from worker.health import problems  # noqa: PLC0415 - heavy
+
+    from .context import errors  # noqa: PLC0415 - beside the other
+
+    settings = load_settings()
+    queues = settings.queues.taken(account.provider for account in settings.accounts.values())
+    if found := problems(_broker_url(settings), queues[:-1]):
+        for words in found:
+            errors.print(words, style="red", soft_wrap=True)
+        raise typer.Exit(1)
+    console.print("The workers of this machine take batches.")
 
 
 def flower() -> None:

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from models.db import Database
 from models.explain.words import ago, ahead, duration, many
-from models.jobs import queue
 from models.outcome import OUTCOMES
 from models.queries import AccountOverview, Overview
 
@@ -138,7 +137,7 @@ def notices(overview: Overview) -> Iterator[tuple[str, str]]:
     for provider in sorted({batch.provider for batch in unbegun}):
         mine = [batch.created_at for batch in unbegun if batch.provider == provider]
         words = f"{many(len(mine), 'batch')} not begun, the first claimed {ago(min(mine), overview.at)}"
-        yield queue(provider), f"{words}; is a worker running that takes this queue?"
+        yield f"queues.{provider}", f"{words}; is a worker running that takes batches of {provider}?"
 
 
 def _of_account(account: AccountOverview, now: datetime) -> Iterator[str]:

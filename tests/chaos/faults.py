@@ -116,7 +116,7 @@ def publish_again(m: Monkey) -> bool:
         rows = t.rows(select(batches).order_by(batches.c.created_at.desc()).limit(50))
     if not rows:
         return False
-    publisher = Publisher(m.world.valkey.url)
+    publisher = Publisher(m.world.valkey.url, m.world.settings.queues)
     try:
         for row in m.dice.sample(rows, min(3, len(rows))):
             publisher.send(Batch(row.id, row.account, row.provider, Operation(row.operation), row.size))

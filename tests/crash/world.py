@@ -10,7 +10,7 @@ import httpx
 import redis
 from sqlalchemy import func, select
 
-from models import jobs, tables
+from models import tables
 from models.rules import rules_of
 from models.settings import load
 from models.states import ENDED_STATES
@@ -177,7 +177,7 @@ class CrashWorld(World):
     def queued_messages(self) -> int:
         """Jobs that wait at the broker."""
         with redis.Redis.from_url(self.urls["REDRIVE_BROKER_URL"]) as client:
-            return sum(client.llen(queue) for queue in jobs.queues(PROVIDERS.values()))
+            return sum(client.llen(queue) for queue in self.settings.queues.taken(PROVIDERS.values()))
 
     def count_batches(self, status: str) -> int:
         """Batches in this status."""

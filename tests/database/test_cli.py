@@ -378,11 +378,24 @@ def test_the_doctor_tells_wrong_settings_from_unhealthy_parts(
     assert [each["key"] for each in says(run("doctor", "--json", code=2))] == ["polcy", "scheduler.poll_seconds"]
 
 
-@pytest.mark.parametrize("url", ["redis://h:not-a-port/0", "amqp://guest:guest@127.0.0.1:1//", "nonsense://x"])
-def test_the_doctor_survives_any_broker_address(run: Run, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "code", "words"),
+    [
+        ("redis://h:not-a-port/0", 2, "REDRIVE_BROKER_URL: has a port that is not a number"),
+        ("nonsense://x", 2, "REDRIVE_BROKER_URL: must be an address that Celery knows"),
+        ("amqp://guest:guest@127.0.0.1:1//", 1, "broker: amqp://guest:***@127.0.0.1:1// does not answer: "),
+        ("redis+socket:///none.sock", 1, "broker: redis+socket:///none.sock does not answer: "),
+        ("sentinel://127.0.0.1:1?master_name=m", 1, "broker: sentinel://127.0.0.1:1?master_name=m does not answer: "),
+        ("rediss://127.0.0.1:1", 1, "broker: rediss://127.0.0.1:1 does not answer: "),
+    ],
+)
+def test_the_doctor_survives_any_broker_address(
+    run: Run, monkeypatch: pytest.MonkeyPatch, url: str, code: int, words: str
+) -> None:
+    monkeypatch.setenv("REDRIVE_BROKER_URL", "redis://127.0.0.1:1/0")
     run("migrate")
     monkeypatch.setenv("REDRIVE_BROKER_URL", url)
-    assert "error   broker:" in run("doctor", code=1).stdout
+    assert f"error   {words}" in run("doctor", code=code).stdout
 
 
 def test_the_doctor_sees_what_rows_say(run: Run, shop: World, home: Path) -> None:

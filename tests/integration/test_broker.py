@@ -1,6 +1,7 @@
 """The broker may be slow, frozen, emptied or killed: it costs seconds and no task, and wake-ups come back."""
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -21,6 +22,8 @@ from scheduler.wake import Waiting
 from tests.integration.world import World
 from tests.processes import Process, wait_until
 from tests.servers import Valkey
+
+QUEUES = jobs.Queues("tests")
 
 pytestmark = [pytest.mark.timeout(150), pytest.mark.services]
 
@@ -61,7 +64,7 @@ def wake(broker_url: str) -> int:
 
 def test_a_frozen_broker_costs_a_bounded_time_once(valkey: Valkey) -> None:
     """One publish waits for a few seconds, the next for nothing; when the broker thaws, publishing works again."""
-    with closing(Publisher(valkey.url)) as publisher, redis.Redis.from_url(valkey.url) as client:
+    with closing(Publisher(valkey.url, QUEUES)) as publisher, redis.Redis.from_url(valkey.url) as client:
         assert publisher.send(batch())
         valkey.process.signal(signal.SIGSTOP)
         began = boottime()
@@ -74,14 +77,14 @@ def test_a_frozen_broker_costs_a_bounded_time_once(valkey: Valkey) -> None:
         valkey.process.signal(signal.SIGCONT)
         sent = batch()
         wait_until(lambda: publisher.send(sent), 8, what="published again")
-        waiting = client.lrange(jobs.queue("geelark"), 0, -1)
+        waiting = client.lrange(QUEUES.of("geelark"), 0, -1)
         assert any(str(sent.id).encode() in message for message in waiting)
 
 
 def test_a_frozen_broker_that_was_never_connected_to_costs_no_more(valkey: Valkey) -> None:
     """Connecting is bounded like publishing."""
     valkey.process.signal(signal.SIGSTOP)
-    with closing(Publisher(valkey.url)) as publisher:
+    with closing(Publisher(valkey.url, QUEUES)) as publisher:
         began = boottime()
         assert not publisher.send(batch())
         assert boottime() - began < PUBLISH_SECONDS + 2
@@ -125,6 +128,30 @@ def test_a_frozen_broker_does_not_keep_a_scheduler_from_stopping(valkey: Valkey)
         assert seconds_until_woken(waiting, stop.set) < 2.5
 
 
+def test_a_flood_of_wake_ups_starves_no_pass(ours: World, valkey: Valkey) -> None:
+    """Tasks are claimed beside it, it is said, and SIGTERM is heeded within a second."""
+    poll_slowly(ours)
+    scheduler = ours.start("scheduler")
+    flood = ours._spawn([sys.executable, "-c", FLOOD, str(valkey.port)], {})
+    wait_until(lambda: "wake.flood" in scheduler.output(), 20, what="the flood is noticed")
+    [task_id] = ours.add([phone(7)])
+    wait_until(lambda: ours.tasks([task_id])[0].status is Status.IN_FLIGHT, 8, what="it is claimed beside the flood")
+    scheduler.signal(signal.SIGTERM)
+    assert scheduler.wait(3) == 0
+    assert flood.returncode is None
+
+
+FLOOD = """
+import socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as server:
+    import threading
+    threading.Thread(target=lambda: [None for _ in iter(lambda: server.recv(1 << 20), b"")], daemon=True).start()
+    many = b"*3\\r\\n$7\\r\\nPUBLISH\\r\\n$12\\r\\nredrive.wake\\r\\n$0\\r\\n\\r\\n" * 2000
+    while True:
+        server.sendall(many)
+"""
+
+
 def seconds_until_woken(waiting: Waiting, cause: Callable[[], object]) -> float:
     """Wait for 20 s beside something that should cut it short."""
     began = threading.Event()
@@ -160,7 +187,7 @@ def test_messages_that_were_lost_are_published_again(ours: World, valkey: Valkey
     ours.start("scheduler")
     wait_until(lambda: any(task.status is Status.IN_FLIGHT for task in ours.tasks()))
     with redis.Redis.from_url(valkey.url) as client:
-        wait_until(lambda: client.llen(jobs.queue("geelark")))
+        wait_until(lambda: client.llen(ours.settings.queues.of("geelark")))
         client.flushall()
     ours.start("worker")
     assert_all_ended_well(ours)

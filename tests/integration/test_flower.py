@@ -8,9 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
+from celery import Celery
 
 from models.errors import SettingsError
-from redrive.flower import credentials
+from models.settings import FlowerSettings
+from redrive.flower import credentials, url
 from redrive.sandbox.samples import sample_rows
 from tests.integration.world import World
 from tests.processes import Process, wait_until
@@ -25,6 +27,9 @@ def test_shows_batches_to_those_who_sign_in(world: World, spawn: Callable[..., P
     address = f"127.0.0.1:{free_port()}"
     world.start_sandbox(limits=f'[flower]\naddress = "{address}"\n')
     world.env["FLOWER_BASIC_AUTH"] = ":".join(AUTH)
+    # As in a namespace of Kubernetes with a Service of the name "flower", and beside a Celery of somebody else's.
+    world.env |= {"FLOWER_PORT": "tcp://10.0.0.1:5555", "FLOWER_SERVICE_HOST": "10.0.0.1", "FLOWER_ADDRESS": "0.0.0.0"}
+    world.env["CELERY_BROKER_URL"] = "redis://127.0.0.1:1/0"
     flower = start_flower(world, spawn)
     with httpx.Client(base_url=f"http://{address}", trust_env=False) as http:
         wait_until(lambda: is_up(http), 30, what="Flower")
@@ -42,7 +47,23 @@ def test_shows_batches_to_those_who_sign_in(world: World, spawn: Callable[..., P
         assert all(f"'{name}': " in batch["kwargs"] for name in ("account", "operation", "size"))
         assert "'operation': 'retry'" in batch["kwargs"]
         assert batch["result"].startswith("{'")
+        for path in ("task/send-task/redrive.request", "task/async-apply/x", "worker/shutdown/x", "task/revoke/x"):
+            refused = http.post(f"/api/{path}", auth=AUTH, json={"args": [[1]]})
+            assert refused.status_code == 403, path
+        forge(world)
+        assert http.get("/workers", auth=AUTH).status_code == 200
     assert "pass:word" not in flower.output()
+
+
+def forge(world: World) -> None:
+    """Events that break Flower's pages when they are believed."""
+    with (
+        Celery("forger", broker=world.urls["REDRIVE_BROKER_URL"], set_as_current=False) as app,
+        app.events.default_dispatcher() as send,
+    ):
+        for strange in ("x", [], {}, -1e300):
+            send.send("worker-heartbeat", active=strange, freq=strange, loadavg=strange)
+        send.send("task-received", uuid=["x"], name={})
 
 
 def start_flower(world: World, spawn: Callable[..., Process]) -> Process:
@@ -80,7 +101,23 @@ def test_the_environments_password_wins(tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists()
 
 
-@pytest.mark.parametrize("wrong", ["", "operator", ":password", "operator:", "a:1,", "a b:1"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "",
+        "operator",
+        ":password",
+        "operator:",
+        "a:1,",
+        "a b:1",
+        '"a:1"',
+        "'a:1'",
+        'a:1"',
+        "op:pässwört",
+        "op:密码",
+        "\ufeffa:1",
+    ],
+)
 def test_what_is_no_user_and_password_is_refused(tmp_path: Path, wrong: str) -> None:
     """Never a page without a password because of a slip."""
     with pytest.raises(SettingsError, match="FLOWER_BASIC_AUTH: must be USER:PASSWORD"):
@@ -88,3 +125,16 @@ def test_what_is_no_user_and_password_is_refused(tmp_path: Path, wrong: str) -> 
     (tmp_path / "flower.auth").write_text(wrong)
     with pytest.raises(SettingsError, match=r"flower.auth: must be USER:PASSWORD"):
         credentials(tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    ("variables", "shown"),
+    [
+        ({}, "http://127.0.0.1:5555/"),
+        ({"FLOWER_URL_PREFIX": "flower"}, "http://127.0.0.1:5555/flower/"),
+        ({"FLOWER_URL_PREFIX": "/a/b/"}, "http://127.0.0.1:5555/a/b/"),
+        ({"FLOWER_CERTFILE": "/x"}, "https://127.0.0.1:5555/"),
+    ],
+)
+def test_the_address_that_is_shown_is_the_pages(variables: dict[str, str], shown: str) -> None:
+    assert url(FlowerSettings(), variables) == shown

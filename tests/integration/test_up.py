@@ -1,14 +1,18 @@
 """``redrive up`` with real parts: what it says, what it keeps alive, and that nothing is left of it."""
 
+import fcntl
 import os
 import re
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.integration.installation import Installation, descendants, runs
 from tests.processes import Process, wait_until
@@ -127,3 +131,34 @@ def test_a_part_alone_needs_a_broker(installation: Installation, part: str) -> N
     process = installation.start(part)
     assert process.wait() == 2
     assert "REDRIVE_BROKER_URL: is not set; set it, or start `redrive up`" in process.output()
+
+
+def test_only_the_worker_gets_the_providers_secrets(installation: Installation) -> None:
+    """Flower, which listens, does not even get the database's address."""
+    up = installation.up(REDRIVE_DATABASE_URL=f"sqlite:///{installation.home}/x.db", PGPASSWORD="hunter2")
+    seen = {part: Path(f"/proc/{the(part, up)}/environ").read_bytes() for part in ("worker", "scheduler", "flower")}
+    assert b"sandbox-token" in seen["worker"]
+    for secret in (b"sandbox-token", b"SANDBOXSK"):
+        assert secret not in seen["scheduler"] + seen["flower"]
+    assert b"DATABASE_URL" in seen["scheduler"]
+    assert b"DATABASE_URL" not in seen["flower"]
+    assert b"hunter2" not in seen["flower"]
+
+
+def test_work_goes_on_though_nobody_reads_the_terminal(installation: Installation) -> None:
+    """Its output is a pipe that is full: the parts go on, and SIGTERM ends all in time."""
+    command = [sys.executable, "-P", "-m", "redrive", "up", "--no-flower"]
+    environment = {**os.environ, **installation.env, "REDRIVE_LOG_LEVEL": "debug"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, start_new_session=True) as up:
+        assert up.stdout is not None
+        fcntl.fcntl(up.stdout, fcntl.F_SETPIPE_SZ, 4096)
+        wait_until((installation.home / "broker.url").exists, 20, what="the broker")
+        port = int(installation.broker_url().rpartition(":")[2].removesuffix("/0"))
+        wait_until(lambda: answers("127.0.0.1", port), 20, what="the broker")
+        with redis.Redis.from_url(installation.broker_url()) as client:
+            wait_until(lambda: client.pubsub_numsub("redrive.wake")[0][1], 30, what="the scheduler listens")
+            for _ in range(3000):
+                client.lpush("redrive.requests", "x")
+            wait_until(lambda: client.llen("redrive.requests") == 0, 30, what="the worker goes on taking messages")
+        up.send_signal(signal.SIGTERM)
+        assert up.wait(ENDS_WITHIN_SECONDS) == 0

@@ -100,7 +100,7 @@ def test_a_password_with_an_unescaped_letter_is_not_shown_as_something_else(
 ) -> None:
     """What follows the letter would be taken for a host, a port or a path, and said when it is not found."""
     check = checked_database_url if kind.startswith("postgres") else checked_broker_url
-    url = f"{kind}://redrive:Qabc{letter}{WORD}@127.0.0.1:1/name"
+    url = f"{kind}://redrive:Qabc{letter}{WORD}@127.0.0.1:1/7"
     if (kind, letter) not in READABLE:
         with pytest.raises(ValueError, match="special characters of a password as %XX") as raised:
             check(url)
@@ -111,7 +111,7 @@ def test_a_password_with_an_unescaped_letter_is_not_shown_as_something_else(
     env = {"REDRIVE_CONFIG": str(tmp_path / "redrive.toml"), "REDRIVE_HOME": str(tmp_path)}
     env["REDRIVE_DATABASE_URL" if check is checked_database_url else "REDRIVE_BROKER_URL"] = text
     result = CliRunner().invoke(app, ["doctor"], env=env)
-    assert "redrive:***@127.0.0.1:1/name" in result.output
+    assert "redrive:***@127.0.0.1:1/7" in result.output
     _assert_silent(result.output)
 
 

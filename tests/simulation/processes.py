@@ -49,7 +49,7 @@ class SchedulerProcess(Process):
         super().__init__(machine, name, dies_in=dies_in)
         self.rng = rng
         self.stop = Event(machine.stage)
-        publisher = Publisher("memory://")
+        publisher = Publisher("memory://", jobs.Queues("simulation"))
         publisher._app = cast("Any", machine.broker)
         self.scheduler = Scheduler(self.database, publisher, machine.settings, machine.rules, rng)
         machine.schedulers.append(self)

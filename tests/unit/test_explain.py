@@ -315,7 +315,7 @@ def test_a_batch_nobody_has_begun_is_told() -> None:
     assert f"it is in batch {BATCH} (97 tasks), claimed 45 s ago and published 3 times, not begun by a worker." in told
     assert "nothing is spent for it; it has spent 2 of its 5 retries" in told
     assert "published again, next in 15 s" in told
-    assert "Is a worker running that takes the queue redrive.geelark?" in told
+    assert "Is a worker running that takes the batches of geelark?" in told
 
 
 def test_a_batch_nobody_publishes_again_is_told() -> None:

@@ -1,11 +1,14 @@
 """The supervisor with small programs in place of the parts: what dies is started again, what must end ends."""
 
 import asyncio
+import errno
 import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,16 +87,59 @@ def test_what_dies_is_started_again_ever_later(sweeper: Sweeper) -> None:
         async with Supervisor(sweeper, told, backoff=(0.01, 0.02)) as supervisor:
             await supervisor.start(part("neighbour", LIVES))
             await supervisor.start(part("worker", "import os; os.kill(os.getpid(), 9)"))
-            assert await supervisor.wait() == 1
+            await told.until("worker", "again", 12)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert await supervisor.wait() == 0
         return told
 
     told = asyncio.run(scene())
-    assert told.by("worker") == [
+    assert told.by("worker")[:12] == [
         "was killed by SIGKILL; starting it again in 0.01 s",
-        *["was killed by SIGKILL; starting it again in 0.02 s"] * 3,
-        "was killed by SIGKILL; given up",
+        *["was killed by SIGKILL; starting it again in 0.02 s"] * 11,
     ]
     assert told.by("neighbour") == ["up"]
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM, errno.EMFILE])
+def test_a_machine_that_is_short_of_something_is_tried_again(
+    sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """A fork that fails is no reason to stop the neighbours."""
+    short, start = [number] * 3, asyncio.create_subprocess_exec
+
+    async def starved(*command: Any, **options: Any) -> Any:
+        if "again" in command[-1] and short:
+            raise OSError(short.pop(), "short")
+        return await start(*command, **options)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", starved)
+
+    async def scene() -> Told:
+        told = Told()
+        async with Supervisor(sweeper, told, backoff=(0.01,)) as supervisor:
+            await supervisor.start(part("neighbour", LIVES))
+            await supervisor.start(part("worker", f"{LIVES} # again"))
+            await told.until("worker", "up")
+        return told
+
+    told = asyncio.run(scene())
+    assert told.by("worker") == [*[f"cannot be started: [Errno {number}] short; starting it again in 0.01 s"] * 3, "up"]
+    assert told.by("neighbour") == ["up"]
+
+
+def test_a_part_does_not_get_what_it_need_not_have(sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEELARK_TOKEN", "secret")
+
+    async def scene() -> Told:
+        told = Told()
+        show = "import os; print(sorted({'GEELARK_TOKEN', 'PATH', 'OWN'} & os.environ.keys())); raise SystemExit(2)"
+        own = part("flower", show)
+        async with Supervisor(sweeper, told) as supervisor:
+            await supervisor.start(replace(own, environment={"OWN": "1"}, without={"GEELARK_TOKEN"}))
+            await supervisor.wait()
+        return told
+
+    assert asyncio.run(scene()).by("flower")[0] == "['OWN', 'PATH']"
 
 
 def test_wrong_settings_are_not_tried_twice(sweeper: Sweeper) -> None:

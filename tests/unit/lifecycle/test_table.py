@@ -136,6 +136,7 @@ OPERATORS: Mapping[str, Event] = {
     "release": Event(lambda x, c, _: lifecycle.release(x, c).task),
     "stop": Event(lambda x, c, is_open: lifecycle.stop(x, c, is_open=is_open).task),
     "retry": Event(lambda x, c, _: lifecycle.retry_now(x, c).task),
+    "redrive.request, a host's wish": Event(lambda x, c, _: lifecycle.request(x, c).task),
     "retry --force": Event(lambda x, c, _: lifecycle.force(x, c).task),
     "revive": Event(lambda x, c, _: lifecycle.revive(x, c).task),
 }

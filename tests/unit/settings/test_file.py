@@ -116,7 +116,7 @@ def test_other_databases_are_refused_naming_the_two(problems: Problems, url: str
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://h/0", "sentinel://a;sentinel://b", "amqps://u:p@h//", "sqs://", "confluentkafka://h"]
+    "url", ["redis://h/0", "sentinel://a;sentinel://b?master_name=m", "amqps://u:p@h//", "sqs://", "confluentkafka://h"]
 )
 def test_any_broker_will_do(read: Read, url: str) -> None:
     assert read("", {"REDRIVE_BROKER_URL": url}).environment.broker_url == url

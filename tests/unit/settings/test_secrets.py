@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.capabilities import BUILT_IN
 from models.errors import SettingsError
-from models.settings import check_secrets, load
+from models.settings import check_secrets, doubtful_secrets, load
 
 from .conftest import DESKTOPS, PHONES, REVIEWS, Problems, Read
 
@@ -147,3 +147,37 @@ def test_whatever_a_secret_is_it_shows_nowhere(tmp_path_factory: pytest.TempPath
 def test_the_examples_are_the_toml_they_seem() -> None:
     """The fixtures of this suite are right but for what each test breaks."""
     assert set(tomllib.loads(PHONES + DESKTOPS + REVIEWS)["accounts"]) == {"phones", "desktops", "reviews"}
+
+
+# --- Secrets that hardly can be right --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ('"tok"', "quote"), ("'tok'", "quote"), ("“tok”", "quote"), ("tok'", "quote"), (" tok", "blank"),
+        ("tok ", "blank"), ("tok\r", "blank"), ("\ufefftok", "byte-order mark"), ("Bearer tok", "Authorization"),
+        ("bearer: tok", "Authorization"), ("to k", "wrapped"), ("tök", "ASCII"), ("tok\u200b", "ASCII"),
+        ("TOKEN='tok'", "line of an .env file"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("where", ["env", "file"])
+def test_a_secret_that_hardly_can_be_right_is_doubted(tmp_path: Path, value: str, words: str, where: str) -> None:
+    """Its key is named and never its value; it is used as it is."""
+    if value.endswith("\r") and where == "file":
+        return  # what a file of Windows ends with is a line break, and dropped
+    (tmp_path / "token").write_bytes(value.encode())
+    named = '{ env = "GEELARK_TOKEN" }' if where == "env" else f'{{ file = "{tmp_path / "token"}" }}'
+    path = tmp_path / "redrive.toml"
+    path.write_text(f'[accounts.phones]\nprovider = "geelark"\ntoken = {named}\n')
+    (doubt,) = doubtful_secrets(load(path, {}), {"GEELARK_TOKEN": value})
+    assert doubt.startswith("accounts.phones.token: ")
+    assert words in doubt
+    assert "tok" not in doubt.removeprefix("accounts.phones.token: ").replace("token", "")
+
+
+@pytest.mark.parametrize("value", ["tok", "Bearer", "a=b", "x" * 9000, "dG9r==", "TOKEN=abc", "bearers-of-news"])
+def test_other_secrets_are_not(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "redrive.toml"
+    path.write_text('[accounts.phones]\nprovider = "geelark"\ntoken = { env = "GEELARK_TOKEN" }\n')
+    assert doubtful_secrets(load(path, {}), {"GEELARK_TOKEN": value}) == []

@@ -2,21 +2,27 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from celery.signals import worker_process_shutdown, worker_shutdown, worker_shutting_down
-from sqlalchemy import Pool, event
+from sqlalchemy import Pool, event, select
 
-from models import jobs
+from models import jobs, ledger
 from models.errors import BadInput, SchemaError, SettingsError
 from models.settings import load
-from models.states import Operation, Status
+from models.states import Operation
+from models.tables import actions
 from redrive.sandbox.server import SandboxThread
 from tests.unit.worker.site import Site, site
+from worker import app as worker_app
 from worker import deps
 from worker.app import app
+
+FAR = datetime(2099, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -49,14 +55,51 @@ def test_the_doors_hand_a_batch_to_its_job(ours: Site) -> None:
 
 
 def test_a_hosts_wish_makes_tasks_due_now(ours: Site) -> None:
-    """Recorded with who and why; ids that do not exist change nothing."""
+    """Recorded with who and why, as claimed; ids that do not exist change nothing."""
     waiting = ours.world.add()
-    ours.world.act("hold", waiting)
+    ours.world.put(waiting, due_at=FAR)
     assert door(jobs.REQUEST, [waiting, 99999], who="host", reason="rules updated") == {"asked": 2, "due": 1}
-    assert ours.world.task(waiting).status is Status.FAILED
+    assert ours.world.task(waiting).due_at < FAR
+    assert recorded(ours) == [("request", "request: host", "rules updated")]
 
 
-@pytest.mark.parametrize("ids", [["1"], ["x"], [None], "12", [1.5]])
+def test_a_hosts_wish_never_releases_what_an_operator_holds(ours: Site) -> None:
+    """Anybody who can write to the broker can send one; the neighbours are made due all the same."""
+    held, waiting = ours.world.add("591"), ours.world.add("592")
+    ours.world.act("hold", held)
+    before = ours.world.task(held)
+    ours.world.put(waiting, due_at=FAR)
+    assert door(jobs.REQUEST, [held, waiting], who="operator@host") == {"asked": 2, "due": 1}
+    assert ours.world.task(held) == before
+    assert [who for _, who, _ in recorded(ours)][-1] == "request: operator@host"
+
+
+def test_a_wish_of_many_is_carried_out_in_pages(ours: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_app, "PAGE", 2)
+    ids = [ours.world.add(str(number)) for number in range(591, 596)]
+    for each in ids:
+        ours.world.put(each, due_at=FAR)
+    asked: list[list[int]] = []
+    act = ledger.act
+
+    def spied(t: Any, what: str, page: Any, *rest: Any) -> Any:
+        asked.append(list(page))
+        return act(t, what, page, *rest)
+
+    monkeypatch.setattr(worker_app.ledger, "act", spied)
+    assert door(jobs.REQUEST, [*ids, ids[0]]) == {"asked": 5, "due": 5}
+    assert asked == [ids[:2], ids[2:4], ids[4:]]
+
+
+def recorded(ours: Site) -> list[tuple[str, str, str]]:
+    """What was done, by whom, and why."""
+    with ours.world.database.reading() as t:
+        return [(row.what, row.who, row.why) for row in t.rows(select(actions).order_by(actions.c.id))]
+
+
+@pytest.mark.parametrize(
+    "ids", [["1"], ["x"], [None], "12", [1.5], [True], [0], [-1], [2**63], {"1": 1}, list(range(1, 10_002))]
+)
 def test_a_wish_that_names_no_ids_is_refused(ours: Site, ids: object) -> None:
     with pytest.raises(BadInput):
         door(jobs.REQUEST, ids)

@@ -1,0 +1,226 @@
+"""Brokers as others run them: RabbitMQ, Redis behind sentinels, Redis by TLS."""
+
+import base64
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import amqp
+import pytest
+import redis
+import trustme
+from kombu.connection import Connection
+
+from models.states import ENDED_STATES
+from redrive.cli.broker import answer
+from redrive.sandbox.samples import sample_rows
+from tests.infrastructure.conftest import NewWorld
+from tests.integration import forged
+from tests.integration.world import World
+from tests.processes import Process, wait_until
+from tests.servers import free_port
+
+Spawn = Callable[..., Process]
+Program = Callable[[str, str], Path]
+
+
+def work(world: World, *, seed: int, workers: int = 1) -> list[Process]:
+    """A scheduler and workers bring every task to its end."""
+    running = [world.start("worker") for _ in range(workers)]
+    running.append(world.start("scheduler"))
+    finish(world, seed=seed)
+    return running
+
+
+def finish(world: World, *, seed: int) -> None:
+    world.add(sample_rows(3, seed=seed))
+    wait_until(lambda: all(task.status in ENDED_STATES for task in world.tasks()), 120, what="every task has ended")
+    assert world.sandbox("stats")["violations"] == {}
+
+
+# --- RabbitMQ --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def rabbitmq(program: Program, spawn: Spawn, tmp_path: Path) -> Iterator[str]:
+    """A server of the test's own; its URL."""
+    server = program("rabbitmq-server", "rabbitmq-server")
+    directory, port = tmp_path / "rabbitmq", free_port()
+    directory.mkdir()
+    (directory / "plugins").write_text("[].")
+    environment = {
+        "HOME": str(directory),
+        "RABBITMQ_NODENAME": f"redrive-{port}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_DIST_PORT": str(free_port()),
+        "RABBITMQ_MNESIA_BASE": str(directory / "data"),
+        "RABBITMQ_LOG_BASE": str(directory / "log"),
+        "RABBITMQ_LOGS": "-",
+        "RABBITMQ_PID_FILE": str(directory / "pid"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "plugins"),
+        "RABBITMQ_CONF_ENV_FILE": str(directory / "none"),
+        "ERL_EPMD_PORT": str(free_port()),
+    }
+    spawn([server], environment, ready="Server startup complete", timeout_seconds=90)
+    yield f"amqp://guest:guest@127.0.0.1:{port}//"
+    epmd = shutil.which("epmd")
+    if epmd:
+        os.spawnve(os.P_WAIT, epmd, ["epmd", "-kill"], {**os.environ, **environment})
+
+
+def test_two_workers_of_one_machine_share_rabbitmq(rabbitmq: str, new_world: NewWorld, spawn: Spawn) -> None:
+    """Each has a name of its own, which RabbitMQ insists on, and the health check finds both."""
+    assert answer(rabbitmq) == ""
+    world = new_world(rabbitmq)
+    running = work(world, seed=1, workers=2)
+    assert [process.returncode for process in running] == [None] * 3
+    assert "RESOURCE_LOCKED" not in "".join(process.output() for process in running)
+    asked = spawn([sys.executable, "-P", "-m", "redrive", "worker", "--check"], world.env)
+    assert asked.wait(40) == 0, asked.output()
+
+
+def test_forged_messages_end_no_worker_on_rabbitmq(rabbitmq: str, new_world: NewWorld) -> None:
+    """Here the envelope is the protocol's; headers, types and bodies may still be anything."""
+    world = new_world(rabbitmq)
+    worker = world.start("worker")
+    queues = [world.settings.queues.of("geelark"), world.settings.queues.requests]
+    with Connection(rabbitmq) as connection, connection.channel() as channel:
+        for queue in queues:
+            for strange in forged.envelopes(queue):
+                put(channel, queue, strange)
+    work(world, seed=5)
+    assert worker.returncode is None
+    assert "Traceback" not in worker.output()
+    assert worker.output().count("message.dropped") >= 3
+
+
+def put(channel: Any, queue: str, strange: dict[str, Any]) -> None:
+    """As much of a forged envelope as the protocol can carry."""
+    body, headers = strange.get("body"), strange.get("headers")
+    if not isinstance(headers, dict) or any(isinstance(value, int) and value > 2**62 for value in headers.values()):
+        headers = {"task": ["x"], "id": {}}
+    words = {name.replace("-", "_"): strange.get(name) for name in ("content-type", "content-encoding")}
+    words = {name: value for name, value in words.items() if isinstance(value, str)}
+    try:
+        raw = base64.b64decode(str(body))
+    except ValueError:
+        raw = b"?"
+    channel.basic_publish(amqp.Message(raw, application_headers=headers, **words), exchange="", routing_key=queue)
+
+
+def test_a_wrong_password_of_rabbitmqs_is_said(rabbitmq: str) -> None:
+    assert answer(rabbitmq.replace("guest:guest", "guest:wrong")).startswith("does not ")
+
+
+# --- Sentinel --------------------------------------------------------------------------------------------------------
+
+
+class Sentinels:
+    """A master, its replica and a sentinel that watches both."""
+
+    def __init__(self, server: Path, spawn: Spawn, directory: Path) -> None:
+        self.ports = [free_port(), free_port()]
+        self.sentinel = free_port()
+        common = ["--bind", "127.0.0.1", "--save", "", "--dir", directory]
+        auth = ["--requirepass", "p@ss", "--masterauth", "p@ss"]
+        replica = ["--replicaof", f"127.0.0.1 {self.ports[0]}"]
+        self.master = spawn([server, "--port", str(self.ports[0]), *common, *auth], ready="Ready to accept")
+        spawn([server, "--port", str(self.ports[1]), *common, *auth, *replica], ready="Finished with success")
+        configuration = directory / "sentinel.conf"
+        configuration.write_text(
+            f"port {self.sentinel}\nbind 127.0.0.1\ndir {directory}\n"
+            f"sentinel monitor ours 127.0.0.1 {self.ports[0]} 1\nsentinel auth-pass ours p@ss\n"
+            "sentinel down-after-milliseconds ours 1000\nsentinel failover-timeout ours 5000\n"
+        )
+        spawn([server, configuration, "--sentinel"], ready="monitor master ours")
+
+    @property
+    def url(self) -> str:
+        """One sentinel that is there and one that is not, as after a machine was lost."""
+        there, gone = f"sentinel://:p%40ss@127.0.0.1:{self.sentinel}/3", "sentinel://127.0.0.1:1"
+        return f"{there};{gone}?master_name=ours"
+
+    def knows_the_replica(self) -> bool:
+        with redis.Redis(port=self.sentinel) as client:
+            return bool(client.execute_command("SENTINEL", "replicas", "ours"))
+
+
+@pytest.fixture
+def sentinels(program: Program, spawn: Spawn, tmp_path: Path) -> Sentinels:
+    directory = tmp_path / "redis"
+    directory.mkdir()
+    found = Sentinels(program("redis-server", "redis-server"), spawn, directory)
+    wait_until(found.knows_the_replica, 30, what="the sentinel knows the replica")
+    return found
+
+
+def test_work_goes_on_after_sentinels_chose_another_master(sentinels: Sentinels, new_world: NewWorld) -> None:
+    """The same scheduler and worker, with the address they were started with."""
+    assert answer(sentinels.url) == ""
+    world = new_world(sentinels.url)
+    running = work(world, seed=2)
+    sentinels.master.kill()
+    finish(world, seed=3)
+    assert [process.returncode for process in running] == [None, None]
+    assert "Traceback" not in running[-1].output()
+    wait_until(lambda: answer(sentinels.url) == "", 30, what="doctor agrees")
+
+
+@pytest.mark.parametrize(("wrong", "words"), [("=ours", "=theirs"), ("p%40ss", "wrong")])
+def test_a_wrong_master_or_password_is_said(sentinels: Sentinels, wrong: str, words: str) -> None:
+    assert answer(sentinels.url.replace(wrong, words)).startswith("does not ")
+
+
+# --- TLS -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def by_tls(program: Program, spawn: Spawn, tmp_path: Path) -> Callable[..., str]:
+    """A server with a certificate of a private CA for ``localhost``; returns its URL with options."""
+    server, port = program("redis-server", "redis-server"), free_port()
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+    certificate = authority.issue_cert("localhost")
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    files = ["--tls-cert-file", tmp_path / "server.pem", "--tls-key-file", tmp_path / "server.pem"]
+    more = ["--tls-ca-cert-file", tmp_path / "ca.pem", "--tls-auth-clients", "no", "--save", "", "--dir", tmp_path]
+    spawn([server, "--port", "0", "--tls-port", str(port), *files, *more], ready="Ready to accept")
+
+    def url(scheme: str = "rediss", host: str = "localhost", **options: str) -> str:
+        options = {name: value.replace("CA", str(tmp_path)) for name, value in options.items()}
+        return f"{scheme}://{host}:{port}/0?{urlencode(options)}"
+
+    return url
+
+
+@pytest.mark.parametrize("scheme", ["rediss", "valkeys"])
+def test_a_private_authority_is_named_and_all_works(
+    by_tls: Callable[..., str], new_world: NewWorld, scheme: str
+) -> None:
+    url = by_tls(scheme, ssl_cert_reqs="CERT_REQUIRED", ssl_ca_certs="CA/ca.pem")
+    assert answer(url) == ""
+    running = work(new_world(url), seed=4)
+    assert "insecure" not in "".join(process.output() for process in running)
+
+
+@pytest.mark.parametrize(
+    ("options", "works"),
+    [
+        ({}, False),
+        ({"ssl_ca_certs": "CA/other.pem"}, False),
+        ({"host": "127.0.0.1", "ssl_ca_certs": "CA/ca.pem"}, False),
+        ({"host": "127.0.0.1", "ssl_ca_certs": "CA/ca.pem", "ssl_check_hostname": "false"}, True),
+        ({"ssl_cert_reqs": "none"}, True),
+        ({"scheme": "redis"}, False),
+    ],
+)
+def test_a_server_is_verified_unless_the_address_says_otherwise(
+    by_tls: Callable[..., str], options: dict[str, str], *, works: bool
+) -> None:
+    assert (answer(by_tls(**options)) == "") == works

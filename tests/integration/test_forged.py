@@ -1,0 +1,111 @@
+"""Whoever can write to the broker sends what he likes: nothing ends, nothing is retried that should not be."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from sqlalchemy import update
+
+from models import ledger
+from models.clock import boottime
+from models.ledger import Who
+from models.states import Status
+from models.tables import tasks
+from redrive.sandbox.samples import sample_rows
+from tests.integration import forged
+from tests.integration.world import World
+from tests.processes import Process, wait_until
+from tests.servers import Valkey
+
+pytestmark = [pytest.mark.timeout(180), pytest.mark.services]
+
+FAR = datetime(2099, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def ours(
+    spawn: Callable[..., Process], new_sqlite_database: Callable[[], str], valkey: Valkey, tmp_path: Path
+) -> Iterator[World]:
+    world = World(spawn, new_sqlite_database(), valkey.url, tmp_path)
+    world.start_sandbox()
+    yield world
+    world.close()
+
+
+def push(client: redis.Redis, queue: str, *messages: object) -> None:
+    for message in messages:
+        client.lpush(queue, message if isinstance(message, bytes) else json.dumps(message))
+
+
+def test_forged_messages_during_work_end_nothing_and_move_nothing(ours: World, valkey: Valkey) -> None:
+    """Every kind of malformed message and order, among good ones: all tasks end as they should, held ones stay."""
+    held, later = ours.add(sample_rows(3, seed=9))[:2]
+    rest(ours, held, later)
+    worker = ours.start("worker")
+    queue = ours.settings.queues.of("geelark")
+    with redis.Redis.from_url(valkey.url) as client:
+        strange = [*forged.raw(), *forged.envelopes(queue)]
+        assert len(strange) > 250
+        push(client, queue, *strange)
+        push(client, ours.settings.queues.requests, *strange)
+        for command in forged.control():
+            content = forged.encoded(command)
+            client.publish("/0.celery.pidbox", json.dumps(forged.envelope(None, content, "")))
+        for message in strange[:120]:
+            client.publish("/0.celery.pidbox", message if isinstance(message, bytes) else json.dumps(message))
+        wish = forged.envelope("redrive.request", forged.body([held], who="operator@desk"), "")
+        push(client, ours.settings.queues.requests, wish)
+        ours.start("scheduler")
+        ours.add(sample_rows(4, seed=8))
+        wait_until(
+            lambda: worker.returncode is not None or all_ended(ours, {held, later}), 90, what="the others have ended"
+        )
+        wait_until(lambda: not client.llen(queue) and not client.hlen("unacked"), 30, what="all was taken")
+    assert worker.returncode is None
+    kept = {task.id: (task.status, task.attempts) for task in ours.tasks([held, later])}
+    assert kept == {held: (Status.HELD, 0), later: (Status.FAILED, 0)}
+    log = worker.output()
+    assert "Traceback" not in log
+    assert 3 <= log.count("message.dropped") <= 60  # each kind once, and not each message
+    assert "forged" not in log
+    assert ours.sandbox("stats")["violations"] == {}
+
+
+def rest(world: World, held: int, later: int) -> None:
+    """One task that an operator holds, one that is due when nobody lives any more."""
+    with world.database.transaction() as t:
+        ledger.act(t, "hold", [held], world.rules, Who("operator"))
+        t.execute(update(tasks).where(tasks.c.id == later).values(due_at=FAR))
+
+
+def all_ended(world: World, but: set[int]) -> bool:
+    return all(task.status in {Status.SUCCEEDED, Status.DEAD} for task in world.tasks() if task.id not in but)
+
+
+@pytest.mark.parametrize("kind", ["one byte", "no id", "deep", "unconfirmed"])
+def test_one_bad_message_costs_nothing(ours: World, valkey: Valkey, kind: str) -> None:
+    """The worker takes the next message at once; what lies among the unconfirmed ones is no better."""
+    worker = ours.start("worker")
+    queue = ours.settings.queues.of("geelark")
+    bad: Any = {"one byte": b"x", "deep": b"[" * 100_000}.get(
+        kind, forged.envelope("redrive.retry", forged.body(), queue)
+    )
+    if kind == "no id":
+        del bad["headers"]["id"]
+    with redis.Redis.from_url(valkey.url) as client:
+        if kind == "unconfirmed":
+            client.hset("unacked", "tag", "{")
+            client.zadd("unacked_index", {"tag": 1})
+        push(client, queue, bad)
+        began = boottime()
+        wait_until(lambda: "message.dropped" in worker.output(), 10)
+        assert boottime() - began < 5
+    [task_id] = ours.add(sample_rows(1, seed=4)[:1])
+    ours.start("scheduler")
+    wait_until(lambda: ours.tasks([task_id])[0].attempts, 20)
+    assert worker.returncode is None
+    assert "broker.lost" not in worker.output()
