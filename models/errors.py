@@ -3,9 +3,11 @@
 - ``SettingsError``: stop; each problem names its key and the remedy (exit 2).
 - ``BadInput``: refuse; what somebody handed in is wrong, the message is for them (exit 1).
 - ``SchemaError``: stop; the database is not at the schema this version needs (exit 2).
+- ``SchemaBehind``: the same; a service waits for it, since `redrive migrate` may be on its way.
 - ``StaleBatch``: stop quietly; the batch is no longer ours, somebody else looks after its tasks.
 - ``Unreachable``: say so and try later; database or broker does not answer, or refuses everybody (exit 1).
-- ``Locked``: the same, and other work can go on: another transaction holds what is wanted (exit 1).
+- ``Unsuitable``: the database answers and cannot be worked on: stop at a start (exit 2), later say so and wait.
+- ``Locked``: as ``Unreachable``, but other work can go on: another transaction holds what is wanted (exit 1).
 """
 
 from collections.abc import Sequence
@@ -35,6 +37,10 @@ class SchemaError(RedriveError):
     """The database's schema is missing, older or newer than this version needs."""
 
 
+class SchemaBehind(SchemaError):  # noqa: N818 - a fact, not a fault
+    """The tables are missing or older than this version needs: `redrive migrate` makes them."""
+
+
 class StaleBatch(RedriveError):  # noqa: N818 - a fact, not a fault
     """The batch was lost or ended: a late writer must drop what it holds."""
 
@@ -45,3 +51,7 @@ class Unreachable(RedriveError):  # noqa: N818 - a fact, not a fault
 
 class Locked(Unreachable):
     """Another transaction holds what is wanted, and has held it for longer than we wait."""
+
+
+class Unsuitable(SchemaError, Unreachable):  # noqa: N818 - a fact, not a fault
+    """The database answers, and is not what Redrive can work on: its encoding, its version, a pooler before it."""

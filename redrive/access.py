@@ -62,8 +62,7 @@ class Access:
         """A transaction of ours, committed and followed by a wake-up; or the host's, of which neither is ours."""
         self._check_schema()
         if connection is not None:
-            with self.database.saying_unreachable():
-                t = Transaction.over(connection)
+            with self.database.within(connection) as t:
                 yield t, self._ensured(t)
             return
         with self.database.transaction() as t:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .context import broker_url, console, database_url, driver_installed, load_settings, open_database
+from .context import broker_url, console, database_url, driver_installed, load_settings
 
 if TYPE_CHECKING:
     from models.settings import Settings
@@ -74,8 +74,9 @@ def scheduler(
     configure()
     settings = load_settings()
     broker = _broker_url(settings)
-    open_database(settings).close()
-    raise typer.Exit(run(settings, database_url=database_url(settings), broker_url=broker, once=once))
+    with driver_installed():
+        code = run(settings, database_url=database_url(settings), broker_url=broker, once=once)
+    raise typer.Exit(code)
 
 
 def worker(
@@ -96,8 +97,8 @@ def worker(
     configure()
     settings = load_settings()
     broker = _broker_url(settings)
-    open_database(settings).close()
-    code = run(settings, database_url=database_url(settings), broker_url=broker, providers=provider or ())
+    with driver_installed():
+        code = run(settings, database_url=database_url(settings), broker_url=broker, providers=provider or ())
     raise typer.Exit(code)
 
 
