@@ -54,6 +54,8 @@ def _read(text: str) -> URL:
 def _checked_postgresql(text: str) -> str:
     text = _with_hosts_as_parameters(text)
     url = _read(text)
+    if re.search(rf"[?&]{SCHEMA}=(&|$)", text):
+        raise ValueError("schema is empty; name one or take it out")
     for name, value in url.query.items():
         if not isinstance(value, str) and name != "host":
             raise ValueError(f"says {name} twice; keep one of the two")

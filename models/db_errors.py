@@ -79,6 +79,9 @@ def meaning(error: DBAPIError, shown: str, user: str | None = None) -> Unreachab
 
 def _remedy(error: DBAPIError, user: str | None) -> str | None:
     code = sqlstate(error)
+    denied = _DENIED.search(words(error))
+    if denied is not None and not code:  # at connecting, where errors have no code
+        return f"run: {grant('CONNECT ON DATABASE', denied[2], user)}"
     if code == _DENIED_CODE:
         return _grant(error, user)
     return _REMEDIES.get(code) or _SQLITE_REMEDIES.get(_sqlite_code(error) or 0)
