@@ -59,7 +59,7 @@ lock: ## Write deploy/requirements.txt anew, the versions and hashes of the imag
 	UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --extra postgres --generate-hashes \
 		--universal --python-version 3.13 --upgrade --quiet --output-file deploy/requirements.txt
 
-test-infrastructure: $(VENV)/.installed-dev ## RabbitMQ, Sentinel, TLS: installs what Debian has (root), says what it skips
+test-infrastructure: $(VENV)/.installed-dev ## RabbitMQ, Sentinel, TLS, PgBouncer, replicas: installs what Debian has (root), says what it skips
 	tests/infrastructure/install
 	$(BIN)/pytest -rs tests/infrastructure $(ARGS)
 

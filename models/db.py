@@ -3,42 +3,23 @@
 Nothing is opened at import: a :class:`Database` is built per process, at its edge, and handed in.
 """
 
-import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    CursorResult,
-    Engine,
-    Executable,
-    Row,
-    Select,
-    create_engine,
-    event,
-    func,
-    literal_column,
-    make_url,
-    select,
-    text,
-)
-from sqlalchemy.engine import ExceptionContext
+from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, func, make_url, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import QueuePool
 
+from . import postgresql, sqlite
 from .clock import boottime, utc_now
-from .db_errors import meaning, session_is_useless, words
+from .database_address import schema_of
+from .db_errors import meaning, words
 from .errors import Unreachable
 from .settings.urls import hide_password
 from .types import Moment
-
-if TYPE_CHECKING:
-    import sqlite3
 
 Clock = Callable[[], datetime]
 
@@ -50,14 +31,6 @@ WORKER_LOCK_SECONDS = 0.5
 SCHEDULER_LOCK_SECONDS = 0.1
 """How long people, workers and schedulers wait for a row that a host, psql or a backup may hold for hours. A scheduler
 serves all accounts one after the other, so that it goes on to the next."""
-
-SQLITE_BUSY_SECONDS = 30.0
-"""How long a SQLite writer waits for another before it gives up."""
-
-IDLE_SECONDS = 60.0
-"""How long PostgreSQL lets a transaction of ours stand still. A process that is frozen or cut off in the middle of one
-holds its account's lock, and every scheduler would wait for it."""
-
 
 _NOW = select(func.clock_timestamp(type_=Moment()))
 
@@ -117,12 +90,23 @@ class Transaction:
 
     @classmethod
     def over(
-        cls, connection: Connection, clock: Clock | None = None, level: int = NEWEST_LEVEL, now: Select[Any] = _NOW
+        cls,
+        connection: Connection,
+        clock: Clock | None = None,
+        level: int = NEWEST_LEVEL,
+        begin: Callable[[Connection], datetime] | None = None,
     ) -> "Transaction":
-        """Work inside a transaction somebody else opened and will end. ``now`` asks PostgreSQL for the moment."""
+        """Work inside a transaction somebody else opened and will end. ``begin`` is its first statement."""
         asked = boottime()
-        moment = utc_now() if connection.dialect.name == "sqlite" else connection.execute(now).one()[0]
+        moment = (begin or _now)(connection)
         return cls(connection, clock() if clock is not None else moment, asked, boottime(), level)
+
+
+def _now(connection: Connection) -> datetime:
+    if connection.dialect.name == "sqlite":
+        return utc_now()
+    moment: datetime = connection.execute(_NOW).scalar_one()
+    return moment
 
 
 class Database:
@@ -134,8 +118,13 @@ class Database:
         pool_size: connections at most, opened when needed and kept; a job holds one for a transaction's length.
         lock_seconds: how long a statement waits for a row or table that somebody else holds.
 
+    Raises:
+        SettingsError: the address has a parameter that nobody knows.
+        Unsuitable: this Python's SQLite is too old.
+
     Attributes:
-        level: which schema it has, once :func:`models.migrate.check` has asked.
+        schema: where in a PostgreSQL database the tables are; None: where the user's ``search_path`` leads.
+        level: the revision of the tables, once :func:`models.migrate.check` has asked.
     """
 
     def __init__(
@@ -144,8 +133,13 @@ class Database:
         self.url = make_url(url)
         self.clock = clock
         self.level = NEWEST_LEVEL
-        self.engine = _engine(self.url.render_as_string(hide_password=False), pool_size)
-        self._first = _first_statement(lock_seconds)
+        self.schema = schema_of(self.url)
+        self._session: postgresql.Session | None = None
+        if self.url.get_backend_name() == "sqlite":
+            self.engine = sqlite.engine(self.url)
+        else:
+            self.engine = postgresql.engine(self.url, pool_size)
+            self._session = postgresql.Session(self.shown, lock_seconds, self.schema)
 
     def __repr__(self) -> str:
         return f"Database({self.shown})"
@@ -172,6 +166,12 @@ class Database:
         with self.saying_unreachable(), engine.begin() as connection:
             yield Transaction.over(connection, self.clock, self.level, self._first)
 
+    def _first(self, connection: Connection) -> datetime:
+        if self._session is None:
+            return utc_now()
+        writes = not connection.get_execution_options().get("redrive_reading")
+        return self._session.begin(connection, writes=writes)
+
     @contextmanager
     def within(self, connection: Connection) -> Iterator[Transaction]:
         """Work inside a transaction of a host's, which ends it: what goes wrong undoes our part and no more.
@@ -183,10 +183,15 @@ class Database:
             yield Transaction.over(connection, self.clock, self.level)
             return
         with connection.begin_nested():
-            wait = f"{PEOPLE_LOCK_SECONDS * 1000:.0f}"
-            before = connection.execute(_LOCK_TIMEOUT, {"value": wait}).scalar_one()
+            before = {name: _swapped(connection, name, value) for name, value in self._within().items()}
             yield Transaction.over(connection, self.clock, self.level)
-            connection.execute(_SET_LOCK_TIMEOUT, {"value": before})
+            for name, value in before.items():
+                connection.execute(_SET_LOCAL, {"name": name, "value": value})
+
+    def _within(self) -> dict[str, str]:
+        """What our part of a host's transaction needs; the rest of it keeps the host's."""
+        path = {} if self.schema is None else {"search_path": postgresql.quoted(self.schema)}
+        return {"lock_timeout": postgresql.duration(PEOPLE_LOCK_SECONDS), **path}
 
     @contextmanager
     def saying_unreachable(self) -> Iterator[None]:
@@ -196,7 +201,7 @@ class Database:
         except PoolTimeout as error:
             raise Unreachable(f"database {self.shown}: no connection came free in time") from error
         except DBAPIError as error:
-            if (ours := meaning(error, f"database {self.shown}")) is None:
+            if (ours := meaning(error, f"database {self.shown}", self.url.username)) is None:
                 raise
             raise ours from error
 
@@ -205,114 +210,16 @@ class Database:
         self.engine.dispose()
 
 
-def _engine(url: str, pool_size: int) -> Engine:
-    if url.startswith("sqlite"):
-        return _sqlite_engine(url)
-    engine = create_engine(
-        url,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_pre_ping=True,
-        json_deserializer=_from_json,
-        # Two claims of conflicting tasks need to see what the other committed.
-        isolation_level="READ COMMITTED",
-        connect_args={"application_name": "redrive", **_NETWORK},
-    )
-
-    @event.listens_for(engine, "handle_error")
-    def throw_away(context: ExceptionContext) -> None:
-        error = context.sqlalchemy_exception
-        if isinstance(error, DBAPIError) and session_is_useless(error):
-            context.is_disconnect = True
-
-    return engine
+def _swapped(connection: Connection, name: str, value: str) -> str:
+    """Set it for this transaction; what it was before."""
+    before: str = connection.execute(_SWAP_LOCAL, {"name": name, "value": value}).scalar_one()
+    return before
 
 
-def _from_json(text: bytes | str) -> object:
-    """Most tasks have no parameters, and each is read four times on its way through a batch."""
-    return {} if text == b"{}" else json.loads(text)
-
-
-_NETWORK = {
-    "connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3,
-    "tcp_user_timeout": 60_000,
-}  # fmt: skip
-"""A host that vanishes without a word is noticed within a minute, not when the system's own two hours are over."""
-
-
-_POSTGRES = {
-    # A record that was confirmed must survive a crash, whatever the server's default is.
-    "synchronous_commit": "on",
-    # Moments come in UTC, so that none needs to be converted, and in a form that psycopg can read.
-    "timezone": "UTC",
-    "datestyle": "ISO, YMD",
-    # Whatever we ask for finds its rows by an index, a batch at a time. With statistics from when a table was small, as
-    # after a large import, PostgreSQL would rather read all of it, for every batch.
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-}
-
-
-def _first_statement(lock_seconds: float) -> Select[Any]:
-    """The first statement of a transaction: takes the moment and sets what we need, for this transaction alone.
-
-    Not start-up options: poolers drop them, and a session may be another one each time.
-    """
-    settings = {
-        **_POSTGRES,
-        "idle_in_transaction_session_timeout": f"{IDLE_SECONDS * 1000:.0f}",
-        "lock_timeout": f"{lock_seconds * 1000:.0f}",
-    }
-    said = [func.set_config(name, value, literal_column("true")) for name, value in settings.items()]
-    return select(func.clock_timestamp(type_=Moment()), *said)
-
-
-def _sqlite_engine(url: str) -> Engine:
-    engine = create_engine(
-        url, poolclass=QueuePool, connect_args={"check_same_thread": False, "timeout": SQLITE_BUSY_SECONDS}
-    )
-
-    @event.listens_for(engine, "connect")
-    def prepare(raw: "sqlite3.Connection", _record: object) -> None:
-        raw.isolation_level = None  # we say BEGIN ourselves
-        _use_wal(raw)
-        raw.execute("PRAGMA synchronous = FULL")
-        raw.execute("PRAGMA foreign_keys = ON")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        # SQLite drops FOR UPDATE without a word: one writer at a time from the first statement on does its work.
-        reading = connection.get_execution_options().get("redrive_reading")
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
-    return engine
-
-
-def _use_wal(raw: "sqlite3.Connection") -> None:
-    """Switch the file to WAL, which SQLite remembers in it.
-
-    Of connections that make a new file's first switch together, SQLite refuses all but one at once: each holds what
-    the others wait for, so its own busy timeout does not apply.
-    """
-    import sqlite3  # noqa: PLC0415 - a megabyte that services on PostgreSQL need not hold
-
-    give_up = boottime() + SQLITE_BUSY_SECONDS
-    while True:
-        try:
-            raw.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or boottime() > give_up:
-                raise
-        else:
-            return
-        time.sleep(0.01)
-
-
-_SET_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :value, true)")
-_LOCK_TIMEOUT = text(
-    "WITH now AS MATERIALIZED (SELECT current_setting('lock_timeout') AS value) "
-    "SELECT now.value FROM now WHERE set_config('lock_timeout', :value, true) IS NOT NULL"
+_SET_LOCAL = text("SELECT set_config(:name, :value, true)")
+_SWAP_LOCAL = text(
+    "WITH now AS MATERIALIZED (SELECT current_setting(:name) AS value) "
+    "SELECT now.value FROM now WHERE set_config(:name, :value, true) IS NOT NULL"
 )
 """Sets it and hands back what it was: the one is read before the other is set."""
 
@@ -332,7 +239,6 @@ __all__ = [
     "NEWEST_LEVEL",
     "PEOPLE_LOCK_SECONDS",
     "SCHEDULER_LOCK_SECONDS",
-    "SQLITE_BUSY_SECONDS",
     "WORKER_LOCK_SECONDS",
     "Clock",
     "Database",

@@ -4,14 +4,16 @@ Three kinds matter to whoever catches one: the database is away or refuses every
 locked by another transaction (go on with other work), one row is at fault (set it aside). Anything else is a defect.
 """
 
+import re
+
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from .errors import DatabaseError, Locked, Unreachable
+from .errors import DatabaseError, Locked, Unreachable, Unsuitable
 
 _LOCKED = {"55P03", "40P01", "40001"}
 """Lock time-out, deadlock, serialization failure: another transaction is in the way."""
 
-_REFUSING = {"25006", "42501", "42P01", "57014", "26000", "25P03", "3D000", "3F000"}
+_REFUSING = {"25006", "42501", "42P01", "57014", "26000", "42P05", "25P03", "3D000", "3F000"}
 """Read-only, no grant, no table, statement time-out, a session that a pooler swapped: all pass, or somebody acts."""
 _REFUSING_CLASSES = ("08", "28", "53", "57", "58")
 """Connections, authorization, resources, operator intervention, system errors."""
@@ -19,25 +21,48 @@ _REFUSING_CLASSES = ("08", "28", "53", "57", "58")
 _AWAY_CLASSES = ("08", "57")
 """Of those: the ones in which nobody answers, or not for long."""
 
-_SESSION_IS_USELESS = {"25006", "26000"}
-"""A new session may reach another server: after a failover the old one answers, and refuses for ever."""
+_SESSION_IS_USELESS = {"25006", "26000", "42P05"}
+"""A new session may reach another server: after a failover the old one answers, and refuses for ever. A prepared
+statement that is missing, or there already, is another's session."""
 
 _REMEDIES = {
-    "42501": "grant this user what the table or schema needs, or let its owner run `redrive migrate`",
     "25006": "it takes no writes at the moment",
+    "3F000": "create the schema, or name one with ?schema=NAME",
+    "26000": "a pooler gave the session to somebody else",
+    "42P05": "a pooler gave the session to somebody else",
+}
+_UNSUITABLE = {
+    "unsupported startup parameter": "take it out of the address (a schema is named without options, as ?schema=NAME), "
+    "or let PgBouncer's ignore_startup_parameters name it",
+    "statement pooling": "Redrive needs transactions: set `pool_mode = transaction` or `session` in the pooler",
+}
+"""What a pooler says that cannot be worked through, and the remedy."""
+
+_DENIED_CODE = "42501"
+_DENIED = re.compile(r"permission denied for (table|sequence|schema|database) \"?([^\s\"]+)\"?")
+_GRANTS = {
+    "table": "SELECT, INSERT, UPDATE, DELETE ON",
+    "sequence": "USAGE, SELECT ON SEQUENCE",
+    "schema": "USAGE ON SCHEMA",
+    "database": "CREATE ON DATABASE",
 }
 
 _SQLITE_LOCKED = {5, 6}  # BUSY, LOCKED
+_SQLITE_REMEDIES = {
+    8: "this user may only read the file: give it write access to the file and its directory",
+    14: "create its directory, and give this user write access to it",
+}  # READONLY, CANTOPEN
 _SQLITE_ROW = {19, 20, 18}  # CONSTRAINT, MISMATCH, TOOBIG
 _UNDECODABLE = "Could not decode to UTF-8"
 
 
-def meaning(error: DBAPIError, where: str) -> Unreachable | None:
+def meaning(error: DBAPIError, where: str, user: str | None = None) -> Unreachable | None:
     """The error of ours that stands for this one; None when it is a row's fault or a defect.
 
     Args:
         error: what SQLAlchemy raised.
         where: which database or connection it was, without a password.
+        user: who is connected, for the words of a GRANT.
     """
     code = sqlstate(error)
     if code in _LOCKED or _sqlite_code(error) in _SQLITE_LOCKED:
@@ -48,9 +73,44 @@ def meaning(error: DBAPIError, where: str) -> Unreachable | None:
     unnamed = not code and isinstance(error, OperationalError | InterfaceError)
     if not (refuses or unnamed or error.connection_invalidated):
         return None
-    remedy = f"; {_REMEDIES[code]}" if code in _REMEDIES else ""
+    said = words(error)
+    if pooler := next((remedy for text, remedy in _UNSUITABLE.items() if text in said), None):
+        return Unsuitable(f"{where}: {said}; {pooler}")
+    remedy = _remedy(error, user)
     kind = DatabaseError if refuses and code[:2] not in _AWAY_CLASSES else Unreachable
-    return kind(f"{where}: {words(error)}{remedy}")
+    return kind(f"{where}: {said}" + (f"; {remedy}" if remedy else ""))
+
+
+def _remedy(error: DBAPIError, user: str | None) -> str | None:
+    code = sqlstate(error)
+    denied = _DENIED.search(words(error))
+    if denied is not None and not code:  # at connecting, where errors have no code
+        return f"run: {grant('CONNECT ON DATABASE', denied[2], user)}"
+    if code == _DENIED_CODE:
+        return _grant(error, user)
+    return _REMEDIES.get(code) or _SQLITE_REMEDIES.get(_sqlite_code(error) or 0)
+
+
+def _grant(error: DBAPIError, user: str | None) -> str:
+    """What to run as the owner. PostgreSQL may speak another language, and then the words stay general."""
+    denied = _DENIED.search(words(error))
+    if denied is None:
+        return "let the owner of schema and tables run `redrive migrate`, or grant this user what it needs"
+    kind, name = denied.groups()
+    creates = kind == "schema" and (error.statement or "").lstrip().upper().startswith("CREATE")
+    rights = "USAGE, CREATE ON SCHEMA" if creates else _GRANTS[kind]
+    by_its_owner = ", or let its owner run `redrive migrate`" if creates else ""
+    return f"run: {grant(rights, name, user)}{by_its_owner}"
+
+
+def grant(rights: str, name: str, user: str | None) -> str:
+    """The statement that gives the rights."""
+    return f"GRANT {rights} {name} TO {_identifier(user or 'YOUR_USER')};"
+
+
+def _identifier(name: str) -> str:
+    plain = name == "YOUR_USER" or re.fullmatch(r"[a-z_][a-z0-9_]*", name)
+    return name if plain else '"' + name.replace('"', '""') + '"'
 
 
 def is_row_fault(error: BaseException) -> bool:

@@ -3,10 +3,12 @@
 - ``SettingsError``: stop; each problem names its key and the remedy (exit 2).
 - ``BadInput``: refuse; what somebody handed in is wrong, the message is for them (exit 1).
 - ``SchemaError``: stop; the database is not at the schema this version needs (exit 2).
+- ``SchemaBehind``: the same; a service waits for it, since `redrive migrate` may be on its way.
 - ``StaleBatch``: stop quietly; the batch is no longer ours, somebody else looks after its tasks.
 - ``Unreachable``: say so and try later; database or broker does not answer, or refuses everybody (exit 1).
 - ``Locked``: the same, and other work can go on: another transaction holds what is wanted (exit 1).
 - ``DatabaseError``: the same; the database answers and refuses, and its words name what is to be changed (exit 1).
+- ``Unsuitable``: the database answers and cannot be worked on: stop at a start (exit 2), later say so and wait.
 """
 
 from collections.abc import Sequence
@@ -36,6 +38,10 @@ class SchemaError(RedriveError):
     """The database's schema is missing, older or newer than this version needs."""
 
 
+class SchemaBehind(SchemaError):  # noqa: N818 - a fact, not a fault
+    """The tables are missing or older than this version needs: `redrive migrate` makes them."""
+
+
 class StaleBatch(RedriveError):  # noqa: N818 - a fact, not a fault
     """The batch was lost or ended: a late writer must drop what it holds."""
 
@@ -50,3 +56,7 @@ class Locked(Unreachable):
 
 class DatabaseError(Unreachable):
     """The database answers and refuses: a right is missing, the disk is full, it is read-only. It may pass."""
+
+
+class Unsuitable(SchemaError, Unreachable):  # noqa: N818 - a fact, not a fault
+    """The database answers, and is not what Redrive can work on: its encoding, its version, a pooler before it."""

@@ -1,7 +1,9 @@
 """Bringing a database's schema up to this version, and refusing to work on one that is too old or too new for it."""
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +11,10 @@ from sqlalchemy import Connection, inspect, text
 
 from .clock import boottime
 from .db import NEWEST_LEVEL, Database, Transaction
-from .errors import Locked, SchemaError
+from .db_errors import grant
+from .errors import Locked, SchemaBehind, SchemaError, Unreachable, Unsuitable
 from .migrations.row_rules_0002 import RULES, RowRule
+from .postgresql import quoted
 from .states import SetAside
 from .tables import metadata
 
@@ -32,6 +36,23 @@ LOCK_MILLISECONDS = 2000
 """How long a change of a table may wait for those who use it: all who come later wait behind it."""
 TRY_SECONDS = 120.0
 """How long such a change is tried again."""
+LONGEST_WAIT_SECONDS = 30.0
+"""How long a service that waits for its database waits between two tries, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What :func:`upgrade` did.
+
+    Attributes:
+        before: the revision it found, None where there was none.
+        after: the one that is there now.
+        set_aside: rows that stood in the way of the new rules and are in quarantine now, by the rule's name.
+    """
+
+    before: str | None
+    after: str
+    set_aside: Mapping[str, int]
 
 
 def upgrade(url: str) -> tuple[str | None, str]:
@@ -39,14 +60,19 @@ def upgrade(url: str) -> tuple[str | None, str]:
 
     Raises:
         SchemaError: when the schema is of a newer version, or a table was in use all the time.
-        Unreachable: when the database does not answer.
+        Unreachable: when the database does not answer, or the user may not do it.
     """
+    done = upgraded(url)
+    return done.before, done.after
+
+
+def upgraded(url: str) -> Migrated:
+    """As :func:`upgrade`, with all that it did."""
     database = Database(url)
     try:
         before = _upgraded(database)
-        if before is None or before < HEAD:
-            set_aside_rows_in_the_way(database)
-        return before, max(before or HEAD, HEAD)
+        moved = set_aside_rows_in_the_way(database) if before is None or before < HEAD else {}
+        return Migrated(before, max(before or HEAD, HEAD), moved)
     finally:
         database.close()
 
@@ -69,8 +95,11 @@ def _try_upgrade(database: Database) -> str | None:
         if t.dialect == "postgresql":
             t.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
             t.execute(text(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}"))
+            _make_schema(database, t)
         before, works_from = _found(t.connection)
         _refuse_newer(before, works_from)
+        if before is None and t.dialect == "postgresql":
+            _refuse_without_create(database, t)
         if before is None or before < HEAD:
             from alembic import command  # noqa: PLC0415 - as above
 
@@ -80,18 +109,48 @@ def _try_upgrade(database: Database) -> str | None:
         return before
 
 
-def set_aside_rows_in_the_way(database: Database) -> None:
+def _make_schema(database: Database, t: Transaction) -> None:
+    """The schema that the address names. CREATE IF NOT EXISTS would want the right to create it in any case."""
+    name = database.schema
+    if name is not None and t.execute(_SCHEMA, name=quoted(name)).scalar_one() is None:
+        t.execute(text(f"CREATE SCHEMA {quoted(name)}".replace(":", r"\:")))
+
+
+_SCHEMA = text("SELECT to_regnamespace(:name)")
+_MAY_CREATE = text(
+    "SELECT current_schema() AS name, current_user AS me, has_schema_privilege(current_schema(), 'CREATE') AS may"
+)
+
+
+def _refuse_without_create(database: Database, t: Transaction) -> None:
+    """Say it in words of ours, whatever language the server speaks.
+
+    Raises:
+        Unreachable: the user may not make tables, which somebody may change meanwhile.
+    """
+    found = t.execute(_MAY_CREATE).one()
+    if found.name is None:
+        raise Unreachable(f"database {database.shown}: {found.me} has no schema; create one, or name one: ?schema=NAME")
+    if not found.may:
+        run = grant("USAGE, CREATE ON SCHEMA", found.name, found.me)
+        raise Unreachable(
+            f"database {database.shown}: {found.me} may not create tables in schema {found.name}; "
+            f"run: {run} or let its owner run `redrive migrate`"
+        )
+
+
+def set_aside_rows_in_the_way(database: Database) -> dict[str, int]:
     """Put rows that the rules refuse, and that were there before them, into quarantine; then the rules hold for all.
 
-    It takes no lock that work would wait for, and may be repeated.
+    It takes no lock that work would wait for, and may be repeated. Returns how many by rule.
     """
     with database.transaction() as t:
         rules = _not_validated(t) if t.dialect == "postgresql" else RULES
-        for rule in rules:
-            t.execute(text(_set_aside(rule, t.dialect)))
+        moved = {rule.name: t.execute(text(_set_aside(rule, t.dialect))).rowcount for rule in rules}
     if t.dialect == "postgresql":
         for rule in rules:
             _validate(database, rule)
+    return {name: count for name, count in moved.items() if count > 0}
 
 
 def _set_aside(rule: RowRule, dialect: str) -> str:
@@ -126,12 +185,50 @@ def check(database: Database) -> None:
     """
     with database.reading() as t:
         found, works_from = _found(t.connection)
+        elsewhere = _elsewhere(t) if found is None and t.dialect == "postgresql" else []
     if found is None:
-        raise SchemaError("the database has no Redrive tables yet; run `redrive migrate`")
+        where = _where(database, elsewhere)
+        raise SchemaBehind(f"the database has no Redrive tables yet{where}; run `redrive migrate`")
     if found < OLDEST:
-        raise SchemaError(f"the database is at schema {found}, this version needs {HEAD}; run `redrive migrate`")
+        raise SchemaBehind(f"the database is at schema {found}, this version needs {HEAD}; run `redrive migrate`")
     _refuse_newer(found, works_from)
     database.level = min(int(found), NEWEST_LEVEL)
+
+
+def _elsewhere(t: Transaction) -> list[str]:
+    """Schemas that have tables of ours where this session does not look."""
+    found = text(
+        "SELECT quote_ident(nspname) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+        "WHERE relname = 'redrive_schema' ORDER BY 1"
+    )
+    return list(t.connection.execute(found).scalars())
+
+
+def _where(database: Database, elsewhere: Sequence[str]) -> str:
+    here = f" in schema {database.schema}" if database.schema is not None else ""
+    there = f" (schema {', '.join(elsewhere)} has some: the address may say ?schema=NAME)" if elsewhere else ""
+    return here + there
+
+
+def wait_for(database: Database, stop: threading.Event, say: Callable[[str], None]) -> bool:
+    """Wait until the database is there and migrated, saying each time why not; False when stopped meanwhile.
+
+    Raises:
+        SchemaError: waiting is in vain: the schema is of a newer version, or the database is unsuitable.
+    """
+    seconds = 1.0
+    while not stop.is_set():
+        try:
+            check(database)
+        except Unsuitable:
+            raise
+        except (Unreachable, SchemaBehind) as error:
+            say(str(error))
+        else:
+            return True
+        stop.wait(seconds)
+        seconds = min(2 * seconds, LONGEST_WAIT_SECONDS)
+    return False
 
 
 def _refuse_newer(found: str | None, works_from: str) -> None:

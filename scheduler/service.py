@@ -7,7 +7,7 @@ from random import Random
 
 import structlog
 
-from models import due, ledger
+from models import due, ledger, migrate
 from models.db import SCHEDULER_LOCK_SECONDS, Database
 from models.errors import Unreachable
 from models.ledger.processes import BEAT_SECONDS, SCHEDULER
@@ -192,9 +192,12 @@ def run(settings: Settings, *, database_url: str, broker_url: str, once: bool = 
     publisher = Publisher(broker_url, settings.queues)
     try:
         scheduler = Scheduler(database, publisher, settings, rules_of(settings))
-        _start(scheduler, stop, once=once)
         if once:
+            migrate.check(database)
+            scheduler.start()
             log.info("pass", **_words(scheduler.run_once()), pruned=scheduler.pruner.all())
+            return 0
+        if not _start(scheduler, stop):
             return 0
         with Waiting(broker_url, stop) as waiting:
             log.info("scheduler.started", accounts=len(scheduler.rules))
@@ -207,17 +210,21 @@ def run(settings: Settings, *, database_url: str, broker_url: str, once: bool = 
     return 0
 
 
-def _start(scheduler: Scheduler, stop: threading.Event, *, once: bool) -> None:
-    """Wait for the database at start; only its absence is waited for."""
-    while not stop.is_set():
+def _start(scheduler: Scheduler, stop: threading.Event) -> bool:
+    """Wait for the database and its schema; False when stopped meanwhile."""
+    while migrate.wait_for(scheduler.database, stop, _say):
         try:
-            return scheduler.start()
+            scheduler.start()
         except Unreachable as error:
-            if once:
-                raise
-            log.warning("database.unreachable", error=str(error))
+            _say(str(error))
             stop.wait(PAUSE_AFTER_ERROR_SECONDS)
-    return None
+        else:
+            return True
+    return False
+
+
+def _say(error: str) -> None:
+    log.warning("database.unreachable", error=error)
 
 
 def _words(done: Pass) -> dict[str, int]:

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import signal
 import socket
+import threading
 import warnings
 from collections.abc import Sequence
 
@@ -12,6 +14,8 @@ from celery.apps import worker as celery_worker
 from celery.exceptions import CPendingDeprecationWarning
 from celery.platforms import SecurityWarning
 
+from models import migrate
+from models.db import Database
 from models.errors import SettingsError
 from models.settings import Settings, check_secrets, doubtful_secrets
 
@@ -32,8 +36,7 @@ def run(settings: Settings, *, database_url: str, broker_url: str, providers: Se
 
     Raises:
         SettingsError: a secret is missing, or no account has one of the providers.
-        SchemaError: the database needs a migration.
-        Unreachable: the database does not answer.
+        SchemaError: the database cannot be worked on, now or later. What may pass is waited for.
     """
     if problems := check_secrets(settings, os.environ):
         raise SettingsError(problems)
@@ -42,6 +45,8 @@ def run(settings: Settings, *, database_url: str, broker_url: str, providers: Se
         log.warning("secret.doubtful", about=words)
     use_broker(broker_url)
     deps.configure(settings, database_url=database_url, broker_url=broker_url)
+    if not _wait_for(database_url):
+        return 0
     deps.get()  # what is wrong shows now and not at the first batch
     heap.settle()
     # Root is discouraged because of pickle, which nothing of ours accepts; the other tells of the next Celery.
@@ -71,6 +76,17 @@ def run(settings: Settings, *, database_url: str, broker_url: str, providers: Se
 
 def _say(words: str, *_: object) -> None:
     log.info("worker.stopping", words=words.strip())
+
+
+def _wait_for(database_url: str) -> bool:
+    """Wait for the database and its schema; False when SIGTERM or SIGINT came first."""
+    stop, database = threading.Event(), Database(database_url)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())  # until Celery has its own
+    try:
+        return migrate.wait_for(database, stop, lambda error: log.warning("database.unreachable", error=error))
+    finally:
+        database.close()
 
 
 def node_name() -> str:

@@ -4,16 +4,11 @@ import re
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
-
+from .. import database_address
 from ..broker import ADDRESSES, Broker
 
 _QUOTES = ("'", '"', "\u201c", "\u201d", "`")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*")
-_POSTGRESQL = ("postgresql+psycopg://", "postgresql://", "postgres://")
-_DATABASES = "use postgresql+psycopg://USER:PASSWORD@HOST/NAME or sqlite:///PATH"
-_ESCAPED = "with special characters of a password as %XX"
 
 
 def is_loopback(host: str) -> bool:
@@ -67,26 +62,13 @@ def host_and_port(text: str) -> tuple[str, int]:
 
 
 def checked_database_url(text: str) -> str:
-    """A database's address, naming the driver that is installed with Redrive.
+    """A database's address, in one spelling for everything that connects to it.
 
     Raises:
-        ValueError: it is neither PostgreSQL nor an SQLite file.
+        ValueError: it is neither PostgreSQL nor an SQLite file, or says what cannot be kept.
     """
     _without_wrapping(text)
-    scheme = next((name for name in _POSTGRESQL if text.startswith(name)), None)
-    url = _POSTGRESQL[0] + text.removeprefix(scheme) if scheme else text
-    if not url.startswith((_POSTGRESQL[0], "sqlite:///")):
-        raise ValueError(f"must be PostgreSQL or SQLite; {_DATABASES}")
-    try:
-        parts = make_url(url)
-    except (ArgumentError, ValueError):
-        parts = None
-    if parts is None or "@" in (parts.host or ""):  # the host has what an unescaped @ left of a password
-        raise ValueError(f"cannot be read; {_DATABASES}, {_ESCAPED}")
-    database = parts.database
-    if not scheme and (not database or ":memory:" in database or "mode=memory" in url):
-        raise ValueError("a database in memory cannot be shared between processes; use sqlite:///PATH")
-    return url
+    return database_address.checked(text)
 
 
 def checked_broker_url(text: str) -> str:

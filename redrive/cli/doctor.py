@@ -1,6 +1,7 @@
 """The examination: what is right, what is worth a look, what is wrong."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -14,6 +15,7 @@ from models.settings import Settings, check_secrets, doubtful_secrets, hide_pass
 
 from .broker import answer, leftovers, warnings
 from .context import broker_url, open_database
+from .database import examined
 from .failures import NOT_WELL, WRONG
 from .notices import notices
 from .remedies import with_remedy
@@ -91,14 +93,20 @@ def _broker(settings: Settings) -> Iterator[Finding]:
 def _database(settings: Settings) -> Iterator[Finding]:
     try:
         database = open_database(settings)
+    except (SchemaError, SettingsError) as error:
+        yield Finding(Level.ERROR, "database", str(error).removeprefix("database "), WRONG)
+        return
     except Unreachable as error:
         yield Finding(Level.ERROR, "database", with_remedy(str(error)).removeprefix("database "), NOT_WELL)
-    except (SchemaError, SettingsError) as error:
-        yield Finding(Level.ERROR, "database", str(error), WRONG)
-    else:
-        yield Finding(Level.OK, "database", f"{database.shown} answers, its schema is right")
-        yield from _rows(settings, database)
-        database.close()
+        return
+    with closing(database):
+        found = examined(database)
+        yield from (Finding(Level.ERROR, "database", words, NOT_WELL) for words in found.problems)
+        yield from (Finding(Level.WARNING, "database", words) for words in found.warnings)
+        if not found.problems:
+            by = ", through a pooler" if found.through_a_pooler else ""
+            yield Finding(Level.OK, "database", f"{database.shown} takes writes{by}, its schema is right")
+            yield from _rows(settings, database)
 
 
 def _rows(settings: Settings, database: Database) -> Iterator[Finding]:

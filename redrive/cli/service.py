@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .context import broker_url, console, database_url, driver_installed, load_settings, open_database
+from .context import broker_url, console, database_url, driver_installed, load_settings
 from .failures import in_words
 from .streams import unread
 
@@ -76,8 +76,9 @@ def scheduler(
 
     with _logged() as settings:
         broker = _broker_url(settings)
-        open_database(settings).close()
-        raise typer.Exit(run(settings, database_url=database_url(settings), broker_url=broker, once=once))
+        with driver_installed():
+            code = run(settings, database_url=database_url(settings), broker_url=broker, once=once)
+        raise typer.Exit(code)
 
 
 def worker(
@@ -95,9 +96,9 @@ def worker(
 
     with _logged() as settings:
         broker = _broker_url(settings)
-        open_database(settings).close()
         _silence_celery()
-        code = run(settings, database_url=database_url(settings), broker_url=broker, providers=provider or ())
+        with driver_installed():
+            code = run(settings, database_url=database_url(settings), broker_url=broker, providers=provider or ())
         raise typer.Exit(code)
 
 

@@ -40,7 +40,8 @@ def init(
 
 def migrate() -> None:
     """Bring the database's schema up to this version."""
-    from models.migrate import upgrade  # noqa: PLC0415 - heavy
+    from models.explain.words import many  # noqa: PLC0415 - heavy
+    from models.migrate import upgraded  # noqa: PLC0415 - heavy
     from models.settings import hide_password  # noqa: PLC0415 - heavy
 
     from ..home import make_home  # noqa: PLC0415 - heavy
@@ -50,9 +51,13 @@ def migrate() -> None:
         make_home(settings.environment.home)
     url = database_url(settings)
     with driver_installed():
-        before, after = upgrade(url)
+        done = upgraded(url)
+    before, after = done.before, done.after
     words = f"is at schema {after} already" if before == after else f"went from schema {before or 'none'} to {after}"
     console.print(f"{hide_password(url)} {words}.")
+    for rule, count in done.set_aside.items():
+        words = f"{rule} refuses {many(count, 'task')}, now set aside: mend them, nothing else touches them meanwhile"
+        errors.print(f"warning: {words}. `redrive status` counts them.", style="yellow", soft_wrap=True)
 
 
 def doctor(*, as_json: Json = False) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import Engine, make_url
 
-from models.db import NEWEST_LEVEL, WORKER_LOCK_SECONDS, Database, Transaction, _first_statement
+from models.db import NEWEST_LEVEL, WORKER_LOCK_SECONDS, Database, Transaction
 from models.errors import Unreachable
+from models.postgresql import Session
 from models.rules import Rules
 from models.settings import Settings
 
@@ -66,7 +67,9 @@ class SimulatedDatabase(Database):
         self.clock = process.machine.stage.now
         self.engine = process.machine.engine
         self.level = NEWEST_LEVEL
-        self._first = _first_statement(WORKER_LOCK_SECONDS)
+        self.schema = None
+        postgres = self.url.get_backend_name() == "postgresql"
+        self._session = Session(self.shown, WORKER_LOCK_SECONDS) if postgres else None
 
     @contextmanager
     def _begin(self, engine: Engine) -> Iterator[Transaction]:

@@ -1,0 +1,234 @@
+"""Sessions on PostgreSQL: how they are opened, what each transaction sets and what it must find.
+
+Nothing is a start-up option of ours: poolers refuse or drop them, and a session may be another one each time. So the
+first statement of a transaction sets what we need for this transaction alone, and reads back what came of it.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Engine,
+    String,
+    case,
+    create_engine,
+    event,
+    func,
+    literal,
+    literal_column,
+    select,
+)
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError
+
+from . import database_address
+from .db_errors import session_is_useless
+from .errors import SettingsError, Unreachable, Unsuitable
+from .types import Moment
+
+IDLE_SECONDS = 60.0
+"""How long PostgreSQL lets a transaction of ours stand still. A process that is frozen or cut off in the middle of one
+holds its account's lock, and every scheduler would wait for it."""
+
+OLDEST = 14
+"""The oldest version of PostgreSQL."""
+
+_DEFAULTS = {
+    "application_name": "redrive",
+    # A host that vanishes without a word is noticed within a minute, not when the system's own two hours are over.
+    "connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+    # libpq would read PGOPTIONS and PGTARGETSESSIONATTRS, which somebody set for another program.
+    "options": "", "target_session_attrs": "any",
+}  # fmt: skip
+"""What an address may say otherwise."""
+
+_PINNED = {"client_encoding": "utf8"}
+"""What it may not."""
+
+_SETTINGS = {
+    # Moments come in UTC, so that none needs to be converted, and in a form that psycopg can read.
+    "timezone": "UTC",
+    "datestyle": "ISO, YMD",
+    # Whatever we ask for finds its rows by an index, a batch at a time. With statistics from when a table was small, as
+    # after a large import, PostgreSQL would rather read all of it, for every batch.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+
+_FOUND = {
+    # Two claims of conflicting tasks need to see what the other committed.
+    "transaction_isolation": "read committed",
+    "server_encoding": "UTF8",
+    "client_encoding": "UTF8",
+}
+"""What the session must have from elsewhere."""
+
+_DURABLE = ("on", "remote_apply")
+
+WEAKER = {*_SETTINGS, *_PINNED, "synchronous_commit", "idle_in_transaction_session_timeout", "lock_timeout",
+          "default_transaction_isolation"}  # fmt: skip
+"""Settings of an address that Redrive overrides, since its promises rest on them."""
+
+
+def engine(url: URL, pool_size: int) -> Engine:
+    """The engine for an address that :func:`models.database_address.checked` has read.
+
+    Raises:
+        SettingsError: the address has a parameter that libpq does not know.
+    """
+    several = {"target_session_attrs": "read-write"} if database_address.several_hosts(url) else {}
+    ours = {name: value for name, value in {**_DEFAULTS, **several}.items() if name not in url.query}
+    made = create_engine(
+        database_address.for_libpq(url),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_pre_ping=True,
+        json_deserializer=_from_json,
+        isolation_level="READ COMMITTED",
+        connect_args={**ours, **_PINNED},
+    )
+    _check_parameters(made)
+
+    @event.listens_for(made, "handle_error")
+    def throw_away(context: ExceptionContext) -> None:
+        error = context.sqlalchemy_exception
+        if isinstance(error, DBAPIError) and session_is_useless(error):
+            context.is_disconnect = True
+
+    return made
+
+
+def _check_parameters(made: Engine) -> None:
+    """Refuse what only the first connection would find out, as a defect of ours."""
+    dbapi: Any = made.dialect.dbapi
+    known = {each.keyword.decode() for each in dbapi.pq.Conninfo.get_defaults()}
+    if unknown := sorted(set(made.url.query) - known):
+        raise SettingsError(f"REDRIVE_DATABASE_URL: PostgreSQL knows no parameter {unknown[0]}; take it out")
+
+
+def _from_json(text: bytes | str) -> object:
+    """Most tasks have no parameters, and each is read four times on its way through a batch."""
+    return {} if text == b"{}" else json.loads(text)
+
+
+class Session:
+    """The first statement of a transaction, and what it must find.
+
+    Args:
+        shown: the database's address without its password, for messages.
+        lock_seconds: how long a statement waits for what somebody else holds.
+        schema: where the tables are; None: where the user's ``search_path`` leads.
+    """
+
+    def __init__(self, shown: str, lock_seconds: float, schema: str | None = None) -> None:
+        self._shown = shown
+        settings = {
+            **_SETTINGS,
+            "idle_in_transaction_session_timeout": duration(IDLE_SECONDS),
+            "lock_timeout": duration(lock_seconds),
+        }
+        if schema is not None:
+            settings["search_path"] = quoted(schema)
+        self._needed = tuple({**settings, **_FOUND}.items())
+        self._values = tuple(value for _, value in self._needed)
+        self._statement = select(
+            func.clock_timestamp(type_=Moment()),
+            func.pg_backend_pid(),
+            _current("transaction_read_only"),
+            _durable_commit(),
+            *(_set(name, literal(value)) for name, value in settings.items()),
+            *map(_current, _FOUND),
+        )
+
+    def begin(self, connection: Connection, *, writes: bool) -> datetime:
+        """Set what a transaction needs; returns its moment.
+
+        Raises:
+            Unreachable: it is to write, and the server takes no writes. Its session is thrown away.
+            Unsuitable: the session cannot be what Redrive needs.
+        """
+        now, pid, read_only, commit, *values = connection.execute(self._statement).one()
+        _prepare_nothing_behind_a_pooler(connection, pid)
+        if commit not in _DURABLE or tuple(values) != self._values:
+            raise Unsuitable(f"database {self._shown}: {self._differing(commit, values)}")
+        if writes and read_only != "off":
+            # A new session may reach another server, or this one when it takes writes again.
+            connection.invalidate()
+            raise Unreachable(f"database {self._shown}: it takes no writes at the moment; {_READ_ONLY}")
+        return now  # type: ignore[no-any-return]
+
+    def _differing(self, commit: str, values: Sequence[str]) -> str:
+        found = [("synchronous_commit", "on", commit)]
+        found += [(name, needed, value) for (name, needed), value in zip(self._needed, values, strict=True)]
+        name, needed, value = next(each for each in found if each[1] != each[2])
+        if name == "server_encoding":
+            return not_utf8(value)
+        return f"{name} is {value} although Redrive set {needed}; connect without the pooler or proxy in between"
+
+
+_READ_ONLY = "it is a replica, or default_transaction_read_only is on"
+
+
+def not_utf8(encoding: str) -> str:
+    """Why a database of another encoding cannot be used, and what to do."""
+    how = "createdb --encoding=UTF8 --template=template0 --locale=C NAME"
+    return f"its encoding is {encoding} and must be UTF8; make another one: {how}"
+
+
+def through_a_pooler(connection: Connection) -> bool:
+    """Whether something stands in between: it answers for a server process that is not the one which works."""
+    return _raw(connection).prepare_threshold is None
+
+
+def _prepare_nothing_behind_a_pooler(connection: Connection, pid: int) -> None:
+    """A pooler may give each transaction another session, which knows nothing of statements prepared in the last."""
+    raw = _raw(connection)
+    if raw.prepare_threshold is not None and raw.info.backend_pid != pid:
+        raw.prepare_threshold = None
+
+
+def _raw(connection: Connection) -> Any:  # noqa: ANN401 - psycopg, which SQLAlchemy imports where it is used
+    return connection.connection.dbapi_connection
+
+
+def _current(name: str) -> ColumnElement[str]:
+    return func.current_setting(name, type_=String())
+
+
+def _set(name: str, value: ColumnElement[Any]) -> ColumnElement[str]:
+    return func.set_config(name, value, literal_column("true"), type_=String())
+
+
+def _durable_commit() -> ColumnElement[str]:
+    """A record that was confirmed must survive a crash, whatever the server's default is; more than that may stay."""
+    is_more = _current("synchronous_commit") == literal_column("'remote_apply'")
+    name = "synchronous_commit"
+    return _set(name, case((is_more, literal_column("'remote_apply'")), else_=literal_column("'on'")))
+
+
+_UNITS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000), ("ms", 1))
+
+
+def duration(seconds: float) -> str:
+    """A time as PostgreSQL shows it, so that what is read back can be compared."""
+    milliseconds = round(seconds * 1000)
+    unit, size = next(each for each in _UNITS if milliseconds % each[1] == 0)
+    return f"{milliseconds // size}{unit}" if milliseconds else "0"
+
+
+def quoted(name: str) -> str:
+    """An identifier in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def overridden(url: URL) -> Iterator[str]:
+    """What of the address does not hold, in words."""
+    for name in sorted((database_address.options(url) | set(url.query)) & WEAKER):
+        yield f"{name} of the address does not hold: Redrive sets what its promises rest on; take it out"
