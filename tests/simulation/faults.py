@@ -1,13 +1,15 @@
 """What a call can meet at each provider: every refusal, throttle and block it documents, and some it does not."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Literal
 
 from redrive.sandbox.exchange import Reply
 from redrive.sandbox.script import DOCFLOW, GEELARK, HUAWEI
+
+TOO_LARGE = 17 << 20
 
 How = Literal["answer", "refuse", "slow connect", "drop", "cut", "late", "slow", "limbo"]
 
@@ -87,6 +89,10 @@ HTTP: Sequence[Fault] = (
     Fault("nothing, applied", reply=_text(200), doubtful=True, applies=True),
     Fault("half a JSON", how="answer", doubtful=True, applies=True, reply=_text(200, '{"code": 0, "data')),
     Fault("status 799", reply=_text(799, "what"), doubtful=True),
+    Fault("huge list", reply=_text(200, "[" + "0," * 90_000 + "0]"), doubtful=True),
+    Fault("huge nesting, applied", reply=_text(200, "[" * 60_000 + "]" * 60_000), doubtful=True, applies=True),
+    Fault("huge number", reply=_text(200, "9" * 120_000), doubtful=True),
+    Fault("larger than anybody reads", reply=_text(200, " " * TOO_LARGE), doubtful=True, applies=True),
     Fault("429 with Retry-After", reply=_text(429, "", Retry_After="37"), penalty=37),
     Fault("429 with a long Retry-After", reply=_text(429, "slow down", Retry_After="300"), penalty=300),
     Fault(
@@ -251,3 +257,19 @@ def spoiled(fault: Fault, reply: Reply, rng: Random) -> Reply:
     if fault.spoils is None:
         return reply
     return replace(reply, body=fault.spoils(json.loads(reply.content or b"null"), rng))
+
+
+def in_strange_words(body: Any, ids: Collection[str]) -> Any:
+    """The answer to a status call with states that nobody documented, of these tasks and of no other."""
+    if isinstance(body, dict):
+        for item in (body.get("data") or {}).get("items") or []:
+            if item["id"] in ids:
+                item["status"] = 77
+        for record in [*(body.get("script_records") or []), body]:
+            if {record.get("script_task_id"), record.get("id")} & set(ids):
+                record["status"] = "MELTED"
+        if (result := body.get("result")) and result.get("task_id") in ids:
+            result["status"] = 77
+            for rule in (rule for group in result["groups"] for rule in group["review_tasks"]):
+                rule["review_result"] = 77
+    return body
