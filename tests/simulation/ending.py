@@ -136,7 +136,8 @@ class Ending:
         if not running:
             return []
         with self._database.reading() as t:
-            found = [row for row in t.rows(_FAILED) if (row.sub_id or row.external_id) in running]
+            ours = tasks.c.id.not_in(self.odd)
+            found = [row for row in t.rows(_FAILED.where(ours)) if (row.sub_id or row.external_id) in running]
         return [
             f"{row.account} {row.external_id} {row.sub_id} is {row.status} here while its retry runs"
             for row in found
@@ -192,6 +193,8 @@ class Ending:
         """Who was paused by Redrive was told so by its provider."""
         for row in t.rows(select(actions).where(actions.c.what == "pause", actions.c.who == "redrive")):
             told = self._provider.blocks[row.account]
+            if self._plan.strange.calendar_steps and "check this machine's clock" in row.why:
+                continue
             forbidden = "forbidden" in row.why and told.count("403") >= 3
             if not forbidden and not any(word != "403" and word in row.why for word in told):
                 yield f"{row.account} was paused for {row.why!r}; its provider said {told}"
@@ -236,11 +239,12 @@ class Ending:
             case DeadReason.LIMIT_REACHED:
                 return there.provider == "geelark" and there.runs >= 5
             case DeadReason.REFUSED:
-                return self._provider.doubts[key] + there.refused >= 2
+                strange = new.external_id in self._provider.ever_unreadable
+                return self._provider.doubts[key] + there.refused + strange >= 2
             case DeadReason.UNDELIVERABLE:
                 return self._provider.undelivered[new.account] >= 20
             case DeadReason.EXPIRED:
-                followed = task.status_since - START + self._strange.steps_ahead
+                followed = task.status_since - START + self._strange.stepped
                 return followed >= timedelta(seconds=CHECK_TIMEOUT_SECONDS)
             case DeadReason.STOPPED:
                 return task.id in self.stopped

@@ -14,6 +14,10 @@ from .stage import Stage
 _UUID = re.compile(r"00000000-0000-0000-0000-([0-9a-f]{12})")
 
 
+MEANT_FOR_PEOPLE = {"task.set_aside"}
+"""What is logged as an error, since somebody must act on it, and is none of ours."""
+
+
 @dataclass
 class History:
     """The lines, the faults that were committed, and what must not have happened."""
@@ -54,6 +58,6 @@ class History:
     def _logged(self, _logger: Any, level: str, event: MutableMapping[str, Any]) -> NoReturn:
         words = " ".join(f"{key}={value}" for key, value in event.items() if key != "event")
         self.say("log", f"{event['event']} {words}")
-        if level in {"error", "critical"}:
+        if level in {"error", "critical"} and event["event"] not in MEANT_FOR_PEOPLE:
             self.violation(f"logged as an error: {event['event']} {words}")
         raise structlog.DropEvent

@@ -60,7 +60,7 @@ class Provider:
         blocks: account → words of the blocks it was told of.
         refusals: task → reasons for which it was refused by a fault.
         doubts: task → refusals by faults that prove nothing.
-        unreadable: ids of tasks whose states are shown in words that nobody documented.
+        unreadable, ever_unreadable: ids of tasks whose states are shown in words that nobody documented, now and ever.
     """
 
     stage: Stage
@@ -76,6 +76,7 @@ class Provider:
     doubts: Counter[Key] = field(default_factory=Counter)
     undelivered: Counter[str] = field(default_factory=Counter)
     unreadable: set[str] = field(default_factory=set)
+    ever_unreadable: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.sandbox = Sandbox(self.config, lambda: self.stage.now().timestamp())

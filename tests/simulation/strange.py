@@ -41,7 +41,7 @@ class StrangeThings:
 
     Attributes:
         odd: ids of the odd rows.
-        steps_ahead: how far the database's clock was put forward, all in all.
+        stepped: how far the database's clock was put forward and back, all in all.
     """
 
     plan: Plan
@@ -51,7 +51,7 @@ class StrangeThings:
     engine: Engine
     configure: Callable[[Edit], Settings]
     odd: set[int] = field(default_factory=set)
-    steps_ahead: timedelta = timedelta()
+    stepped: timedelta = timedelta()
     edit: Edit = field(default_factory=Edit)
 
     @property
@@ -134,6 +134,7 @@ class StrangeThings:
         if new is None or not there:
             return
         self.provider.unreadable.add(new.external_id)
+        self.provider.ever_unreadable.add(new.external_id)
         self.history.fault("provider", "task in strange words", new.external_id)
         if rng.random() < 0.5:
             await asyncio.sleep(rng.uniform(30, 600))
@@ -158,8 +159,8 @@ class StrangeThings:
         stage, hour = self.machine.stage, timedelta(hours=rng.choice((-1, 1)))
         stage.database_ahead += hour
         self.history.fault("clock", f"database's clock put {'forward' if hour > timedelta() else 'back'}")
+        self.stepped += abs(hour)
         if hour > timedelta():
-            self.steps_ahead += hour
             self.checks.jumped_ahead()
         await asyncio.sleep(APART_SECONDS)
 
