@@ -11,7 +11,6 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from models import migrate
 from models.migrations.row_rules_0002 import HIGHEST_ID, LARGEST_JSON, MOST, MOST_RETRIES, RULES
-
 from tests import oddities
 
 from .world import World

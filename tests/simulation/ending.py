@@ -100,17 +100,21 @@ class Ending:
         """Whether it waits for a person or for another policy, and says so."""
         if row.status == Status.CANCELED.value and row.due_at is None:
             return not self._machine.rules[row.account].policy.retry_canceled
-        unreadable = row.external_id in self._provider.unreadable
-        return row.status == Status.HELD.value and unreadable and bool(set_aside.get(row.id) and row.last_error)
+        if row.external_id not in self._provider.unreadable:
+            return False
+        waits = set_aside.get(row.id) if row.status == Status.HELD.value else row.due_at
+        return bool(waits and row.last_error)
 
     @property
     def odd(self) -> set[int]:
         return self._strange.odd
 
     def held(self, t: Transaction) -> list[int]:
-        """Tasks that are worth releasing: their provider can be understood."""
+        """Tasks that are worth releasing: those set aside whose checks nobody understands come back at once."""
+        kept = {row.task_id for row in t.rows(_SET_ASIDE)}
         held = select(*_READABLE).where(tasks.c.status == Status.HELD.value, tasks.c.id.not_in(self.odd))
-        return sorted(row.id for row in t.rows(held) if row.external_id not in self._provider.unreadable)
+        unreadable = self._provider.unreadable
+        return sorted(row.id for row in t.rows(held) if row.id not in kept or row.external_id not in unreadable)
 
     def adrift(self) -> Iterator[str]:
         """Tasks that nobody would ever look at again."""
