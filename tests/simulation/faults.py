@@ -1,7 +1,7 @@
 """What a call can meet at each provider: every refusal, throttle and block it documents, and some it does not."""
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Literal
@@ -257,19 +257,3 @@ def spoiled(fault: Fault, reply: Reply, rng: Random) -> Reply:
     if fault.spoils is None:
         return reply
     return replace(reply, body=fault.spoils(json.loads(reply.content or b"null"), rng))
-
-
-def in_strange_words(body: Any, ids: Collection[str]) -> Any:
-    """The answer to a status call with states that nobody documented, of these tasks and of no other."""
-    if isinstance(body, dict):
-        for item in (body.get("data") or {}).get("items") or []:
-            if item["id"] in ids:
-                item["status"] = 77
-        for record in [*(body.get("script_records") or []), body]:
-            if {record.get("script_task_id"), record.get("id")} & set(ids):
-                record["status"] = "MELTED"
-        if (result := body.get("result")) and result.get("task_id") in ids:
-            result["status"] = 77
-            for rule in (rule for group in result["groups"] for rule in group["review_tasks"]):
-                rule["review_result"] = 77
-    return body

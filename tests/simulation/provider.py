@@ -16,9 +16,10 @@ from redrive.sandbox.exchange import Call, Refusal, Reply
 from redrive.sandbox.huawei import RECORD, RECORDS, RETRY
 from redrive.sandbox.iam import LOGIN
 from redrive.sandbox.sandbox import Sandbox, nowhere
+from redrive.sandbox.strange import in_strange_words
 from worker.session import departure
 
-from .faults import NETWORK, Fault, in_strange_words, spoiled
+from .faults import NETWORK, Fault, spoiled
 from .history import History
 from .process import Process
 from .stage import Stage

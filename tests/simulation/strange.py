@@ -11,8 +11,9 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from models.settings import Settings
-from redrive.sandbox.behavior import Refusal, Script
+from redrive.sandbox.behavior import Script
 from redrive.sandbox.script import make_id, rule_ids
+from redrive.sandbox.strange import delete
 from redrive.sandbox.task import Task as AtProvider
 from tests.oddities import drop_rules, insert_odd, odd_values
 
@@ -119,13 +120,11 @@ class StrangeThings:
     # --- At the provider ---
 
     async def _delete(self, rng: Random) -> None:
-        """Its runs are over then, and nobody knows it any more."""
         new, there = self._one_at_provider(rng)
         if new is None or not there:
             return
         for task in there:
-            task.script = replace(task.script, refusal=Refusal.MISSING)
-            task.starts[-1] -= 10_000
+            delete(task)
         self.history.fault("provider", "task deleted at its provider", new.external_id)
 
     async def _unreadable(self, rng: Random) -> None:
