@@ -243,7 +243,7 @@ class Ending:
             case DeadReason.LIMIT_REACHED:
                 return there.provider == "geelark" and there.runs >= 5
             case DeadReason.REFUSED:
-                strange = new.external_id in self._provider.ever_unreadable
+                strange = new.external_id in self._provider.ever_unreadable or new.account in self._provider.puzzled
                 return self._provider.doubts[key] + there.refused + strange >= 2
             case DeadReason.UNDELIVERABLE:
                 return self._provider.undelivered[new.account] >= 20

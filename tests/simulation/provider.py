@@ -62,6 +62,7 @@ class Provider:
         refusals: task → reasons for which it was refused by a fault.
         doubts: task → refusals by faults that prove nothing.
         unreadable, ever_unreadable: ids of tasks whose states are shown in words that nobody documented, now and ever.
+        puzzled: accounts of which a check was answered with what proves nothing.
     """
 
     stage: Stage
@@ -78,6 +79,7 @@ class Provider:
     undelivered: Counter[str] = field(default_factory=Counter)
     unreadable: set[str] = field(default_factory=set)
     ever_unreadable: set[str] = field(default_factory=set)
+    puzzled: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.sandbox = Sandbox(self.config, lambda: self.stage.now().timestamp())
@@ -142,6 +144,8 @@ class Provider:
             if fault.refuses:
                 self.refusals[key].add(fault.refuses)
             self.doubts[key] += fault.doubts
+        if fault.doubts and not call.touched:
+            self.puzzled.add(account)
         if fault.blocks or fault.forbids:
             # A call about several tasks forbids each of them.
             self.blocks[account] += [fault.blocks or "403"] * max(1, len(call.touched))
