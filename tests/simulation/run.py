@@ -204,7 +204,9 @@ class Simulation:
             await asyncio.sleep(LOOK_SECONDS)
             waited += LOOK_SECONDS
             self.troubles.release()
-            if self.plan.calm_seconds <= waited < self.plan.calm_seconds + LOOK_SECONDS:
+            # After its clock has gone back, what was due is not, until the clock has caught up.
+            calm_seconds = self.plan.calm_seconds + self.strange.stepped.total_seconds()
+            if calm_seconds <= waited < calm_seconds + LOOK_SECONDS:
                 for words in self.ending.unfinished(calm):
                     self.history.violation(f"held up by the troubles of others: {words}")
 
