@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -19,6 +20,7 @@ from models.settings import Settings
 from models.states import Operation, SetAside, Status
 from models.tables import batches
 from scheduler.service import Scheduler
+from tests.unit.worker.site import site, tiny
 
 from .test_row_rules import drop_rules
 from .test_scheduler import Broker
@@ -117,6 +119,20 @@ def test_a_row_that_cannot_be_read_is_set_aside_and_named(world: World, schedule
     assert quarantined(world).keys() == {task_id for task_id, _ in odd} - readable
     assert all(quarantined(world).values())
     assert not scheduler.run_once().more
+
+
+@pytest.mark.parametrize("params", ["[1, 2]", "[]", "7", '"text"'])
+def test_params_that_are_no_object_are_none(database_url: str, tmp_path: Path, params: str) -> None:
+    """The account's own settings do for its calls, and its retry is made."""
+    with (
+        tiny(lambda _: (200, {"code": 200, "msg": "success"})) as server,
+        site(database_url, tmp_path, server.url) as ours,
+    ):
+        drop_rules(ours.world)
+        task_id = ours.world.add("31", account="reviews")
+        spoil(ours.world, task_id, f"params = '{params}'")
+        assert ours.work("reviews") == {"accepted": 1}
+        assert [asked.body["task_id"] for asked in server.asked] == ["31"]
 
 
 @pytest.mark.parametrize("how", range(3))
