@@ -65,9 +65,13 @@ class Claims:
             with self.database.transaction() as t:
                 return ledger.claim(t, rules, operation, self.rng)
         except Exception as error:
-            if not is_row_fault(error) or not self._set_aside(rules, operation):
+            if not is_row_fault(error):
                 raise
+        if self._set_aside(rules, operation):
             return ledger.Claim(more=True)
+        # Another scheduler may have set it aside meanwhile.
+        with self.database.transaction() as t:
+            return ledger.claim(t, rules, operation, self.rng)
 
     def _set_aside(self, rules: Rules, operation: Operation) -> bool:
         with self.database.reading() as t:

@@ -60,8 +60,10 @@ class Rescues:
             with self.database.transaction() as t:
                 return ledger.rescue(t, batch.id, rules, self.rng)
         except Exception as error:
-            if not is_row_fault(error) or not self._set_aside(batch, rules):
+            if not is_row_fault(error):
                 raise
+        # Where it fails over none any more, another scheduler has set it aside meanwhile.
+        self._set_aside(batch, rules)
         with self.database.transaction() as t:
             return ledger.rescue(t, batch.id, rules, self.rng)
 

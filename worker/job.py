@@ -258,7 +258,9 @@ class Job:
 
 
 def _ref(task: Task) -> TaskRef:
-    return TaskRef(task.id, task.kind, task.external_id, task.sub_id, task.params, task.origin, task.provider_ref)
+    # A row from before there were rules may hold a list, or text.
+    params = task.params if isinstance(task.params, dict) else {}
+    return TaskRef(task.id, task.kind, task.external_id, task.sub_id, params, task.origin, task.provider_ref)
 
 
 def _look_name(look: Outcome | Look) -> str:

@@ -1,11 +1,21 @@
 """The sandbox's own paths, ``/_sandbox/...``: what it saw, which faults it commits, starting over."""
 
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict
 
 from .faults import Fault, Kind
 from .misbehave import REDIRECTED
 from .sandbox import Sandbox
 from .watch import Violation
+
+
+class Change(BaseModel):
+    """What becomes of a task."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    deleted: bool = False
+    unreadable: bool | None = None
 
 
 class Control:
@@ -19,6 +29,7 @@ class Control:
         return [
             web.get("/_sandbox/stats", self.stats),
             web.get("/_sandbox/tasks/{external_id}", self.task),
+            web.post("/_sandbox/tasks/{external_id}", self.change_task),
             web.get("/_sandbox/faults", self.list_faults),
             web.post("/_sandbox/faults", self.add_fault),
             web.delete("/_sandbox/faults", self.clear_faults),
@@ -34,6 +45,19 @@ class Control:
         """A list with one entry per sort of task that has this id; 404 when no call ever named it."""
         found = self._sandbox.world.find(request.match_info["external_id"], self._sandbox.clock())
         return web.json_response(found, status=200 if found else 404)
+
+    async def change_task(self, request: web.Request) -> web.Response:
+        """``{"deleted": true}`` deletes it; ``{"unreadable": true}`` or ``false`` decides how its state is shown."""
+        try:
+            wanted = Change.model_validate_json(await request.read())
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        external_id, world = request.match_info["external_id"], self._sandbox.world
+        if wanted.deleted:
+            world.delete(external_id)
+        if wanted.unreadable is not None:
+            (world.unreadable.add if wanted.unreadable else world.unreadable.discard)(external_id)
+        return web.Response(status=204)
 
     async def list_faults(self, _request: web.Request) -> web.Response:
         """Those that are switched on, in the order they are tried."""

@@ -19,7 +19,7 @@ class Kind(StrEnum):
     REDIRECT = "redirect"
     """307 to a place that counts whoever follows; nothing is applied."""
     GARBAGE = "garbage"
-    """200 with bytes that are not JSON; nothing is applied."""
+    """200 with ``body``, or with bytes that are not JSON; nothing is applied."""
     OVERSIZE = "oversize"
     """200 with ``bytes`` (32 MiB) of body; nothing is applied."""
     DROP_BEFORE = "drop_before"

@@ -40,7 +40,8 @@ def _answer(fault: Fault, reply: Reply) -> web.Response:
         case Kind.REDIRECT:
             return respond(Reply(doc, fault.body, fault.status or 307, {"Location": REDIRECTED, **fault.headers}))
         case Kind.GARBAGE:
-            return web.Response(body=GARBAGE, content_type="application/json", headers={"X-Sandbox-Doc": doc})
+            body = fault.body.encode() if isinstance(fault.body, str) else GARBAGE
+            return web.Response(body=body, content_type="application/json", headers={"X-Sandbox-Doc": doc})
         case Kind.STATUS:
             return respond(Reply(doc, fault.body, fault.status or 503, fault.headers))
         case _:

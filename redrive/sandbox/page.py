@@ -40,6 +40,7 @@ WHAT AN ID SAYS
 WHAT IT SAW
   GET    /_sandbox/stats         calls, retries, faults and violations: what should never happen
   GET    /_sandbox/tasks/ID      what was asked of one task
+  POST   /_sandbox/tasks/ID      {{"deleted": true}}, or {{"unreadable": true}}: shown in words that nobody documents
   POST   /_sandbox/reset         forget it all
   POST   /_sandbox/faults        {{"path": "/open/*", "fault": "status", "status": 503, "count": 3}}
   DELETE /_sandbox/faults

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -14,6 +15,7 @@ from .faults import Fault, Faults
 from .geelark import GeeLark
 from .huawei import Huawei
 from .misbehave import misbehave, respond
+from .strange import in_strange_words
 from .world import World
 
 Clock = Callable[[], float]
@@ -82,7 +84,9 @@ class Sandbox:
 
     def _reply(self, path: str, call: Call) -> Reply:
         try:
-            return self.endpoints[call.method, path](call)
+            reply = self.endpoints[call.method, path](call)
+            ids = self.world.unreadable
+            return replace(reply, body=in_strange_words(reply.body, ids)) if ids and not call.touched else reply
         except Refusal as refusal:
             return refusal.reply
 

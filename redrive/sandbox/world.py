@@ -8,18 +8,24 @@ from typing import Any
 from .config import SandboxConfig
 from .exchange import Call
 from .limits import Over, Rate
-from .script import parse
+from .script import parse, rule_ids
+from .strange import delete
 from .task import UNDER_WAY, State, Task, View
 from .watch import Violation, Watch
 
 
 @dataclass(slots=True)
 class World:
-    """Tasks by provider and sort, made at first sight from the script in their id."""
+    """Tasks by provider and sort, made at first sight from the script in their id.
+
+    Attributes:
+        unreadable: ids of tasks that are shown in words that no provider documents.
+    """
 
     config: SandboxConfig
     watch: Watch = field(default_factory=Watch)
     tasks: dict[tuple[str, str], dict[str, Task]] = field(default_factory=lambda: defaultdict(dict))
+    unreadable: set[str] = field(default_factory=set)
 
     def task(self, provider: str, sort: str, external_id: str, now: float, *, script_of: str = "") -> Task:
         """The task of that id. ``script_of``: whose id carries its script, where its own does not."""
@@ -33,6 +39,12 @@ class World:
         """What was asked of the task, and of a review's rules, with that id; empty when never heard of."""
         found = ((sort, known.get(external_id)) for sort, known in list(self.tasks.items()))
         return [self._told(*sort, task, now) for sort, task in found if task is not None]
+
+    def delete(self, external_id: str) -> None:
+        """Whatever has this id, and the rules of a review, is gone; what was never heard of is not."""
+        for known in self.tasks.values():
+            for id_ in {external_id, *rule_ids(external_id)} & known.keys():
+                delete(known[id_])
 
     def _told(self, provider: str, sort: str, task: Task, now: float) -> dict[str, Any]:
         return {

@@ -32,6 +32,7 @@ class Monkey:
         done: how often each deed was done.
         wrong: what processes did that they never should.
         busy: names of what is broken right now and must not be broken twice ("broker", "database", "network").
+        peace: nothing is broken any more.
         lingering_until: until then a call may hang at the provider, infinite while such a fault is on.
     """
 
@@ -41,6 +42,7 @@ class Monkey:
         self.done: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.busy: set[str] = set()
+        self.peace = threading.Event()
         self.lingering_until = -inf
         self._deeds = deeds
         self._deck: list[str] = []
@@ -66,13 +68,16 @@ class Monkey:
             self._next_deed = boottime() + self.world.pace.every * self.dice.uniform(0.4, 1.6)
 
     def calm(self) -> None:
-        """Mend everything at once and break nothing more."""
+        """Mend everything at once and break nothing more; every process reads the settings as they are now."""
+        self.peace.set()
         for member in self.world.crew:
             if member.frozen:
                 _thaw(member)
         while self._agenda:
             self._keep_agenda(inf)
         self.world.clear_faults()
+        for member in self.world.crew:
+            self.world.replace(member)
 
     def supervise(self, seconds: float) -> None:
         """Only look after the processes for so long."""

@@ -24,6 +24,9 @@ class Pace:
         breaker: the breaker's first opening.
         stall: the longest that work which could be done may lie about: some lost messages of one batch.
         peace: how long everything may take to end once nothing is broken.
+        host: how long a host leaves its transaction open.
+        followed: the policy's ``check_timeout_seconds``: what was deleted while it ran is given up after it.
+        beside: how long the pace of healthy accounts is measured; 0: not at all.
     """
 
     every: float
@@ -38,6 +41,9 @@ class Pace:
     breaker: float
     stall: float
     peace: float
+    host: float
+    followed: float
+    beside: float
 
 
 STEADY = Pace(
@@ -53,6 +59,9 @@ STEADY = Pace(
     breaker=2.0,
     stall=120.0,
     peace=660,
+    host=60.0,
+    followed=180.0,
+    beside=20.0,
 )
 QUICK = Pace(
     every=0.6,
@@ -67,4 +76,7 @@ QUICK = Pace(
     breaker=0.5,
     stall=60.0,
     peace=80,
+    host=3.0,
+    followed=30.0,
+    beside=0.0,
 )

@@ -49,6 +49,16 @@ def hold_some(m: Monkey) -> bool:
     return bool(ids)
 
 
+def release_set_aside(m: Monkey) -> None:
+    """Somebody looks at what Redrive has set aside, and releases it: its provider can be understood again."""
+    held = (tasks.c.status == "held") & tasks.c.id.not_in(m.world.odd)
+    with m.world.database.reading() as t:
+        ids = [row.id for row in t.rows(select(tasks.c.id).where(held))]
+    if ids:
+        _act(m, "release", ids)
+        m.done["people: tasks released that were set aside"] += len(ids)
+
+
 def retry_some(m: Monkey) -> bool:
     """Now, within the limits."""
     ids = _unfinished(m)
@@ -58,7 +68,8 @@ def retry_some(m: Monkey) -> bool:
 
 def _unfinished(m: Monkey) -> list[int]:
     with m.world.database.reading() as t:
-        rows = t.rows(select(tasks.c.id).where(tasks.c.status.not_in(ENDED_STATES)).order_by(tasks.c.id))
+        unended = tasks.c.status.not_in(ENDED_STATES) & tasks.c.id.not_in(m.world.odd)
+        rows = t.rows(select(tasks.c.id).where(unended).order_by(tasks.c.id))
     return sorted(m.dice.sample([row.id for row in rows], min(SOME, len(rows))))
 
 

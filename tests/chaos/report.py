@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,11 +54,13 @@ class Report:
             ("faults", f"{sum(self.faults.values()):,} in {self.faults_seconds / 60:.1f} minutes"),
             ("tasks", f"{verdict.tasks:,}: {ends}"),
             ("at their limit early, answers lost", f"{verdict.shortened:,}"),
+            ("deleted, or in strange words for a while", f"{verdict.strange:,}"),
             ("attempts", f"{verdict.attempts:,}"),
             ("calls to the providers", f"{verdict.calls:,}, {verdict.struck:,} of them answered badly or not at all"),
             ("violations", str(sum(each["count"] for each in verdict.violations.values()))),
             ("tasks lost", str(len(verdict.lost))),
             ("other disagreements", str(len(verdict.wrong))),
+            ("pace of ten healthy accounts beside trouble", _shares(verdict.beside)),
             ("longest stall", f"{self.longest_stall_seconds:.1f} s ({self.longest_stall_at or 'none'})"),
             ("wall time", f"{self.wall_seconds / 60:.1f} minutes"),
             ("database, seed", f"{self.database}, {self.seed}"),
@@ -103,6 +106,10 @@ class Report:
         }
         path.write_text(json.dumps(values, indent=2, default=str) + "\n")
         path.with_suffix(".md").write_text(self.markdown())
+
+
+def _shares(beside: Mapping[str, float]) -> str:
+    return ", ".join(f"{trouble} {share:.0%}" for trouble, share in beside.items()) or "not measured"
 
 
 def machine() -> str:

@@ -53,7 +53,9 @@ class Stalls(threading.Thread):
 
     def _look(self) -> None:
         with self._world.database.reading() as t:
-            waiting = {row.account for row in t.rows(select(tasks.c.account).where(_could_be_tried(t.now)).distinct())}
+            waiting = {
+                row.account for row in t.rows(select(tasks.c.account).where(self._could_be_tried(t.now)).distinct())
+            }
             moved = {row.account: row.at for row in t.rows(_last_moves(min(self._since.values(), default=t.now)))}
             paused = {row.name for row in t.rows(select(accounts.c.name).where(accounts.c.paused_at.is_not(None)))}
             kept = {(row.group, row.path) for row in t.rows(select(limits.c.group, limits.c.path).where(_kept(t.now)))}
@@ -65,14 +67,13 @@ class Stalls(threading.Thread):
             since = self._since[name] = max(since, moved.get(name, since))
             self._note(name, since, (t.now - since).total_seconds())
 
+    def _could_be_tried(self, now: datetime) -> ColumnElement[bool]:
+        due = and_(tasks.c.status.in_(FAILED_STATES), tasks.c.next == Operation.RETRY, tasks.c.due_at <= now)
+        return and_(or_(tasks.c.status == Status.IN_FLIGHT, due), tasks.c.id.not_in({*self._world.odd}))
+
     def _note(self, name: str, since: datetime, seconds: float) -> None:
         if seconds > self.longest:
             self.longest, self.where = seconds, f"{name}, {since:%H:%M:%S} UTC"
-
-
-def _could_be_tried(now: datetime) -> ColumnElement[bool]:
-    due = and_(tasks.c.status.in_(FAILED_STATES), tasks.c.next == Operation.RETRY, tasks.c.due_at <= now)
-    return or_(tasks.c.status == Status.IN_FLIGHT, due)
 
 
 def _last_moves(since: datetime) -> Select[Any]:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 from models.rules import rules_of
 from models.settings import load
 from redrive.sandbox.config import SandboxConfig
@@ -21,20 +23,24 @@ PROVIDER_PER_MINUTE = 1200
 allowed to a call, and a provider that stands still for one do not crowd its minute."""
 PER_MINUTE = 1080
 
-CONFIG = """
+GENERAL = """
 [policy]
 base_seconds = 0.1
 max_seconds = 1
 check_after_seconds = {look}
 check_max_seconds = 1
 settle_seconds = {settle}
+check_timeout_seconds = {followed}
 max_errors = 1000
+{policy}
 [scheduler]
 poll_seconds = 0.5
 [breaker]
 open_seconds = {breaker}
 max_open_seconds = 8
-
+"""
+ACCOUNTS = {
+    "phones": """
 [accounts.phones]
 provider = "geelark"
 base_url = "{url}"
@@ -42,7 +48,9 @@ token = {{ env = "GEELARK_TOKEN" }}
 [accounts.phones.limits]
 timeout_seconds = {timeout}
 lease_seconds = {lease}
-
+{limits}
+""",
+    "desktops": """
 [accounts.desktops]
 provider = "huawei_workspace"
 base_url = "{url}"
@@ -55,7 +63,9 @@ calls_per_minute = {per_minute}
 calls_per_hour = {per_hour}
 timeout_seconds = {timeout}
 lease_seconds = {lease}
-
+{limits}
+""",
+    "reviews": """
 [accounts.reviews]
 provider = "docflow"
 base_url = "{url}"
@@ -67,7 +77,9 @@ calls_per_minute = {per_minute}
 calls_per_hour = {per_hour}
 timeout_seconds = {timeout}
 lease_seconds = {lease}
-"""
+{limits}
+""",
+}
 
 
 @dataclass(slots=True)
@@ -104,7 +116,13 @@ class Member:
 
 
 class ChaosWorld(World):
-    """Everything one run needs. ``postgres`` is None where SQLite is attacked."""
+    """Everything one run needs. ``postgres`` is None where SQLite is attacked.
+
+    Attributes:
+        odd: ids of rows that nobody can read or count on.
+        strange: external ids of tasks that were deleted at their provider, or shown in strange words for a while: of
+            these no script says how they end.
+    """
 
     def __init__(
         self,
@@ -122,6 +140,8 @@ class ChaosWorld(World):
         self.provider: Process
         self.wire: Wire
         self.crew: list[Member] = []
+        self.odd: set[int] = set()
+        self.strange: set[str] = set()
         self._janitor = janitor
 
     def _start(self, args: Sequence[str | Path], env: Mapping[str, str], name: str) -> Process:
@@ -155,23 +175,34 @@ class ChaosWorld(World):
         self.sandbox_url = f"http://127.0.0.1:{port}"
         self.wire = Wire(port)
 
-    def _configure(self) -> None:
-        sandbox = SandboxConfig()
-        path = self.directory / "redrive.toml"
-        path.write_text(
-            CONFIG.format(
+    def write(self, *, but: str = "", policy: str = "", limits: str = "") -> None:
+        """Write the settings file, which processes read when they start: without one account, or with more lines."""
+        sandbox, pace = SandboxConfig(), self.pace
+        wanted = [text for name, text in ACCOUNTS.items() if name != but]
+        part = self.directory / "redrive.toml.new"
+        part.write_text(
+            "".join([GENERAL, *wanted]).format(
                 url=f"http://127.0.0.1:{self.wire.port}",
-                look=self.pace.look,
-                settle=self.pace.settle,
-                breaker=self.pace.breaker,
-                timeout=self.pace.timeout,
-                lease=self.pace.lease,
+                look=pace.look,
+                settle=pace.settle,
+                followed=pace.followed,
+                breaker=pace.breaker,
+                timeout=pace.timeout,
+                lease=pace.lease,
                 per_minute=PER_MINUTE,
                 per_hour=PER_MINUTE * 60,
                 project_id=sandbox.huawei.project_id,
                 workspace_id=sandbox.docflow.workspace_id,
+                policy=policy,
+                limits=limits,
             )
         )
+        part.replace(self.directory / "redrive.toml")
+
+    def _configure(self) -> None:
+        sandbox = SandboxConfig()
+        path = self.directory / "redrive.toml"
+        self.write()
         home = {"REDRIVE_CONFIG": str(path), "REDRIVE_HOME": str(self.directory)}
         self.env = {**self.urls, **environment(sandbox), **home}
         self.settings = load(environ=self.env)
@@ -186,6 +217,10 @@ class ChaosWorld(World):
         member.begins = len(member.process.output())
         member.process = self._member(member.part, member.number)
         member.frozen = member.away = False
+
+    def change_task(self, external_id: str, **change: bool) -> None:
+        """Delete a task at its provider, or have it shown in strange words."""
+        httpx.post(f"{self.sandbox_url}/_sandbox/tasks/{external_id}", json=change).raise_for_status()
 
     def close(self) -> None:
         """End everything that was started here; the servers are their maker's."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -21,6 +22,7 @@ from models.settings import Settings
 from models.states import Operation, SetAside, Status
 from models.tables import batches
 from scheduler.service import Scheduler
+from tests.unit.worker.site import site, tiny
 
 from .test_row_rules import drop_rules
 from .test_scheduler import Broker
@@ -119,6 +121,69 @@ def test_a_row_that_cannot_be_read_is_set_aside_and_named(world: World, schedule
     assert quarantined(world).keys() == {task_id for task_id, _ in odd} - readable
     assert all(quarantined(world).values())
     assert not scheduler.run_once().more
+
+
+@pytest.mark.parametrize("params", ["[1, 2]", "[]", "7", '"text"'])
+def test_params_that_are_no_object_are_none(database_url: str, tmp_path: Path, params: str) -> None:
+    """The account's own settings do for its calls, and its retry is made."""
+    with (
+        tiny(lambda _: (200, {"code": 200, "msg": "success"})) as server,
+        site(database_url, tmp_path, server.url) as ours,
+    ):
+        drop_rules(ours.world)
+        task_id = ours.world.add("31", account="reviews")
+        spoil(ours.world, task_id, f"params = '{params}'")
+        assert ours.work("reviews") == {"accepted": 1}
+        assert [asked.body["task_id"] for asked in server.asked] == ["31"]
+
+
+@pytest.mark.parametrize("how", range(3))
+def test_a_row_that_another_scheduler_sets_aside_meanwhile_fails_no_claim(
+    world: World, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, how: int
+) -> None:
+    """The one that comes too late finds nothing at fault, and claims the others at once."""
+    drop_rules(world)
+    odd, good = world.add_many(["odd", "good"])
+    spoil(world, odd, ODD[world.database.engine.dialect.name][how])
+    due_ids = ledger.due_ids
+
+    def late(*args: Any) -> list[int]:
+        found = due_ids(*args)
+        monkeypatch.setattr(ledger, "due_ids", due_ids)
+        with world.begin() as t:
+            ledger.set_aside(t, [ledger.Odd(odd, "phones", SetAside.ROW, "the other one's words")])
+        return [task_id for task_id in found if task_id != odd]
+
+    monkeypatch.setattr(ledger, "due_ids", late)
+    assert scheduler.run_once().claimed == 1
+    assert with_status(world, Status.IN_FLIGHT) == {good}
+    assert quarantined(world) == {odd: "the other one's words"}
+    with world.database.reading() as t:
+        assert not troubles(t)
+
+
+@pytest.mark.parametrize("how", range(3))
+def test_a_row_that_another_scheduler_sets_aside_meanwhile_fails_no_rescue(
+    world: World, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, how: int
+) -> None:
+    drop_rules(world)
+    ids = world.add_many(["odd", "good"])
+    world.open(world.begun(), ids)
+    spoil(world, ids[0], ODD[world.database.engine.dialect.name][how])
+    world.clock.forward(world.rules["phones"].lease_seconds + 1)
+    made_for = ledger.made_for
+
+    def late(*args: Any) -> tuple[Any, list[int]]:
+        operation, found = made_for(*args)
+        monkeypatch.setattr(ledger, "made_for", made_for)
+        with world.begin() as t:
+            ledger.set_aside(t, [ledger.Odd(ids[0], "phones", SetAside.ROW, "the other one's words")])
+        return operation, [task_id for task_id in found if task_id != ids[0]]
+
+    monkeypatch.setattr(ledger, "made_for", late)
+    scheduler.run_once()
+    assert with_status(world, Status.UNKNOWN) == {ids[1]}
+    assert quarantined(world) == {ids[0]: "the other one's words"}
 
 
 def test_checks_of_the_others_go_on_beside_a_row_that_cannot_be_read(world: World, scheduler: Scheduler) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from models import migrate
 from models.migrations.row_rules_0002 import HIGHEST_ID, LARGEST_JSON, MOST, MOST_RETRIES, RULES
+from tests import oddities
 
 from .world import World
 
@@ -152,12 +153,7 @@ def test_rules_without_rows_in_their_way_hold_for_all(world: World) -> None:
 
 def drop_rules(world: World) -> None:
     with world.database.engine.begin() as connection:
-        if connection.dialect.name == "sqlite":
-            for event in ("insert", "update"):
-                connection.execute(text(f"DROP TRIGGER redrive_tasks_sane_{event}"))
-            return
-        for rule in RULES:
-            connection.execute(text(f"ALTER TABLE redrive_tasks DROP CONSTRAINT {rule.name}"))
+        oddities.drop_rules(connection)
 
 
 def add_rules(world: World) -> None:

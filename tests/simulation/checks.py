@@ -12,7 +12,6 @@ from sqlalchemy import RowMapping, and_, bindparam, select
 
 from models.db import Database, Transaction
 from models.outcome import Cause
-from models.rules import Rules
 from models.tables import accounts, attempts, tasks
 
 from .history import History
@@ -38,13 +37,12 @@ def _account(t: Transaction, name: str) -> RowMapping:
 class Checks:
     """Reads the database as it is committed, and keeps what left when."""
 
-    def __init__(self, stage: Stage, history: History, database: Database, rules: Mapping[str, Rules]) -> None:
+    def __init__(self, stage: Stage, history: History, database: Database) -> None:
         self.left: dict[tuple[str, str], list[float]] = defaultdict(list)
         self.begun: dict[str, int] = defaultdict(int)
         self._stage = stage
         self._history = history
         self._database = database
-        self._rules = rules
         self._penalties: dict[str, list[tuple[str, float, float, str]]] = defaultdict(list)
         self._per_minute: dict[str, float] = {}
         self._per_hour: dict[str, float] = {}
@@ -53,13 +51,17 @@ class Checks:
         """What the settings allow a group on each path."""
         self._per_minute[group], self._per_hour[group] = per_minute, per_hour
 
+    def jumped_ahead(self) -> None:
+        """The database's clock did: waits end early then, which no program on that clock can know."""
+        self.left.clear()
+        self._penalties.clear()
+
     # --- A call leaves ---
 
-    def leaving(self, account: str, path: str, request: httpx.Request, began: float) -> None:
+    def leaving(self, account: str, group: str, path: str, request: httpx.Request, began: float) -> None:
         """Called when the first byte leaves, of a call whose sender began at ``began``."""
-        rules = self._rules[account]
-        self._within_rate(rules.group, path)
-        self._no_penalty(rules.group, account, path)
+        self._within_rate(group, path)
+        self._no_penalty(group, account, path)
         with self._database.reading() as t:
             self._not_paused(t, account, path, began)
             if path.endswith(("/retry", "/restart")):
@@ -87,7 +89,7 @@ class Checks:
         paused: datetime | None = row["paused_at"]
         if paused is None or row["paused_cause"] == Cause.BALANCE:
             return
-        ago = (self._stage.now() - paused).total_seconds()
+        ago = (self._stage.stored_now() - paused).total_seconds()
         if self._stage.seconds - began < ago - GRANTED_SECONDS:
             self._history.violation(f"{account} calls {path} although it is paused: {row['paused_reason']}")
 
@@ -105,9 +107,8 @@ class Checks:
         """The transaction with this answer is committed."""
         for each in told:
             if each.fault.penalty:
-                group = self._rules[each.account].group
                 where = "" if each.path == "/v3/auth/tokens" else each.path
-                self._penalties[group].append(
+                self._penalties[each.group].append(
                     (where, self._stage.seconds, each.at + each.fault.penalty, each.fault.name)
                 )
         blocks = [each for each in told if each.fault.blocks]
@@ -121,7 +122,7 @@ class Checks:
         with self._database.reading() as t:
             row = _account(t, told.account)
         since = row["resumed_at"]
-        old = since is not None and since >= self._stage.now() - timedelta(seconds=30)
+        old = since is not None and since >= self._stage.stored_now() - timedelta(seconds=30)
         if row["paused_at"] is None and not old:
             self._history.violation(f"{told.account} was told {told.fault.name!r} and goes on")
 

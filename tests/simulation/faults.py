@@ -9,6 +9,8 @@ from typing import Any, Literal
 from redrive.sandbox.exchange import Reply
 from redrive.sandbox.script import DOCFLOW, GEELARK, HUAWEI
 
+TOO_LARGE = 17 << 20
+
 How = Literal["answer", "refuse", "slow connect", "drop", "cut", "late", "slow", "limbo"]
 
 
@@ -87,6 +89,10 @@ HTTP: Sequence[Fault] = (
     Fault("nothing, applied", reply=_text(200), doubtful=True, applies=True),
     Fault("half a JSON", how="answer", doubtful=True, applies=True, reply=_text(200, '{"code": 0, "data')),
     Fault("status 799", reply=_text(799, "what"), doubtful=True),
+    Fault("huge list", reply=_text(200, "[" + "0," * 90_000 + "0]"), doubtful=True),
+    Fault("huge nesting, applied", reply=_text(200, "[" * 60_000 + "]" * 60_000), doubtful=True, applies=True),
+    Fault("huge number", reply=_text(200, "9" * 120_000), doubtful=True),
+    Fault("larger than anybody reads", reply=_text(200, " " * TOO_LARGE), doubtful=True, applies=True),
     Fault("429 with Retry-After", reply=_text(429, "", Retry_After="37"), penalty=37),
     Fault("429 with a long Retry-After", reply=_text(429, "slow down", Retry_After="300"), penalty=300),
     Fault(

@@ -12,7 +12,12 @@ from pathlib import Path
 
 from models.migrate import upgrade
 
+from . import strange
+from .faults import OF
 from .run import Report, simulate
+
+KINDS = (*strange.KINDS, *(fault.name for faults in OF.values() for fault in faults))
+"""What may befall a simulation."""
 
 PROCESSES = min(2, os.cpu_count() or 1)
 
@@ -66,7 +71,9 @@ class Sum:
 
     def __str__(self) -> str:
         faults = ", ".join(f"{kind} {count}" for kind, count in self.faults.most_common())
+        never = sorted({*KINDS} - {*self.faults})
         lines = [f"{self.seeds} seeds, {self.hours:.1f} hours, {self.calls} calls; faults: {faults}"]
+        lines += [f"never occurred: {', '.join(never)}"] if never else []
         for report in self.failed:
             lines += [str(report), f"  replay it: python -m tests.simulation --seed {report.seed}"]
         return "\n".join(lines)

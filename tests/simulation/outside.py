@@ -56,6 +56,6 @@ def _calendar(stage: Stage) -> type[datetime]:
     class Calendar(datetime):
         @classmethod
         def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
-            return stage.now().astimezone(tz)
+            return (stage.now() + stage.calendar_ahead).astimezone(tz)
 
     return Calendar

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -58,6 +58,38 @@ class NewTask:
 
 
 @dataclass(frozen=True)
+class Strange:
+    """Which strange things befall a simulation, each a number of times per hour."""
+
+    odd_rows: float = 0.0
+    host_locks: float = 0.0
+    deletions: float = 0.0
+    unreadable: float = 0.0
+    clock_steps: float = 0.0
+    calendar_steps: float = 0.0
+    settings: float = 0.0
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What somebody made of the settings file.
+
+    Attributes:
+        policy: settings that differ.
+        archive: of DocFlow's accounts.
+        apart: accounts in a limit group of their own.
+        missing: accounts that are not in it.
+        renamed: accounts that stand in it under another name.
+    """
+
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    archive: bool | None = None
+    apart: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    renamed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Plan:
     """One simulation."""
 
@@ -77,6 +109,7 @@ class Plan:
     broker_outages: bool
     stalls: float
     people: bool
+    strange: Strange
 
     @property
     def calm_seconds(self) -> float:
@@ -106,19 +139,27 @@ class Plan:
             "TI_SECRET": login.docflow.secret_code,
         }
 
-    @property
-    def toml(self) -> str:
+    def toml(self, edit: Edit) -> str:
         """The settings file."""
-        lines = ["[policy]", *(f"{key} = {json.dumps(value)}" for key, value in self.policy.items())]
+        policy = {**self.policy, **edit.policy}
+        lines = ["[policy]", *(f"{key} = {json.dumps(value)}" for key, value in policy.items())]
         lines += ["[scheduler]", "poll_seconds = 1", "[breaker]", "open_seconds = 10", "max_open_seconds = 60"]
         for account in self.accounts:
-            lines += [f"[accounts.{account.name}]", f'provider = "{account.provider}"', f'base_url = "{URL}"']
-            lines += [f"{key} = {_toml(value)}" for key, value in account.options.items()]
-            lines += [f"[accounts.{account.name}.limits]", f'group = "{account.group}"']
-            lines += [f"calls_per_minute = {account.calls_per_minute}"]
-            lines += [f"calls_per_hour = {account.calls_per_hour}"] if account.calls_per_hour else []
-            lines += [f"timeout_seconds = {TIMEOUT_SECONDS}", f"lease_seconds = {LEASE_SECONDS}"]
+            lines += _account_lines(account, edit) if account.name not in edit.missing else []
         return "\n".join(lines) + "\n"
+
+
+def _account_lines(account: Account, edit: Edit) -> list[str]:
+    name = f"new-{account.name}" if account.name in edit.renamed else account.name
+    group = f"{account.group}-{account.name}" if account.name in edit.apart else account.group
+    options = dict(account.options)
+    if account.provider == DOCFLOW and edit.archive is not None:
+        options["archive_results"] = edit.archive
+    lines = [f"[accounts.{name}]", f'provider = "{account.provider}"', f'base_url = "{URL}"']
+    lines += [f"{key} = {_toml(value)}" for key, value in options.items()]
+    lines += [f"[accounts.{name}.limits]", f'group = "{group}"', f"calls_per_minute = {account.calls_per_minute}"]
+    lines += [f"calls_per_hour = {account.calls_per_hour}"] if account.calls_per_hour else []
+    return [*lines, f"timeout_seconds = {TIMEOUT_SECONDS}", f"lease_seconds = {LEASE_SECONDS}"]
 
 
 def _toml(value: object) -> str:
@@ -165,6 +206,24 @@ def make_plan(seed: int) -> Plan:
         broker_outages=rng.random() < 0.4,
         stalls=rng.choice((0.0, 0.0, 0.02, 0.05)) if not new_ids else 0.0,
         people=rng.random() < 0.3,
+        strange=_strange(dice(seed, "strange"), lags=lag > 0, new_ids=new_ids),
+    )
+
+
+def _strange(rng: Random, *, lags: bool, new_ids: bool) -> Strange:
+    """Some of it. A clock that jumps ahead ends the wait for a provider that lags, so that never both are tried."""
+
+    def often(*rates: float) -> float:
+        return rng.choice((0.0, *rates))
+
+    return Strange(
+        odd_rows=often(20, 60),
+        host_locks=often(12, 30),
+        deletions=often(0, 12),
+        unreadable=often(0, 12, 30),
+        clock_steps=often(0, 6) if not lags else 0.0,
+        calendar_steps=often(0, 6),
+        settings=often(0, 15, 30) if not new_ids else 0.0,
     )
 
 

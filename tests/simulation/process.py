@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import Engine, make_url
 
-from models.db import NEWEST_LEVEL, WORKER_LOCK_SECONDS, Database, Transaction
-from models.errors import Unreachable
+from models.db import NEWEST_LEVEL, SQLITE_BUSY_SECONDS, WORKER_LOCK_SECONDS, Database, Transaction
+from models.errors import Locked, Unreachable
 from models.postgresql import Session
-from models.rules import Rules
+from models.rules import Rules, rules_of
 from models.settings import Settings
 
 from .broker import Broker
@@ -25,16 +25,26 @@ SLOWEST_COMMIT_SECONDS = 0.03
 
 @dataclass
 class Weather:
-    """How the machine and its database behave now."""
+    """How the machine and its database behave now.
+
+    Attributes:
+        host_writes_until: how long SQLite's only lock is a host's.
+    """
 
     database_fails: float = 0.0
     database_is_away: bool = False
     stalls: float = 0.0
+    host_writes_until: float = 0.0
 
 
 @dataclass
 class Machine:
-    """What all processes share."""
+    """What all processes share.
+
+    Attributes:
+        settings, rules: what a process that starts now reads.
+        ever: all rules that there ever were.
+    """
 
     stage: Stage
     history: History
@@ -48,6 +58,14 @@ class Machine:
     schedulers: list["Process"] = field(default_factory=list)
     workers: list["Process"] = field(default_factory=list)
     next_moment: Callable[[], float | None] = lambda: None
+
+    def __post_init__(self) -> None:
+        self.ever = [self.rules]
+
+    def configured(self, settings: Settings) -> None:
+        """The file was changed: whoever starts from now on reads this."""
+        self.settings, self.rules = settings, rules_of(settings)
+        self.ever.append(self.rules)
 
     def wake_schedulers(self) -> None:
         for process in self.schedulers:
@@ -64,7 +82,7 @@ class SimulatedDatabase(Database):
     def __init__(self, process: "Process") -> None:
         self._process = process
         self.url = make_url(process.machine.url)
-        self.clock = process.machine.stage.now
+        self.clock = process.machine.stage.stored_now
         self.engine = process.machine.engine
         self.level = NEWEST_LEVEL
         self.schema = None
@@ -74,6 +92,8 @@ class SimulatedDatabase(Database):
     @contextmanager
     def _begin(self, engine: Engine) -> Iterator[Transaction]:
         self._process.point("before a transaction", breaks=True)
+        if engine is self.engine:
+            self._process.wait_for_host()
         with super()._begin(engine) as t:
             yield t
             self._process.point("before a commit", breaks=True, waits=False)
@@ -88,12 +108,15 @@ class Process:
     """One process: actors, coroutines, and an end that may come at any of its points.
 
     Attributes:
+        settings, rules: as they were in the file when it started.
         dies_in: points left to live; None lives on.
     """
 
     def __init__(self, machine: Machine, name: str, *, dies_in: int | None = None) -> None:
         self.machine = machine
         self.name = name
+        self.settings = machine.settings
+        self.rules = machine.rules
         self.dead = Event(machine.stage)
         self.gone = asyncio.Event()
         self.wake = Event(machine.stage)
@@ -149,6 +172,16 @@ class Process:
             seconds = machine.rng.choice((0.5, 1.5, 4.0, 20.0)) * machine.rng.uniform(0.5, 1.5)
             machine.history.fault(self.name, "stalled", f"{seconds:.1f} s")
         machine.stage.sleep(seconds)
+
+    def wait_for_host(self) -> None:
+        """SQLite has one writer. One that is somebody else's for too long is given up."""
+        stage = self.machine.stage
+        left = self.machine.weather.host_writes_until - stage.seconds
+        if left <= 0 or stage.actor is None:
+            return
+        stage.sleep(min(left, SQLITE_BUSY_SECONDS))
+        if left > SQLITE_BUSY_SECONDS:
+            raise Locked("database: simulated: somebody else writes")
 
     def live_on(self) -> None:
         """It dies of nothing any more."""

@@ -51,7 +51,7 @@ class SchedulerProcess(Process):
         self.stop = Event(machine.stage)
         publisher = Publisher("memory://", jobs.Queues("simulation"))
         publisher._app = cast("Any", machine.broker)
-        self.scheduler = Scheduler(self.database, publisher, machine.settings, machine.rules, rng)
+        self.scheduler = Scheduler(self.database, publisher, self.settings, self.rules, rng)
         machine.schedulers.append(self)
         self.act(self._main)
 
@@ -105,8 +105,8 @@ class WorkerProcess(Process):
         self.jobs = 0
         self._told: dict[Actor, list[Future]] = {}
         self.deps = Deps(
-            self.database, machine.rules, senders(self), cast("Any", self), _Waker(machine), name, rng,
-            cast("Any", self.draining),
+            self.database, self.rules, senders(self), cast("Any", self), _Waker(machine), name, rng=rng,
+            draining=cast("Any", self.draining),
         )  # fmt: skip
         self.recorded: Callable[[Future], None] = lambda _: None
         self.worked: Callable[[str, dict[str, int]], None] = lambda _id, _counts: None

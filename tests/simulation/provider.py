@@ -1,21 +1,22 @@
 """The providers' side: the sandbox's tasks behind a network that fails, watched for what no caller may ever do."""
 
 import asyncio
+import json
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
 import httpx
 
 from models.clock import boottime
-from models.settings import AccountSettings
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.exchange import Call, Refusal, Reply
 from redrive.sandbox.huawei import RECORD, RECORDS, RETRY
 from redrive.sandbox.iam import LOGIN
 from redrive.sandbox.sandbox import Sandbox, nowhere
+from redrive.sandbox.strange import in_strange_words
 from worker.session import departure
 
 from .faults import NETWORK, Fault, spoiled
@@ -43,6 +44,7 @@ class Told:
     """What the provider said that its caller must obey once it is recorded."""
 
     account: str
+    group: str
     path: str
     fault: Fault
     at: float
@@ -59,21 +61,25 @@ class Provider:
         blocks: account → words of the blocks it was told of.
         refusals: task → reasons for which it was refused by a fault.
         doubts: task → refusals by faults that prove nothing.
+        unreadable, ever_unreadable: ids of tasks whose states are shown in words that nobody documented, now and ever.
+        puzzled: accounts of which a check was answered with what proves nothing.
     """
 
     stage: Stage
     history: History
     rng: Random
     config: SandboxConfig
-    accounts: Mapping[str, AccountSettings]
     strikes: dict[str, Strikes]
-    leaving: Callable[[str, str, httpx.Request, float], None]
+    leaving: Callable[[str, str, str, httpx.Request, float], None]
     latest_arrival_seconds: float
     told: dict[asyncio.Task[Any] | None, list[Told]] = field(default_factory=lambda: defaultdict(list))
     blocks: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     refusals: dict[Key, set[str]] = field(default_factory=lambda: defaultdict(set))
     doubts: Counter[Key] = field(default_factory=Counter)
     undelivered: Counter[str] = field(default_factory=Counter)
+    unreadable: set[str] = field(default_factory=set)
+    ever_unreadable: set[str] = field(default_factory=set)
+    puzzled: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.sandbox = Sandbox(self.config, lambda: self.stage.now().timestamp())
@@ -112,6 +118,8 @@ class Provider:
             doubtful=fault is not None and fault.doubtful,
         )
         reply = self._reply(call)
+        if self.unreadable and not call.touched:
+            reply = replace(reply, body=in_strange_words(json.loads(reply.content or b"null"), self.unreadable))
         if fault is not None:
             reply = fault.reply or spoiled(fault, reply, self.rng)
             self._remember(account, fault, call)
@@ -136,6 +144,8 @@ class Provider:
             if fault.refuses:
                 self.refusals[key].add(fault.refuses)
             self.doubts[key] += fault.doubts
+        if fault.doubts and not call.touched:
+            self.puzzled.add(account)
         if fault.blocks or fault.forbids:
             # A call about several tasks forbids each of them.
             self.blocks[account] += [fault.blocks or "403"] * max(1, len(call.touched))
@@ -183,6 +193,7 @@ class Transport(httpx.AsyncBaseTransport):
         self._provider = provider
         self._process = process
         self._account = account
+        self._group = process.rules[account].group
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Connect, look once more, send, and wait for what comes."""
@@ -194,7 +205,7 @@ class Transport(httpx.AsyncBaseTransport):
         departure.get().last_look()
         provider.history.calls += 1
         provider.history.say(self._account, f"{self._process.name} calls {path} {request.content.decode()[:200]}")
-        provider.leaving(self._account, path, request, _began())
+        provider.leaving(self._account, self._group, path, request, _began())
         return await self._answer(request, path, fault)
 
     async def _connect(self, fault: Fault | None) -> None:
@@ -234,7 +245,7 @@ class Transport(httpx.AsyncBaseTransport):
         provider = self._provider
         if fault is not None and (fault.penalty or fault.blocks):
             task = asyncio.current_task()
-            provider.told[task].append(Told(self._account, path, fault, boottime()))
+            provider.told[task].append(Told(self._account, self._group, path, fault, boottime()))
         provider.history.say(self._account, f"answered {reply.status} {reply.content[:160]!r}")
         headers = {"Content-Type": reply.content_type, **reply.headers}
         body = _Body(reply.content, cut=fault is not None and fault.how == "cut")

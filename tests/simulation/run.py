@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -26,11 +26,12 @@ from .checks import Checks
 from .ending import Ending
 from .history import History
 from .outside import replaced
-from .plan import SETTLE_SECONDS, Plan, dice, make_plan
+from .plan import SETTLE_SECONDS, Edit, Plan, dice, make_plan
 from .process import Machine, Process
 from .processes import SchedulerProcess, WorkerProcess
 from .provider import Provider, Strikes
 from .stage import Stage, Stalled
+from .strange import StrangeThings
 from .troubles import Troubles
 from .waits import Condition, Future
 
@@ -63,7 +64,7 @@ def simulate(seed: int, url: str) -> Report:
     stage = Stage()
     history = History(stage)
     with replaced(stage), history.listening(), tempfile.TemporaryDirectory() as directory:
-        simulation = Simulation(plan, stage, history, url, _settings(plan, Path(directory)))
+        simulation = Simulation(plan, stage, history, url, Path(directory))
         try:
             stage.loop.run_until_complete(simulation.run())
         except Stalled:
@@ -73,12 +74,6 @@ def simulate(seed: int, url: str) -> Report:
     return Report(
         seed, stage.elapsed / 3600, history.calls, dict(history.faults), tuple(history.violations), tuple(history.lines)
     )
-
-
-def _settings(plan: Plan, directory: Path) -> Settings:
-    path = directory / "redrive.toml"
-    path.write_text(plan.toml)
-    return load(path, plan.environ)
 
 
 @cache
@@ -105,36 +100,44 @@ class Simulation:
     stage: Stage
     history: History
     url: str
-    settings: Settings
+    directory: Path
     numbers: dict[str, int] = field(default_factory=lambda: {"scheduler": 0, "worker": 0})
 
     def __post_init__(self) -> None:
-        self.database = Database(self.url, clock=self.stage.now)
+        self.database = Database(self.url, clock=self.stage.stored_now)
         self.engine = _engine(self.database)
-        self.rules = rules_of(self.settings)
         self.broker = Broker(self.stage, self.history, self.dice("broker"), self.plan.troubles)
-        self.checks = Checks(self.stage, self.history, self.database, self.rules)
-        for account in self.settings.accounts.values():
-            limits = account.limits
-            self.checks.limited(limits.group, limits.calls_per_minute, limits.calls_per_hour)
+        self.checks = Checks(self.stage, self.history, self.database)
+        settings = self.configure(Edit())
         self.provider = Provider(
-            self.stage, self.history, self.dice("provider"), self.plan.config, self.settings.accounts,
+            self.stage, self.history, self.dice("provider"), self.plan.config,
             {account.name: account.strikes for account in self.plan.accounts}, self.checks.leaving,
-            0.98 * SETTLE_SECONDS - self.plan.config.settle_lag_seconds,
+            0.98 * SETTLE_SECONDS - self.plan.config.settle_lag_seconds if not self.plan.strange.clock_steps else 0.05,
         )  # fmt: skip
         self.machine = Machine(
-            self.stage, self.history, self.dice("machine"), self.broker, self.engine, self.url, self.settings,
-            self.rules,
+            self.stage, self.history, self.dice("machine"), self.broker, self.engine, self.url, settings,
+            rules_of(settings),
         )  # fmt: skip
         self.machine.weather.database_fails = self.plan.database_fails
         self.machine.weather.stalls = self.plan.stalls
-        self.ending = Ending(self.plan, self.provider, self.database, self.rules)
-        self.machine.next_moment = lambda: self.ending.next_moment(self.stage.now())
+        self.strange = StrangeThings(self.plan, self.machine, self.provider, self.checks, self.engine, self.configure)
+        self.ending = Ending(self.plan, self.provider, self.database, self.machine, self.strange)
+        self.machine.next_moment = lambda: self.ending.next_moment(self.stage.stored_now())
         self.troubles = Troubles(self.plan, self.machine, self.database, self.ending)
         self.troubled = True
 
     def dice(self, concern: str) -> Random:
         return dice(self.plan.seed, concern)
+
+    def configure(self, edit: Edit) -> Settings:
+        """Write the settings file, and read it."""
+        path = self.directory / "redrive.toml"
+        path.write_text(self.plan.toml(edit))
+        settings = load(path, self.plan.environ)
+        for account in settings.accounts.values():
+            limits = account.limits
+            self.checks.limited(limits.group, limits.calls_per_minute, limits.calls_per_hour)
+        return settings
 
     # --- The course of it ---
 
@@ -144,29 +147,39 @@ class Simulation:
         keepers = [self._keep("scheduler", n) for n in range(self.plan.schedulers)]
         keepers += [self._keep("worker", n) for n in range(self.plan.workers)]
         running = [asyncio.ensure_future(each) for each in keepers]
-        troubling = [asyncio.ensure_future(each) for each in self.troubles.all()]
+        troubling = [asyncio.ensure_future(each) for each in (*self.troubles.all(), *self.strange.all())]
         for _ in range(int(self.plan.fault_seconds / LOOK_SECONDS)):
             await asyncio.sleep(LOOK_SECONDS)
+            self._blame(self.ending.adrift())
             if not self.ending.unfinished():
                 break
         for each in troubling:
             each.cancel()
+        for found in await asyncio.gather(*troubling, return_exceptions=True):
+            if isinstance(found, Exception):
+                self.history.violation(f"the troubles themselves failed: {found!r}")
         self._make_peace()
+        await self.strange.end()
         await self._till_all_ended()
         for each in running:
             each.cancel()
-        for words in self.ending.wrong():
+        self._blame(self.ending.adrift())
+        self._blame(self.ending.wrong())
+
+    def _blame(self, found: Iterable[str]) -> None:
+        for words in found:
             self.history.violation(words)
 
     def _add_tasks(self) -> None:
+        self.strange.prepare()
         with self.database.transaction() as t:
-            ledger.ensure(t, {name: rules.provider for name, rules in self.rules.items()})
+            ledger.ensure(t, {name: rules.provider for name, rules in self.machine.rules.items()})
             new = [
                 Added(account=task.account, kind=task.kind, external_id=task.external_id, sub_id=task.sub_id,
                       origin=task.origin, max_retries=task.max_retries)
                 for task in self.plan.tasks
             ]  # fmt: skip
-            ledger.add(t, new, self.rules)
+            ledger.add(t, new, self.machine.rules)
 
     def _make_peace(self) -> None:
         self.troubled = False
@@ -191,7 +204,9 @@ class Simulation:
             await asyncio.sleep(LOOK_SECONDS)
             waited += LOOK_SECONDS
             self.troubles.release()
-            if self.plan.calm_seconds <= waited < self.plan.calm_seconds + LOOK_SECONDS:
+            # After its clock has gone back, what was due is not, until the clock has caught up.
+            calm_seconds = self.plan.calm_seconds + self.strange.stepped.total_seconds()
+            if calm_seconds <= waited < calm_seconds + LOOK_SECONDS:
                 for words in self.ending.unfinished(calm):
                     self.history.violation(f"held up by the troubles of others: {words}")
 
@@ -243,14 +258,14 @@ class Simulation:
         return self.troubled and self.plan.kills
 
     def _senders(self, process: WorkerProcess) -> dict[str, Sender]:
-        return {name: self._sender(process, name) for name in self.rules}
+        return {name: self._sender(process, name) for name in process.rules}
 
     def _sender(self, process: WorkerProcess, name: str) -> Sender:
-        configured = self.settings.accounts[name]
+        configured = process.settings.accounts[name]
         options = configured.resolve(self.plan.environ)
         sender = Sender(
             provider=load_provider(configured.provider)(Account(name, configured.base_url, options)),
-            rules=self.rules[name],
+            rules=process.rules[name],
             base_url=configured.base_url,
             concurrency=configured.limits.concurrency,
             secrets=[],

@@ -67,19 +67,29 @@ class Loop(asyncio.SelectorEventLoop):
 
 
 class Stage:
-    """The virtual time, and who is acting."""
+    """The virtual time, and who is acting.
+
+    Attributes:
+        database_ahead: by how much the database's clock is wrong.
+        calendar_ahead: the same of the machine's calendar, which workers sign by.
+    """
 
     def __init__(self) -> None:
         self.seconds = BOOTED
         self.loop = Loop(self)
         self.actor: Actor | None = None
         self.back = _baton()
+        self.database_ahead = self.calendar_ahead = timedelta()
 
     def boottime(self) -> float:
         return self.seconds
 
     def now(self) -> datetime:
         return START + timedelta(seconds=self.seconds - BOOTED)
+
+    def stored_now(self) -> datetime:
+        """What the database takes for now."""
+        return self.now() + self.database_ahead
 
     @property
     def elapsed(self) -> float:

@@ -1,15 +1,16 @@
 """What goes wrong beside the calls, and the people who meddle and put right."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Collection, Coroutine, Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from models import ledger
 from models.db import Database
+from models.errors import Locked
 from models.ledger import Who
 from models.tables import accounts, tasks
 
@@ -85,9 +86,13 @@ class Troubles:
         while self.plan.people:
             await asyncio.sleep(rng.expovariate(1 / 30))
             what = rng.choice(("retry", "retry", "hold", "release", "stop"))
-            with self.database.transaction() as t:
-                id_ = rng.choice([row.id for row in t.rows(select(tasks.c.id).order_by(tasks.c.id))])
-                ledger.act(t, what, [id_], self.machine.rules, OPERATOR)
+            try:
+                with self.database.transaction() as t:
+                    id_ = rng.choice([row.id for row in t.rows(_ids(self.ending.odd))])
+                    ledger.act(t, what, [id_], self.machine.rules, OPERATOR)
+            except Locked as error:
+                self.history.say("operator", f"{what}: {error}")
+                continue
             self.history.say("operator", f"{what} {id_}")
             if what == "stop":
                 self.ending.stopped.add(id_)
@@ -96,7 +101,10 @@ class Troubles:
         rng = self._dice("resumes")
         while True:
             await asyncio.sleep(rng.uniform(60, 300))
-            self.resume()
+            try:
+                self.resume()
+            except Locked as error:
+                self.history.say("operator", f"resume: {error}")
 
     def resume(self) -> None:
         """Somebody put right what was wrong. A balance is found out about by itself."""
@@ -108,6 +116,10 @@ class Troubles:
 
     def release(self) -> None:
         with self.database.transaction() as t:
-            held = [row.id for row in t.rows(select(tasks.c.id).where(tasks.c.status == "held").order_by(tasks.c.id))]
+            held = self.ending.held(t)
             if held:
                 ledger.act(t, "release", held, self.machine.rules, OPERATOR)
+
+
+def _ids(but: Collection[int]) -> Select[tuple[int]]:
+    return select(tasks.c.id).where(tasks.c.id.not_in(but)).order_by(tasks.c.id)

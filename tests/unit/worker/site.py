@@ -182,7 +182,7 @@ def tiny(answer: Callable[[Asked], Answer]) -> Iterator[Tiny]:
             asked = Asked(self.path, self.headers, json.loads(raw) if raw else None, boottime())  # type: ignore[arg-type]
             told.asked.append(asked)
             status, body, *headers = told.answer(asked)
-            content = json.dumps(body).encode()
+            content = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
             for name, value in {"Content-Length": str(len(content)), **(headers[0] if headers else {})}.items():  # type: ignore[dict-item]
                 self.send_header(name, value)
