@@ -9,11 +9,12 @@ from typing import Any
 
 from sqlalchemy import Engine, make_url
 
-from models.db import NEWEST_LEVEL, SQLITE_BUSY_SECONDS, WORKER_LOCK_SECONDS, Database, Transaction
+from models.db import NEWEST_LEVEL, WORKER_LOCK_SECONDS, Database, Transaction
 from models.errors import Locked, Unreachable
 from models.postgresql import Session
 from models.rules import Rules, rules_of
 from models.settings import Settings
+from models.sqlite import BUSY_SECONDS
 
 from .broker import Broker
 from .history import History
@@ -179,8 +180,8 @@ class Process:
         left = self.machine.weather.host_writes_until - stage.seconds
         if left <= 0 or stage.actor is None:
             return
-        stage.sleep(min(left, SQLITE_BUSY_SECONDS))
-        if left > SQLITE_BUSY_SECONDS:
+        stage.sleep(min(left, BUSY_SECONDS))
+        if left > BUSY_SECONDS:
             raise Locked("database: simulated: somebody else writes")
 
     def live_on(self) -> None:
