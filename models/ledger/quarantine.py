@@ -20,7 +20,7 @@ from .totals import Steps, count
 
 WORDS = "set aside while its call may have been under way"
 
-_NEVER_CLAIMED = sorted(NEVER_CLAIMED)
+_NEVER_CLAIMED = sorted(cause.value for cause in NEVER_CLAIMED)
 
 
 @dataclass(frozen=True, slots=True)

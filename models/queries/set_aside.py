@@ -35,7 +35,7 @@ def tasks_set_aside(t: Transaction) -> tuple[TaskSetAside, ...]:
     if t.level < _QUARANTINE:
         return ()
     held = quarantine.c.task_id.in_(select(tasks.c.id).where(tasks.c.status == Status.HELD.value))
-    never_claimed = quarantine.c.cause.in_(sorted(NEVER_CLAIMED))
+    never_claimed = quarantine.c.cause.in_(sorted(cause.value for cause in NEVER_CLAIMED))
     found = select(quarantine).where(never_claimed | held).order_by(quarantine.c.task_id).limit(MOST_SHOWN)
     return tuple(
         TaskSetAside(id=row.task_id, account=row.account, cause=SetAside(row.cause), why=row.why, since=row.since)
