@@ -92,6 +92,7 @@ class Loop:
 
     stage: Stage
     batch: int = 0
+    alive: bool = True
 
     def submit(self, coroutine: Coroutine[Any, Any, Any]) -> "Future[Any]":
         return self.stage.takes_off(coroutine, self.batch)

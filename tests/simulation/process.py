@@ -130,6 +130,8 @@ class Process:
         """Run blocking code in this process."""
         self._actors.append(Actor(self.machine.stage, body, self._ended))
 
+    alive = True  # as an event loop is
+
     def submit(self, coroutine: Coroutine[Any, Any, Any]) -> Future:
         """Start a coroutine in this process."""
         # Its name is when it began: what began before something was known may still be finished.
