@@ -185,7 +185,7 @@ class Process:
             return
         stage.sleep(min(left, SQLITE_BUSY_SECONDS))
         if left > SQLITE_BUSY_SECONDS:
-            raise Locked("database: simulated: somebody else writes")
+            raise Locked("database: simulated: another transaction writes")
 
     def live_on(self) -> None:
         """It dies of nothing any more."""
