@@ -54,7 +54,7 @@ def fold(t: Transaction) -> int:
 
 def totals_now(t: Transaction) -> Sequence[Row[Any]]:
     """Every total that is not zero, with ``account``, ``name`` and ``value``, by name."""
-    return t.rows(_NOW(t.level))
+    return t.rows(totals_as_read(t.level))
 
 
 def _appends(t: Transaction) -> bool:
@@ -63,7 +63,8 @@ def _appends(t: Transaction) -> bool:
 
 
 @cache
-def _NOW(level: int) -> Select[Any]:  # noqa: N802 - one statement per schema
+def totals_as_read(level: int) -> Select[Any]:
+    """The query behind :func:`totals_now`, one for each schema."""
     if level < 2:  # noqa: PLR2004 - as above
         return select(totals).where(totals.c.value != 0).order_by(totals.c.name)
     both = union_all(*(select(table.c.account, table.c.name, table.c.value) for table in (totals, deltas))).subquery()

@@ -16,9 +16,10 @@ from sqlalchemy import func, select
 
 from models import queries
 from models.db import Transaction
+from models.ledger.totals import totals_now
 from models.rules import Rules
 from models.states import DeadReason, Status
-from models.tables import attempts, batches, tasks, totals
+from models.tables import attempts, batches, tasks
 from models.task import Task
 from redrive.sandbox.expectation import Expectation, expectation
 from redrive.sandbox.script import parse
@@ -225,8 +226,7 @@ def _miscounted(t: Transaction) -> Iterator[str]:
     """The totals that status and metrics are made of, against the rows they count."""
     closed = select(tasks.c.account, func.count().label("n")).join(attempts, attempts.c.task_id == tasks.c.id)
     rows = {row.account: row.n for row in t.rows(closed.group_by(tasks.c.account))}
-    counted = select(totals.c.account, totals.c.value).where(totals.c.name == "attempts")
-    told = {row.account: row.value for row in t.rows(counted)}
+    told = {row.account: row.value for row in totals_now(t) if row.name == "attempts"}
     for account in rows.keys() | told.keys():
         if rows.get(account, 0) != told.get(account, 0):
             yield f"{account}: {told.get(account, 0)} attempts are counted, {rows.get(account, 0)} are there"

@@ -134,7 +134,7 @@ def house(
     senders = {name: deps._sender(settings, rules[name], environ, database) for name in rules}
     database.clock = clock = Clock()
     world = Shared(database, clock, rules)
-    worker = deps.Deps(database, rules, senders, loop, Waker(None), "tests", Random(1))
+    worker = deps.Deps(database, rules, senders, loop, Waker(None), "tests", rng=Random(1))
     hands = Hands()
     scheduler = Scheduler(database, hands, settings, rules, Random(1))
     scheduler.pruner._next_turn = inf  # the clock jumps far, and the database is not ours alone

@@ -50,7 +50,7 @@ def unread(fault: str, answer: Reply, *words: str, kind: Mapping[str, str] | Non
 
 def throttled(fault: str, answer: Reply, seconds: float, *words: str) -> LookRow:
     """Nor does this, and the next look comes when the path is free."""
-    said = ("Its check is due", "asked for patience", *words)
+    said = ("Its check has been due", "asked for patience", *words)
     return LookRow(fault, answer, "retrying", seconds, said)
 
 
@@ -126,7 +126,7 @@ LOOKS = [
     unread("reviews: another review", result(2, task_id="2")),
     unread("reviews: a refusal of the look", docflow(400, "no such review"), "no such review"),
     unread("reviews: forbidden", docflow(403, "not yours"), "not yours"),
-    LookRow("reviews: not found in words", docflow(400, "review task not found"), "retrying", 30, ('said "missing"',)),
+    LookRow("reviews: not found in words", docflow(400, "review task not found"), "retrying", 30, ('found "missing"',)),
     unread("reviews: a status nobody knows", result(8), "status 8 is not known"),
     throttled("reviews: 40306", docflow(40306, "QPS"), 600, "QPS"),
     LookRow("reviews: 404 in its own words", docflow(404, "x", status=404), "retrying", 30, ('found "missing"',)),

@@ -141,8 +141,9 @@ class Worker:
         self.restart()
 
     def restart(self) -> None:
-        own: Any = (Loop(self.stage), Waker(), "worker", Random(1), Draining(self.stage))
-        self.deps = Deps(self.database, self.rules, self.make_senders(), *own)
+        own: Any = (Loop(self.stage), Waker(), "worker")
+        draining: Any = Draining(self.stage)
+        self.deps = Deps(self.database, self.rules, self.make_senders(), *own, rng=Random(1), draining=draining)
 
     def run(self, batch: int) -> dict[str, int]:
         loop: Any = self.deps.loop

@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table
 
+from models.db import Transaction
 from models.ledger.rows import end_name
+from models.ledger.totals import totals_now
 from models.rules import Rules
-from models.tables import accounts, attempts, batches, limits, tasks, totals
+from models.tables import accounts, attempts, batches, limits, tasks
 
 Row = Mapping[str, Any]
 OPEN_BATCHES = ("queued", "sending")
@@ -197,7 +199,7 @@ def fenced(old: Rows, new: Rows, batch: int) -> Iterator[str]:
 
 def counted(connection: Connection, rows: Rows) -> Iterator[str]:
     """The totals say what the rows say."""
-    said = {(row.account, row.name): row.value for row in connection.execute(select(totals)) if row.value}
+    said = {(row.account, row.name): row.value for row in totals_now(Transaction.over(connection))}
     found: Counter[tuple[str, str]] = Counter()
     for row in rows.tasks.values():
         if name := end_name(row["status"], row["dead_reason"]):

@@ -176,6 +176,10 @@ class Transport:
 
     def __init__(self, **_: object) -> None: ...
 
+    def refuses(self, _request: Request) -> str:
+        """It can send whatever is planned here."""
+        return ""
+
     async def exchange(self, request: Request, *, leave_in: float, not_after: float, **_: object) -> Exchange:
         return await Ask(request, leave_in, not_after)
 

@@ -99,7 +99,8 @@ class Ending:
     def _rests(self, row: Any, set_aside: Mapping[int, str]) -> bool:
         """Whether it waits for a person or for another policy, and says so."""
         if row.status == Status.CANCELED.value and row.due_at is None:
-            return not self._machine.rules[row.account].policy.retry_canceled
+            rules = self._machine.rules.get(row.account)
+            return rules is not None and not rules.policy.retry_canceled
         if row.external_id not in self._provider.unreadable:
             return False
         waits = set_aside.get(row.id) if row.status == Status.HELD.value else row.due_at
