@@ -35,7 +35,7 @@ IDLE_SECONDS = 60.0
 """How long PostgreSQL lets a transaction of ours stand still. A process that is frozen or cut off in the middle of one
 holds its account's lock, and every scheduler would wait for it."""
 
-OLDEST = 14
+OLDEST = (14,)
 """The oldest version of PostgreSQL."""
 
 _DEFAULTS = {
@@ -154,6 +154,9 @@ class Session:
             Unreachable: it is to write, and the server takes no writes. Its session is thrown away.
             Unsuitable: the session cannot be what Redrive needs.
         """
+        if (version := connection.dialect.server_version_info) is not None and version < OLDEST:
+            found = ".".join(map(str, version))
+            raise Unsuitable(f"database {self._shown}: is PostgreSQL {found}; Redrive needs {OLDEST[0]} or newer")
         now, pid, read_only, commit, *values = connection.execute(self._statement).one()
         _prepare_nothing_behind_a_pooler(connection, pid)
         if commit not in _DURABLE or tuple(values) != self._values:

@@ -153,6 +153,16 @@ def test_a_database_that_is_not_utf_8_is_refused(postgres_url: str, tmp_path: Pa
     engine.dispose()
 
 
+@pytest.mark.parametrize("version", [(13, 22), (9, 6, 24), (10,)])
+def test_an_old_server_is_refused(url: str, version: tuple[int, ...]) -> None:
+    """CockroachDB calls itself PostgreSQL 13, too."""
+    with closing(Database(url)) as database:
+        migrate.check(database)
+        database.engine.dialect.server_version_info = version
+        with pytest.raises(Unsuitable, match=r"Redrive needs 14 or newer"):
+            migrate.check(database)
+
+
 def test_a_server_that_takes_no_writes_costs_the_session_and_not_the_process(url: str, tmp_path: Path) -> None:
     """Reading goes on; a new session finds out when writes are taken again."""
     name = make_url(url).database
