@@ -50,7 +50,7 @@ _GRANTS = {
 _SQLITE_LOCKED = {5, 6}  # BUSY, LOCKED
 _SQLITE_REMEDIES = {
     8: "this user may only read the file: give it write access to the file and its directory",
-    14: "create its directory, and give this user write access to it",
+    14: "this user needs its directory, and write access to it: SQLite keeps its log beside the file",
 }  # READONLY, CANTOPEN
 _SQLITE_ROW = {19, 20, 18}  # CONSTRAINT, MISMATCH, TOOBIG
 _UNDECODABLE = "Could not decode to UTF-8"

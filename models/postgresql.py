@@ -35,7 +35,7 @@ IDLE_SECONDS = 60.0
 """How long PostgreSQL lets a transaction of ours stand still. A process that is frozen or cut off in the middle of one
 holds its account's lock, and every scheduler would wait for it."""
 
-OLDEST = 14
+OLDEST = (14,)
 """The oldest version of PostgreSQL."""
 
 _DEFAULTS = {
@@ -151,21 +151,30 @@ class Session:
         """Set what a transaction needs; returns its moment.
 
         Raises:
-            Unreachable: it is to write, and the server takes no writes. Its session is thrown away.
+            Unreachable: it is to write, and the server takes no writes.
             Unsuitable: the session cannot be what Redrive needs.
         """
+        try:
+            return self._begin(connection, writes=writes)
+        except Unreachable:
+            # A new session may reach another server, or this one when it is right again.
+            connection.invalidate()
+            raise
+
+    def _begin(self, connection: Connection, *, writes: bool) -> datetime:
+        if (version := connection.dialect.server_version_info) is not None and version < OLDEST:
+            found = ".".join(map(str, version))
+            raise Unsuitable(f"database {self._shown}: is PostgreSQL {found}; Redrive needs {OLDEST[0]} or newer")
         now, pid, read_only, commit, *values = connection.execute(self._statement).one()
         _prepare_nothing_behind_a_pooler(connection, pid)
         if commit not in _DURABLE or tuple(values) != self._values:
             raise Unsuitable(f"database {self._shown}: {self._differing(commit, values)}")
         if writes and read_only != "off":
-            # A new session may reach another server, or this one when it takes writes again.
-            connection.invalidate()
             raise Unreachable(f"database {self._shown}: it takes no writes at the moment; {_READ_ONLY}")
         return now  # type: ignore[no-any-return]
 
     def _differing(self, commit: str, values: Sequence[str]) -> str:
-        found = [("synchronous_commit", "on", commit)]
+        found = [] if commit in _DURABLE else [("synchronous_commit", "on", commit)]
         found += [(name, needed, value) for (name, needed), value in zip(self._needed, values, strict=True)]
         name, needed, value = next(each for each in found if each[1] != each[2])
         if name == "server_encoding":

@@ -2,15 +2,21 @@
 
 import json
 import re
-from contextlib import suppress
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from sqlalchemy import text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from typer.testing import CliRunner
 
 from models import migrate
+from models.db import Database
 from models.migrations.row_rules_0002 import HIGHEST_ID, LARGEST_JSON, MOST, MOST_RETRIES, RULES
+from models.tables import metadata
+from redrive.cli import app
 from tests import oddities
 
 from .world import World
@@ -149,6 +155,33 @@ def test_rules_without_rows_in_their_way_hold_for_all(world: World) -> None:
     with world.database.reading() as t:
         rows = t.rows(text("SELECT conname FROM pg_constraint WHERE NOT convalidated"))
     assert [row.conname for row in rows] == ["redrive_tasks_max_retries_sane_check"]
+
+
+def test_the_command_says_which_rows_it_sets_aside(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """From the schema before the rules; the next time there is nothing to say."""
+    with request.getfixturevalue("postgres_databases").new() as postgres:
+        for url in (postgres, f"sqlite:///{tmp_path}/old.db"):
+            at_first_schema(url, max_retries=[3, MOST_RETRIES + 1, MOST_RETRIES + 2, -1])
+            first = CliRunner().invoke(app, ["migrate"], env={"REDRIVE_DATABASE_URL": url})
+            assert (first.exit_code, "went from schema 0001 to" in first.output) == (0, True), first.output
+            assert "redrive_tasks_max_retries_sane_check refuses 2 tasks, now set aside" in first.output
+            again = CliRunner().invoke(app, ["migrate"], env={"REDRIVE_DATABASE_URL": url})
+            assert "set aside" not in again.output
+
+
+def at_first_schema(url: str, *, max_retries: list[int]) -> None:
+    """A database as the first release made it, with these tasks."""
+    config = migrate._config()
+    with closing(Database(url)) as database, database.transaction() as t:
+        config.attributes.update(connection=t.connection, metadata=metadata)
+        command.upgrade(config, "0001")
+        for number in max_retries:
+            with suppress(DataError, IntegrityError), t.connection.begin_nested():
+                t.execute(
+                    text("INSERT INTO redrive_tasks (account, external_id, max_retries) VALUES ('a', :id, :number)"),
+                    id=str(number),
+                    number=number,
+                )
 
 
 def drop_rules(world: World) -> None:

@@ -4,9 +4,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 
 import pytest
-from sqlalchemy import NullPool, create_engine, make_url, text
+from sqlalchemy import NullPool, create_engine, event, make_url, text
 from sqlalchemy.exc import ProgrammingError
 from typer.testing import CliRunner
 
@@ -151,6 +152,31 @@ def test_a_database_that_is_not_utf_8_is_refused(postgres_url: str, tmp_path: Pa
         assert f"error   database: {address}: its encoding is {encoding}" in doctor(address, tmp_path, 2)
         server.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     engine.dispose()
+
+
+@pytest.mark.parametrize("isolation", ["SERIALIZABLE", "REPEATABLE READ"])
+def test_what_was_set_is_read_back(url: str, isolation: str) -> None:
+    """Whatever stands in between, a session that is not what Redrive set is refused and given up."""
+    with closing(Database(url)) as database:
+        engine, given_up = database.engine, Event()
+        event.listen(engine.pool, "invalidate", lambda *_: given_up.set())
+        database.engine = engine.execution_options(isolation_level=isolation)
+        said = f"transaction_isolation is {isolation.lower()} although Redrive set read committed"
+        with pytest.raises(Unsuitable, match=said), database.transaction():
+            raise AssertionError
+        assert given_up.is_set()
+        database.engine = engine
+        migrate.check(database)
+
+
+@pytest.mark.parametrize("version", [(13, 22), (9, 6, 24), (10,)])
+def test_an_old_server_is_refused(url: str, version: tuple[int, ...]) -> None:
+    """CockroachDB calls itself PostgreSQL 13, too."""
+    with closing(Database(url)) as database:
+        migrate.check(database)
+        database.engine.dialect.server_version_info = version
+        with pytest.raises(Unsuitable, match=r"Redrive needs 14 or newer"):
+            migrate.check(database)
 
 
 def test_a_server_that_takes_no_writes_costs_the_session_and_not_the_process(url: str, tmp_path: Path) -> None:

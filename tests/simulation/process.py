@@ -182,15 +182,9 @@ class Process:
         left = self.machine.weather.host_writes_until - stage.seconds
         if left <= 0 or stage.actor is None:
             return
-<<<<<<< HEAD
         stage.sleep(min(left, BUSY_SECONDS))
         if left > BUSY_SECONDS:
-            raise Locked("database: simulated: somebody else writes")
-=======
-        stage.sleep(min(left, SQLITE_BUSY_SECONDS))
-        if left > SQLITE_BUSY_SECONDS:
             raise Locked("database: simulated: another transaction writes")
->>>>>>> large
 
     def live_on(self) -> None:
         """It dies of nothing any more."""

@@ -16,6 +16,8 @@ from .conftest import Problems, Read
         ("postgresql+psycopg://u:p@h/redrive", "redrive"),
         ("postgresql+psycopg://other@pooler:6432/redrive?sslmode=require", "redrive"),
         ("postgresql+psycopg://u@h/app_staging-2", "app_staging-2"),
+        ("postgresql+psycopg://u@h/redrive?schema=staging", "redrive-staging"),
+        ("postgresql+psycopg://u@/redrive?host=a,b&schema=tenant_1", "redrive-tenant_1"),
     ],
 )
 def test_a_database_gives_its_name_by_whatever_address(url: str, name: str) -> None:
