@@ -121,6 +121,11 @@ class Capabilities:
         wanted = "required" if sub_id else "forbidden"
         return next((kind for kind in self.kinds if kind.sub_id == wanted), self.kinds[0])
 
+    @property
+    def every_kind(self) -> tuple[str, ...]:
+        """The names of all kinds."""
+        return tuple(kind.name for kind in self.kinds)
+
     def kind(self, name: str) -> Kind | None:
         """The kind of that name, or None."""
         return next((kind for kind in self.kinds if kind.name == name), None)

@@ -82,7 +82,8 @@ def claim(
         return Claim()
     if operation is Operation.CHECK and not rules.capabilities.can_check:
         return _decide_uncheckable(t, contexts.context(t, rules, rng), only)
-    free = room(t, rules, operation, account)
+    # Whoever looks for the one task that a claim fails over must find it also when there is no room at the moment.
+    free = room(t, rules, operation, account) if only is None else Room(len(only), rules.capabilities.every_kind)
     if free is None:
         return Claim()
     if operation is Operation.CHECK:

@@ -21,7 +21,7 @@ import aiohttp
 import kombu.message
 
 import worker.main
-from models import db, jobs, ledger
+from models import jobs, ledger, postgresql
 from models.db import Database, Transaction
 from models.settings import Settings
 from models.states import Operation
@@ -251,7 +251,7 @@ def live(point: str) -> None:
     name, _, number = point.partition(":")
     life.point, life.fatal = name, signal.Signals[number or "SIGKILL"]
     signal.signal(signal.SIGCONT, lambda *_: woken.set())
-    db.IDLE_SECONDS = 2.0  # a minute is too long for tests
+    postgresql.IDLE_SECONDS = 2.0  # a minute is too long for tests
     one_writer()
     one_thread()
     (SCHEDULER | WORKER)[name]()

@@ -100,7 +100,9 @@ LOOKS = [
     unread("phones: 40000", geelark(40000, "unknown error"), "unknown error"),
     throttled("phones: 40007", geelark(40007, "slow"), 60, "slow"),
     throttled("phones: 40014", geelark(40014, "locked"), 7200, "locked"),
-    throttled("phones: 503, Retry-After", http(503, b"", "Retry-After: 90"), 90, "HTTP 503"),
+    LookRow(
+        "phones: 503, Retry-After", http(503, b"", "Retry-After: 90"), "retrying", 90, ("Its check is due", "HTTP 503")
+    ),
     throttled("phones: 429, Retry-After in years", http(429, b"", "Retry-After: 99999999"), 86_400, "HTTP 429"),
     unread("phones: dropped", drop, "no complete answer: the server closed the connection"),
     unread("reviews: reset in the body", reset_in_body, "no complete answer"),
