@@ -47,6 +47,12 @@ def texts(field: str, given: Texts, known: Iterable[str] = ()) -> tuple[str, ...
     return tuple(values.choice(field, each, known) for each in names) if known else tuple(names)
 
 
+def priorities(given: int | Iterable[int] | None) -> tuple[int, ...]:
+    """The priorities among which a task's must be."""
+    wanted = (given,) if isinstance(given, int) else (given or ())
+    return tuple(between("priority", each, -1, 1) for each in wanted)
+
+
 def since(given: Since) -> datetime | timedelta | None:
     """A moment, or how long ago."""
     if isinstance(given, timedelta):

@@ -214,8 +214,12 @@ class Client:
         dead_reason: DeadReason | Iterable[DeadReason] | None = None,
         kind: Texts = None,
         external_id: Texts = None,
+        origin: Texts = None,
+        priority: int | Iterable[int] | None = None,
+        ids: Iterable[int] | None = None,
         due: bool = False,
         since: Since = None,
+        until: Since = None,
         after: int = 0,
         limit: int = 100,
     ) -> list[TaskInfo]:
@@ -227,8 +231,12 @@ class Client:
             dead_reason: dead for these reasons.
             kind: of these kinds.
             external_id: with these ids at the provider.
+            origin: of these origins, as the host named them.
+            priority: of these priorities, each -1, 0 or 1.
+            ids: with these ids.
             due: only those that may be retried or looked at now.
             since: only those whose status changed since this moment (naive: UTC), or within this time.
+            until: only those whose status changed before this moment, or longer ago than this time.
             after: only tasks with a higher id: the last one's, to go on.
             limit: how many at most, up to 10,000.
 
@@ -243,6 +251,10 @@ class Client:
             external_ids=arguments.texts("external_id", external_id or None),
             due=due,
             since=arguments.since(since),
+            until=arguments.since(until),
+            origins=arguments.texts("origin", origin or None),
+            priorities=arguments.priorities(priority),
+            ids=None if ids is None else tuple(arguments.ids(ids)),
         )
         after = arguments.between("after", after, 0, 2**63 - 1)
         limit = arguments.between("limit", limit, 1, arguments.MOST_FOUND)

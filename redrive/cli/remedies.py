@@ -3,15 +3,6 @@
 import re
 
 _REMEDIES = (
-    (
-        r"permission denied for schema (\S+)",
-        r"let its owner run it, or GRANT USAGE, CREATE ON SCHEMA \1 to this user",
-    ),
-    (
-        r"permission denied for (?:table|sequence|relation) redrive_",
-        "GRANT this user SELECT, INSERT, UPDATE, DELETE on our tables and USAGE on our sequences, all named redrive_…",
-    ),
-    (r"permission denied for database (\S+)", r"GRANT CONNECT, CREATE ON DATABASE \1 to this user"),
     (r"must be (?:owner|a member)", "let the owner of the tables run `redrive migrate`"),
     (
         r"read-only transaction|cannot execute \w+ in a read-only",
@@ -24,7 +15,7 @@ _REMEDIES = (
     (r"password authentication failed|no password supplied", "mend user and password in REDRIVE_DATABASE_URL"),
     (r'database "\S+" does not exist', "create it, or mend REDRIVE_DATABASE_URL"),
 )
-"""What is said → what to do."""
+"""What is said → what to do. Of missing rights :mod:`models.db_errors` knows more, and says so itself."""
 
 
 def with_remedy(words: str) -> str:

@@ -30,6 +30,7 @@ from scheduler.publish import Publisher
 from worker.app import app
 from worker.http import HttpClient
 from worker.job import Job
+from worker.recording import Recording
 
 
 @dataclass
@@ -91,7 +92,7 @@ def before(owner: Any, name: str, concerns: Callable[..., object]) -> None:
     setattr(owner, name, struck)
 
 
-def mine(job: Job) -> object:
+def mine(job: Job | Recording) -> object:
     """The batch of a job that retries."""
     return job.work.id if job.work.operation is Operation.RETRY else None
 
@@ -178,7 +179,7 @@ def answered() -> None:
 
 def unrecorded() -> None:
     """What came back is known, and its record not begun."""
-    before(Job, "_step", lambda job, told, _: told and mine(job))
+    before(Recording, "step", lambda record, told, _: told and mine(record))
 
 
 def recording() -> None:
@@ -197,7 +198,7 @@ def recorded() -> None:
     kombu.message.Message.ack = late  # type: ignore[method-assign]
     # A message that comes twice is no retry to die at, and one that is never confirmed takes a place.
     app.conf.worker_prefetch_multiplier = 8
-    after(Job, "_step", lambda _step, job, _, groups: not job._todo and not job._in_air and not groups and mine(job))
+    after(Recording, "end", lambda _, record, __: mine(record))
 
 
 def one_writer() -> None:

@@ -14,12 +14,6 @@ from .shop import Run
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (
-            "permission denied for schema public\nLINE 2: CREATE TABLE redrive_schema (\n                     ^",
-            "permission denied for schema public; let its owner run it, or GRANT USAGE, CREATE ON SCHEMA public to",
-        ),
-        ("permission denied for table redrive_schema", "GRANT this user SELECT, INSERT, UPDATE, DELETE"),
-        ("permission denied for sequence redrive_tasks_id_seq", "USAGE on our sequences"),
         ("must be owner of table redrive_tasks", "let the owner of the tables run `redrive migrate`"),
         ("cannot execute UPDATE in a read-only transaction", "name the primary"),
         ("database sqlite:////x: attempt to write a readonly database", "give this user write access to the file"),
@@ -65,7 +59,7 @@ def test_a_user_without_grants_is_said_how_to_get_them(
     monkeypatch.setenv("REDRIVE_DATABASE_URL", stranger)
     for command in (["status"], ["list"], ["hold", "1"], ["migrate"]):
         told = run(*command, code=1).stderr
-        assert "permission denied for table redrive_schema; GRANT this user SELECT" in told or "grant" in told
+        assert "permission denied for table redrive_schema; run: GRANT SELECT" in told
         assert "Traceback" not in told
     assert "permission denied" in run("doctor", code=1).stdout
     assert home.exists()
@@ -81,5 +75,5 @@ def test_an_empty_database_of_somebody_else_is_said_too(
     engine.dispose()
     monkeypatch.setenv("REDRIVE_DATABASE_URL", stranger)
     told = run("migrate", code=1).stderr
-    assert "permission denied for schema public; let its owner run it, or GRANT USAGE, CREATE ON SCHEMA public" in told
+    assert "GRANT USAGE, CREATE ON SCHEMA public TO redrive_stranger_" in told
     assert "LINE" not in told

@@ -67,7 +67,7 @@ def test_many_tasks_are_got_in_one_query(client: Client) -> None:
 
 def test_every_filter_of_the_command_line_is_one_of_find() -> None:
     plural = {"accounts": "account", "statuses": "status", "dead_reasons": "dead_reason", "kinds": "kind"}
-    plural["external_ids"] = "external_id"
+    plural |= {"external_ids": "external_id", "origins": "origin", "priorities": "priority"}
     fields = {plural.get(name, name) for name in TaskFilter.__slots__}
     assert fields <= set(Client.find.__kwdefaults__ or {})
 

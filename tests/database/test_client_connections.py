@@ -135,9 +135,9 @@ def test_a_read_only_database_is_said(client: Client, database_url: str, config:
             name = read_only.database
             connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
         other = Client(database_url, config=config)
-    with pytest.raises((DatabaseError, Unreachable), match=r"(?i)read-?only") as caught:
+    with pytest.raises((DatabaseError, Unreachable), match=r"takes no writes|(?i:read-?only)") as caught:
         other.add(account="phones", external_id="592")
-    assert caught.value.__cause__ is not None
+    assert isinstance(caught.value, Unreachable)
     other.close()
 
 

@@ -59,7 +59,7 @@ def test_a_penalty_follows_an_account_to_its_new_group(world: World) -> None:
     assert [wait(world, name) for name in ("phones", "tablets")] == [7200, 7200]
     assert wait(world, "tablets", QUERY) == 600
     row = world.limit(RESTART, "team")
-    assert (row["why"], row["blocked_seconds"]) == ("40014 locked", 7200)
+    assert (row["why"], row["blocked_seconds"]) == ("code 40014: locked", 7200)
     world.clock.forward(7201)
     assert wait(world, "tablets") == 0
 

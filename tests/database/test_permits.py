@@ -286,7 +286,7 @@ def test_a_slower_pace_does_not_shorten_a_penalty(world: World) -> None:
     penalize(world, world.rules["phones"], (PATH, Throttled(wait_seconds=600.0, code="40014")))
     world.answer(work, Accepted(pace=40.0))
     row = world.limit(PATH)
-    assert (row["why"], row["throttles"]) == ("40014", 1)
+    assert (row["why"], row["throttles"]) == ("code 40014", 1)
     assert row["blocked_until"] == world.clock.now + timedelta(seconds=600)
 
 

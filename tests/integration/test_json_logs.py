@@ -41,10 +41,8 @@ def test_warnings_and_the_shutdown_are_json(
 @pytest.mark.parametrize(
     ("wrong", "code", "words"),
     [
-        ({"REDRIVE_BROKER_URL": "redis://127.0.0.1:1/0"}, 2, "redrive migrate"),
         ({}, 2, "REDRIVE_BROKER_URL: is not set"),
         ({"REDRIVE_CONFIG": "nowhere.toml"}, 2, "nowhere.toml: does not exist"),
-        ({"REDRIVE_BROKER_URL": "redis://127.0.0.1:1/0", "REDRIVE_DATABASE_URL": "sqlite:////no/where"}, 1, "database"),
     ],
 )
 def test_what_keeps_it_from_starting_is_json(
