@@ -80,7 +80,7 @@ def due_retries(t: Transaction, rules: Rules, room: Room, only: Collection[int] 
     # table was small, PostgreSQL would read all that is due to find these few.
     due = [task for row in rows if _retry_due(task := Task.of(row), t.now)]
     if not room.probe:
-        return due
+        return sorted(due, key=lambda task: task.id)  # of those that exclude each other the oldest goes first
     # None of those that opened the breaker, as long as there is another.
     return sorted(due, key=lambda task: (task.id in room.suspects, task.spent, task.id))[:1]
 

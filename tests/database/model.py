@@ -3,7 +3,7 @@
 It imports nothing of Redrive. Where it and the ledger disagree, one of the two reads the rules wrongly.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -89,8 +89,11 @@ class Batch:
 class Model:
     """All tasks, batches and accounts, and what every event does to them."""
 
-    def __init__(self, specs: Iterable[Spec], now: datetime) -> None:
+    def __init__(
+        self, specs: Iterable[Spec], now: datetime, stood: Callable[[str, datetime], timedelta] = lambda *_: timedelta()
+    ) -> None:
         self.now = now
+        self.stood = stood
         self.specs = {spec.name: spec for spec in specs}
         self.own = dict.fromkeys(self.specs, 3)
         self.tasks: dict[int, Task] = {}
@@ -175,7 +178,7 @@ class Model:
             return self._die(task, "undeliverable")
         if task.spent >= self.limit(task):
             return self._die(task, "limit_reached")
-        if self.now >= task.round + seconds(GIVE_UP):
+        if self.now - self.stood(task.account, task.round) >= task.round + seconds(GIVE_UP):
             return self._die(task, "too_old")
         turns = task.spent if event == "failed" else task.errors
         wait = 0 if turns < 1 else min(BASE * 2 ** (turns - 1), LONGEST)
@@ -539,7 +542,7 @@ class Model:
             self._park(task, task.status)
 
     def _timed_out(self, task: Task) -> bool:
-        return self.now >= task.since + seconds(CHECK_TIMEOUT)
+        return self.now - self.stood(task.account, task.since) >= task.since + seconds(CHECK_TIMEOUT)
 
     def _expire(self, task: Task) -> None:
         task.errors = 0

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from sqlalchemy import delete, func, select
 from models import ledger
 from models.capabilities import DOCFLOW, GEELARK
 from models.errors import StaleBatch
-from models.ledger import Answered, Work
+from models.ledger import Answered, Work, standstills
 from models.outcome import (
     Accepted,
     Already,
@@ -172,9 +172,14 @@ class Ledger(RuleBasedStateMachine):
             for table in reversed(metadata.sorted_tables):
                 t.execute(delete(table))
         self.world.ensure()
-        self.model = Model(SPECS, self.world.clock.now)
+        self.model = Model(SPECS, self.world.clock.now, self._stood)
         self.work: dict[Any, Work] = {}
         self.told: list[tuple[Work, Answered]] = []
+
+    def _stood(self, account: str, since: datetime) -> timedelta:
+        """How long the account stood still: what the ledger noted, which tests of its own hold to be right."""
+        with self.world.database.reading() as t:
+            return standstills.stood(t, account, [*Operation], since)
 
     @initialize(some=st.integers(1, 2 ** len(TASKS) - 1))
     def there_are_tasks(self, some: int) -> None:
