@@ -11,10 +11,15 @@ from typing import Any
 
 import pytest
 import redis
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy import make_url
 
 from .processes import Janitor, Process, clean_environment
 from .servers import Databases, Postgres, Valkey, unavailable
+
+# How long an example takes on a busy machine says nothing of what is tested.
+hypothesis_settings.register_profile("redrive", deadline=None)
+hypothesis_settings.load_profile("redrive")
 
 TEST_DATABASE_URL = os.environ.get("REDRIVE_TEST_DATABASE_URL")
 TEST_BROKER_URL = os.environ.get("REDRIVE_TEST_BROKER_URL")
