@@ -1,5 +1,6 @@
 """An upgrade and the way back, with the real release before and this one, under load on one PostgreSQL."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -75,6 +76,10 @@ def world(spawn: Callable[..., Process], postgres_databases: Databases, broker: 
         world.close()
 
 
+@pytest.mark.skipif(
+    os.environ.get("REDRIVE_TEST_LONG") != "1",
+    reason="builds and runs two releases; REDRIVE_TEST_LONG=1 runs it",
+)
 def test_old_and_new_work_together_and_the_old_goes_on_alone(
     world: World, spawn: Callable[..., Process], before: Path, tmp_path: Path
 ) -> None:

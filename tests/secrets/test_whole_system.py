@@ -26,7 +26,7 @@ from .installation import ACCOUNTS, CONFIG, Installation, account, command_lines
 from .marks import MARK, Search, secret
 from .servers import ClosedPostgres, Overheard, close_broker, dump, stored
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
