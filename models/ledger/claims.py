@@ -187,7 +187,7 @@ def _claim_checks(t: Transaction, rules: Rules, room: Room, only: Collection[int
 def _decide_uncheckable(t: Transaction, context: Context, only: Collection[int] | None) -> Claim:
     """Due checks at a provider that has no status call, or has it no more: decided at once, without a batch."""
     rules = context.rules
-    due = due_checks(t, rules, [kind.name for kind in rules.capabilities.kinds], rules.batch_size, only)
+    due = due_checks(t, rules, rules.capabilities.every_kind, rules.batch_size, only)
     store(t, [(task, uncheckable(task, context)) for task in due])
     return Claim(looked_at=len(due), more=len(due) == rules.batch_size)
 

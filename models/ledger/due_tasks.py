@@ -27,6 +27,9 @@ from .quarantine import not_set_aside
 from .room import Room
 from .rows import by_ids
 
+RESTS = text("status = 'canceled' AND due_at IS NULL")
+"""Of a task: it rests by the policy of the day on which it was canceled."""
+
 PROBE_CHOICE = 100
 """A probe is the least spent of so many due tasks, so that one poisoned task does not keep a breaker open."""
 
@@ -108,6 +111,5 @@ def due_checks(
 
 def resting_ones(t: Transaction, rules: Rules, room: Room) -> list[Task]:
     """Canceled tasks that rest, for an account whose policy retries what was canceled by now."""
-    rest = text("status = 'canceled' AND due_at IS NULL")
-    mine = select(tasks).where(tasks.c.account == rules.account, rest, not_set_aside(t.level)).limit(room.tasks)
+    mine = select(tasks).where(tasks.c.account == rules.account, RESTS, not_set_aside(t.level)).limit(room.tasks)
     return [Task.of(row) for row in t.rows(mine.with_for_update(key_share=True, skip_locked=True))]

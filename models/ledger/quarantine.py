@@ -18,6 +18,9 @@ from ..tables import attempts, quarantine, tasks
 from ..task import Task
 from .totals import Steps, count
 
+LEVEL = 2
+"""The first schema that has it."""
+
 WORDS = "set aside while its call may have been under way"
 
 _NEVER_CLAIMED = sorted(cause.value for cause in NEVER_CLAIMED)
@@ -35,20 +38,20 @@ class Odd:
 
 def not_set_aside(level: int) -> ColumnElement[bool]:
     """Of a row of ``redrive_tasks``: whether it may be claimed."""
-    if level < 2:  # noqa: PLR2004 - the schema with quarantine
+    if level < LEVEL:
         return true()
     return ~exists().where(quarantine.c.task_id == tasks.c.id, quarantine.c.cause.in_(_NEVER_CLAIMED))
 
 
 def set_aside(t: Transaction, odd: Sequence[Odd]) -> None:
     """Set tasks aside. An open attempt of theirs is closed as unknown and counts: its call may have left."""
-    if odd and t.level >= 2:  # noqa: PLR2004 - as above
+    if odd and t.level >= LEVEL:
         _insert(t, odd)
         _close_attempts(t, {x.task_id: x.account for x in odd})
 
 
 def _insert(t: Transaction, odd: Sequence[Odd]) -> None:
-    if not odd or t.level < 2:  # noqa: PLR2004 - as above
+    if not odd or t.level < LEVEL:
         return
     rows = [
         {"task_id": x.task_id, "account": x.account[:64], "cause": x.cause.value, "why": x.why[:1000], "since": t.now}
@@ -78,7 +81,7 @@ def note_holds(t: Transaction, changes: Iterable[tuple[Task, Task]]) -> None:
 
 def held_as_unknown(t: Transaction, account: str, limit: int) -> list[int]:
     """Tasks of an account that are set aside because nobody knows whether their retry ran."""
-    if t.level < 2:  # noqa: PLR2004 - as above
+    if t.level < LEVEL:
         return []
     # An owner's report, or the release before, moves a task and leaves its row here.
     still = and_(tasks.c.id == quarantine.c.task_id, tasks.c.status == Status.HELD.value)
@@ -88,7 +91,7 @@ def held_as_unknown(t: Transaction, account: str, limit: int) -> list[int]:
 
 def among(t: Transaction, ids: Sequence[int]) -> dict[int, str]:
     """Task id → why it is set aside, for those of the ids that are."""
-    if t.level < 2:  # noqa: PLR2004 - as above
+    if t.level < LEVEL:
         return {}
     rows = t.rows(select(quarantine.c.task_id, quarantine.c.why).where(one_of(quarantine.c.task_id, ids)))
     return {row.task_id: row.why for row in rows}
@@ -96,7 +99,7 @@ def among(t: Transaction, ids: Sequence[int]) -> dict[int, str]:
 
 def causes(t: Transaction, ids: Sequence[int]) -> dict[int, SetAside]:
     """Task id → the cause for which it is set aside."""
-    if t.level < 2:  # noqa: PLR2004 - as above
+    if t.level < LEVEL:
         return {}
     rows = t.rows(select(quarantine.c.task_id, quarantine.c.cause).where(one_of(quarantine.c.task_id, ids)))
     return {row.task_id: SetAside(row.cause) for row in rows}
@@ -104,12 +107,12 @@ def causes(t: Transaction, ids: Sequence[int]) -> dict[int, SetAside]:
 
 def forget_holds(t: Transaction, ids: Sequence[int]) -> None:
     """Somebody decided about these tasks, which Redrive itself had made held, or about to be."""
-    if t.level >= 2 and ids:  # noqa: PLR2004 - as above
+    if t.level >= LEVEL and ids:
         ours = quarantine.c.cause.not_in(_NEVER_CLAIMED)
         t.execute(delete(quarantine).where(one_of(quarantine.c.task_id, ids), ours))
 
 
 def forget(t: Transaction, ids: Sequence[int]) -> None:
     """The tasks are gone, or released."""
-    if t.level >= 2 and ids:  # noqa: PLR2004 - as above
+    if t.level >= LEVEL and ids:
         t.execute(delete(quarantine).where(one_of(quarantine.c.task_id, ids)))

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from random import Random
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from ..db import Transaction
 from ..lifecycle import unheld
@@ -11,6 +11,7 @@ from ..one_of import one_of
 from ..rules import Rules
 from ..tables import tasks
 from . import contexts, quarantine
+from .due_tasks import RESTS
 from .rows import free_by_ids, store
 
 PAGE = 500
@@ -18,8 +19,7 @@ PAGE = 500
 
 def resting_accounts(t: Transaction, names: Collection[str]) -> list[str]:
     """The accounts among these that have canceled tasks at rest."""
-    rest = text("status = 'canceled' AND due_at IS NULL")
-    rows = t.rows(select(tasks.c.account).where(rest, one_of(tasks.c.account, names)).distinct())
+    rows = t.rows(select(tasks.c.account).where(RESTS, one_of(tasks.c.account, names)).distinct())
     return sorted(row.account for row in rows)
 
 

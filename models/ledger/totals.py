@@ -17,6 +17,9 @@ from ..types import BigId
 Steps = Counter[tuple[str, str]]
 """How totals move, by account and name."""
 
+LEVEL = 2
+"""The first schema with deltas."""
+
 FOLDED_AT_ONCE = 20_000
 
 _FOLD_LOCK = 0x7265_6472_6976_66
@@ -59,13 +62,13 @@ def totals_now(t: Transaction) -> Sequence[Row[Any]]:
 
 def _appends(t: Transaction) -> bool:
     """SQLite has one writer, so that nobody waits for a row."""
-    return t.level >= 2 and t.dialect == "postgresql"  # noqa: PLR2004 - the schema with deltas
+    return t.level >= LEVEL and t.dialect == "postgresql"
 
 
 @cache
 def totals_as_read(level: int) -> Select[Any]:
     """The query behind :func:`totals_now`, one for each schema."""
-    if level < 2:  # noqa: PLR2004 - as above
+    if level < LEVEL:
         return select(totals).where(totals.c.value != 0).order_by(totals.c.name)
     both = union_all(*(select(table.c.account, table.c.name, table.c.value) for table in (totals, deltas))).subquery()
     value = cast(func.sum(both.c.value), BigId)
