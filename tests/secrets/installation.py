@@ -151,9 +151,12 @@ class Installation:
             database.close()
 
     def start(self, command: str, *, ready: str | None) -> None:
-        """Start ``redrive COMMAND`` at its loudest."""
-        args = [sys.executable, "-P", "-m", "redrive", command]
-        self.processes[command] = self._spawn(args, self.env, ready=ready)
+        """Start ``redrive COMMAND`` at its loudest, as one of the installation's processes."""
+        self.processes[command] = self.spawn(command, ready=ready)
+
+    def spawn(self, command: str, *, ready: str | None) -> Process:
+        """Start ``redrive COMMAND`` beside them."""
+        return self._spawn([sys.executable, "-P", "-m", "redrive", command], self.env, ready=ready)
 
     def expected_arguments(self) -> list[str]:
         """What the list of all processes must show, if it is a list of these processes."""

@@ -26,7 +26,7 @@ from .installation import ACCOUNTS, CONFIG, Installation, account, command_lines
 from .marks import MARK, Search, secret
 from .servers import ClosedPostgres, Overheard, close_broker, dump, stored
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
@@ -143,9 +143,12 @@ def _change_passwords(here: Installation, search: Search, server: ClosedPostgres
     close_broker(broker, "another", here.secrets["BROKER_PASSWORD"])
     for name, words in (("worker", "Cannot connect to"), ("scheduler", "database.unreachable")):
         wait_until(lambda name=name, words=words: words in here.processes[name].output(), 20, what=f"{name}: {words}")
-    for command in (["status"], ["doctor"], ["list", "--json"], ["scheduler", "--once"], ["worker"], ["export"]):
+    for command in (["status"], ["doctor"], ["list", "--json"], ["scheduler", "--once"], ["export"]):
         expects = "authentication failed"
         search.look(f"redrive {' '.join(command)}, refused", here.run(*command), expects=expects)
+    waiting = here.spawn("worker", ready="authentication failed")  # until the password is right
+    waiting.stop()
+    search.look("log of a worker that waits", waiting.output(), expects="database.unreachable")
     _exceptions(search, "refused", here.env["REDRIVE_DATABASE_URL"])
     server.set_password(right[0])
     close_broker(broker, right[1], "another")
