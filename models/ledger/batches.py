@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, select, text, upd
 
 from ..db import Transaction
 from ..errors import StaleBatch
-from ..lifecycle import Context, gave_back, lost
+from ..lifecycle import Context, checkable_again, gave_back, lost
 from ..one_of import listed, one_of_named
 from ..outcome import Unknown
 from ..rules import Rules
@@ -173,12 +173,22 @@ def give_back(t: Transaction, work: Work) -> int:
     Those that somebody else has locked stay, too, and so does the batch: see :func:`remainder`.
     """
     if work.operation is not Operation.RETRY:
-        return 0
+        return _give_back_checks(t, work)
     aside = quarantine.among(t, [task.id for task in work.tasks])
     free = free_by_ids(t, (task.id for task in work.tasks if task.id not in aside))
     mine = [task for task in free if task.batch_id == work.id]
     unsettled = open_attempts(t, (task.id for task in mine))
     changes = [(task, gave_back(task, t.now)) for task in mine if task.id not in unsettled]
+    store(t, changes)
+    return len(changes)
+
+
+def _give_back_checks(t: Transaction, work: Work) -> int:
+    """A check moves its task's due moment, whatever it finds: what stands where the claim put it was not asked."""
+    aside = quarantine.among(t, [task.id for task in work.tasks])
+    claimed = {task.id: task.due_at for task in work.tasks if task.id not in aside}
+    free = free_by_ids(t, claimed)
+    changes = [(task, checkable_again(task, t.now)) for task in free if task.due_at == claimed[task.id]]
     store(t, changes)
     return len(changes)
 

@@ -4,7 +4,7 @@ The table of docs/lifecycle.md is this package in words, and a test holds the tw
 these functions, under its locks, and writes what they return.
 """
 
-from .answers import answered, gave_back, lost
+from .answers import answered, checkable_again, gave_back, lost
 from .claiming import Claimed, Decision, Leave, LookFirst, SetAsideTask, consider, looks_first
 from .following import settle_seconds, settles_at
 from .moves import Context
@@ -26,6 +26,7 @@ __all__ = [
     "Settled",
     "add_again",
     "answered",
+    "checkable_again",
     "consider",
     "force",
     "gave_back",

@@ -5,7 +5,7 @@ from typing import assert_never
 
 from ..outcome import Accepted, Already, Blocked, Deferred, Outcome, Refused, Throttled, Unknown, Unsent
 from ..policy import Event, backoff_seconds, jittered
-from ..states import Status
+from ..states import Operation, Status
 from ..task import Task, replace
 from . import moves
 from .moves import Context
@@ -53,6 +53,11 @@ def _not_accepted(counted: Task, outcome: NotAccepted, context: Context, *, prob
 def gave_back(task: Task, now: datetime) -> Task:
     """Back to where it was, due at once: nothing was sent, or nothing that counts."""
     return moves.failed(task, now, now, status=_was(task))
+
+
+def checkable_again(task: Task, now: datetime) -> Task:
+    """A check of it was claimed and never asked: it is due at once, unless it waits for none any more."""
+    return replace(task, due_at=now) if task.due_at is not None and task.next is Operation.CHECK else task
 
 
 def lost(task: Task, *, was_open: bool, lease_until: datetime, context: Context) -> Task:

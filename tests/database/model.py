@@ -84,6 +84,7 @@ class Batch:
     status: str = "queued"
     lease: datetime | None = None
     asked: dict[int, tuple[datetime, int]] = field(default_factory=dict)
+    claimed: dict[int, tuple[datetime, datetime] | None] = field(default_factory=dict)
 
 
 class Model:
@@ -401,6 +402,8 @@ class Model:
         if batch.status != "queued":
             return False
         batch.status, batch.lease = "sending", self.now + seconds(LEASE)
+        if batch.operation == "check":
+            batch.claimed = {i: self.tasks[i].due for i in batch.ids if i in self.tasks}
         return True
 
     def open(self, batch: Batch, ids: Iterable[int]) -> set[int]:
@@ -473,6 +476,9 @@ class Model:
         for task in self.tasks.values():
             if task.batch == batch.id and not task.open:
                 self._fail(task, str(task.back), self.at())
+        for task in (self.tasks[i] for i, due in batch.claimed.items() if i in self.tasks and self.tasks[i].due == due):
+            if task.due is not None and task.next == "check":
+                task.due = self.at()
         if not any(task.open == batch.id for task in self.tasks.values()):
             batch.status = "done"
 

@@ -128,6 +128,24 @@ def test_a_worker_that_shall_stop_gives_a_whole_batch_back(ours: Site, sandbox: 
     assert sandbox.stats()["calls"] == {}
 
 
+def test_checks_that_were_not_made_are_due_at_once(ours: Site, sandbox: SandboxThread) -> None:
+    """Another worker makes them now, and not when the claim would have run out."""
+    ids = ours.world.add_many("12")
+    assert ours.run(ours.world.claimed()) == {"accepted": 2}
+    for task_id in ids:
+        ours.world.put(task_id, due_at=utc_now())
+    batch = ours.world.claimed(operation=Operation.CHECK)
+    ours.world.report(ids[1], Status.SUCCEEDED)
+    ours.deps.draining.set()
+    assert ours.run(batch) == {}
+    assert ours.world.batch(batch.id)["status"] == "done"
+    waits, ended = map(ours.world.task, ids)
+    assert waits.due_at is not None
+    assert waits.due_at <= utc_now()
+    assert (ended.status, ended.due_at) == (Status.SUCCEEDED, None)
+    assert sandbox.stats()["calls"] == {RESTART: 1}
+
+
 def test_a_worker_told_to_stop_at_work_records_what_is_open_and_gives_back_the_rest(at: Callable[..., Any]) -> None:
     """The first call's answer is kept; nothing else was sent, nothing else is spent."""
     with tiny(accepting(lambda: shall_stop(ours))) as server, at(server.url, change=ONE_AT_A_TIME) as ours:
