@@ -5,7 +5,7 @@ first statement of a transaction sets what we need for this transaction alone, a
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -15,11 +15,11 @@ from sqlalchemy import (
     Connection,
     Engine,
     String,
+    and_,
     case,
     create_engine,
     event,
     func,
-    literal,
     literal_column,
     select,
 )
@@ -136,16 +136,17 @@ class Session:
         }
         if schema is not None:
             settings["search_path"] = quoted(schema)
-        self._needed = tuple({**settings, **_FOUND}.items())
-        self._values = tuple(value for _, value in self._needed)
-        self._statement = select(
+        self._needed = {**settings, **_FOUND}
+        each = [*(_set(name, _constant(value)) for name, value in settings.items()), *map(_current, _FOUND)]
+        held = [one == _constant(value) for one, value in zip(each, self._needed.values(), strict=True)]
+        # One column for all of them, and no parameter: this statement stands in front of every transaction.
+        self._first = select(
             func.clock_timestamp(type_=Moment()),
             func.pg_backend_pid(),
             _current("transaction_read_only"),
-            _durable_commit(),
-            *(_set(name, literal(value)) for name, value in settings.items()),
-            *map(_current, _FOUND),
+            and_(_durable_commit().in_(map(_constant, _DURABLE)), *held),
         )
+        self._detail = select(_durable_commit(), *each)
 
     def begin(self, connection: Connection, *, writes: bool) -> datetime:
         """Set what a transaction needs; returns its moment.
@@ -165,18 +166,19 @@ class Session:
         if (version := connection.dialect.server_version_info) is not None and version < OLDEST:
             found = ".".join(map(str, version))
             raise Unsuitable(f"database {self._shown}: is PostgreSQL {found}; Redrive needs {OLDEST[0]} or newer")
-        now, pid, read_only, commit, *values = connection.execute(self._statement).one()
+        now, pid, read_only, as_needed = connection.execute(self._first).one()
         _prepare_nothing_behind_a_pooler(connection, pid)
-        if commit not in _DURABLE or tuple(values) != self._values:
-            raise Unsuitable(f"database {self._shown}: {self._differing(commit, values)}")
+        if not as_needed:
+            raise Unsuitable(f"database {self._shown}: {self._differing(connection)}")
         if writes and read_only != "off":
             raise Unreachable(f"database {self._shown}: it takes no writes at the moment; {_READ_ONLY}")
         return now  # type: ignore[no-any-return]
 
-    def _differing(self, commit: str, values: Sequence[str]) -> str:
+    def _differing(self, connection: Connection) -> str:
+        commit, *values = connection.execute(self._detail).one()
         found = [] if commit in _DURABLE else [("synchronous_commit", "on", commit)]
-        found += [(name, needed, value) for (name, needed), value in zip(self._needed, values, strict=True)]
-        name, needed, value = next(each for each in found if each[1] != each[2])
+        found += [(name, needed, value) for (name, needed), value in zip(self._needed.items(), values, strict=True)]
+        name, needed, value = next((each for each in found if each[1] != each[2]), ("a setting", "it", "lost"))
         if name == "server_encoding":
             return not_utf8(value)
         return f"{name} is {value} although Redrive set {needed}; connect without the pooler or proxy in between"
@@ -208,18 +210,22 @@ def _raw(connection: Connection) -> Any:  # noqa: ANN401 - psycopg, which SQLAlc
 
 
 def _current(name: str) -> ColumnElement[str]:
-    return func.current_setting(name, type_=String())
+    return func.current_setting(_constant(name), type_=String())
+
+
+def _constant(value: str) -> ColumnElement[str]:
+    escaped = value.replace("'", "''")
+    return literal_column(f"'{escaped}'", String())
 
 
 def _set(name: str, value: ColumnElement[Any]) -> ColumnElement[str]:
-    return func.set_config(name, value, literal_column("true"), type_=String())
+    return func.set_config(_constant(name), value, literal_column("true"), type_=String())
 
 
 def _durable_commit() -> ColumnElement[str]:
     """A record that was confirmed must survive a crash, whatever the server's default is; more than that may stay."""
-    is_more = _current("synchronous_commit") == literal_column("'remote_apply'")
-    name = "synchronous_commit"
-    return _set(name, case((is_more, literal_column("'remote_apply'")), else_=literal_column("'on'")))
+    is_more = _current("synchronous_commit") == _constant("remote_apply")
+    return _set("synchronous_commit", case((is_more, _constant("remote_apply")), else_=_constant("on")))
 
 
 _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000), ("ms", 1))
