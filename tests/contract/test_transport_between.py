@@ -179,9 +179,9 @@ async def test_a_bomb_ends_at_the_limit(pack: Callable[[bytes], bytes]) -> None:
     ("encoding", "body", "words"),
     [
         ("lzma", b"x", "the answer is compressed as 'lzma', which cannot be read here"),
-        ("gzip", gzip.compress(BODY)[:10] + b"\xff" * 20, "the answer's gzip compression is broken"),
+        ("gzip", gzip.compress(BODY, mtime=0)[:10] + b"\xff" * 20, "the answer's gzip compression is broken"),
         ("deflate", b"\x78\xff\xff\xff", "the answer's deflate compression is broken"),
-        (", ".join(["gzip"] * 9), gzip.compress(BODY), "the answer is compressed 9 times"),
+        (", ".join(["gzip"] * 9), gzip.compress(BODY, mtime=0), "the answer is compressed 9 times"),
     ],
 )
 async def test_what_cannot_be_unpacked_is_no_answer_and_says_why(encoding: str, body: bytes, words: str) -> None:
