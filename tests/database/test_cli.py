@@ -1,8 +1,8 @@
 """The command line: what each command does, says and returns, on both databases."""
 
 import json
-import re
 import os
+import re
 import signal
 import subprocess
 import sys
