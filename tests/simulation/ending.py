@@ -168,10 +168,11 @@ class Ending:
     def _rows(self, t: Transaction) -> Iterator[str]:
         for row in t.rows(select(attempts).where(attempts.c.closed_at.is_(None))):
             yield f"attempt {row.number} of task {row.task_id} is open"
-        for row in t.rows(select(batches)):
-            if row.status == "lost" and row.ended_at < row.lease_until:
+        # One that nobody began, as its account is in no settings any more, never had a lease.
+        for row in t.rows(select(batches).where(batches.c.status == "lost", batches.c.worker != "")):
+            if row.ended_at < row.lease_until:
                 yield f"batch {row.id} was given up {row.lease_until - row.ended_at} before its lease was over"
-            if row.status == "lost" and row.lease_until < row.begun_at + timedelta(seconds=1):
+            if row.lease_until < row.begun_at + timedelta(seconds=1):
                 yield f"batch {row.id} had no lease"
         spent = select(attempts.c.task_id, func.count().label("n")).where(attempts.c.spent).group_by(attempts.c.task_id)
         counted = {row.task_id: row.n for row in t.rows(spent)}
