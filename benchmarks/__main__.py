@@ -68,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tasks", type=int, help="due tasks of a race")
     parser.add_argument("--rows", type=int, help="stored tasks where many are asked about")
     parser.add_argument("--accounts", type=int, help="accounts where many are asked about")
+    parser.add_argument("--busy", type=int, help="accounts that a paced measurement has at most")
+    parser.add_argument("--seconds", type=float, help="for which a paced measurement looks")
     parser.add_argument("--minutes", type=float, help="of steady state")
     parser.add_argument("--arrive", type=int, help="tasks per second of steady state")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where files are written")
@@ -77,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _options(given: argparse.Namespace) -> Options:
     options = QUICK if given.quick else Options()
-    names = ("runs", "tasks", "rows", "accounts", "minutes", "arrive")
+    names = ("runs", "tasks", "rows", "accounts", "busy", "seconds", "minutes", "arrive")
     return replace(options, **{name: getattr(given, name) for name in names if getattr(given, name) is not None})
 
 

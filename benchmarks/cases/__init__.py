@@ -13,7 +13,7 @@ from .cold import cold_start
 from .embedded import embedded
 from .fairness import fairness
 from .many_rows import many_rows
-from .paced import paced
+from .paced import FIELDS, paced
 from .scale import scale_out
 from .steady import steady
 
@@ -25,7 +25,7 @@ CASES: Mapping[str, Case] = {
     "single": throughput.single,
     "slow-20": partial(throughput.slow, milliseconds=20),
     "slow-50": partial(throughput.slow, milliseconds=50),
-    "paced": paced,
+    **{name: partial(paced, name=name) for name in FIELDS},
     "scale-out": scale_out,
     "many-rows": many_rows,
     "broker": broker_memory,
