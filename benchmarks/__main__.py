@@ -63,7 +63,7 @@ def noted(tables: Sequence[Table], cores: float) -> list[Table]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure Redrive, its peers and limits.")
     parser.add_argument("--only", action="append", metavar="NAME", help=f"repeatable: {', '.join(CASES)}")
-    parser.add_argument("--quick", action="store_true", help="a smoke test of everything in two minutes")
+    parser.add_argument("--quick", action="store_true", help="a smoke test of everything in three minutes")
     parser.add_argument("--runs", type=int, help="of each contestant; medians are shown")
     parser.add_argument("--tasks", type=int, help="due tasks of a race")
     parser.add_argument("--rows", type=int, help="stored tasks where many are asked about")

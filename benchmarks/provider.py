@@ -120,7 +120,7 @@ def _script(body: bytes) -> Answered:
 
 def _records(query: bytes) -> Answered:
     id_ = parse_qs(query.decode())["script_task_id"][0]
-    record = {"record_id": id_, "script_task_id": id_, "status": "SUCCESS"}
+    record = {"id": f"record-{id_}", "status": "SUCCESS"}
     return [id_], json.dumps({"count": 1, "script_records": [record]}).encode()
 
 

@@ -33,24 +33,26 @@ class Spans:
         warm_up: until retries and checks flow.
         window: in which rates, CPU time and waits are measured.
         counted: in which, after it, statements are counted and moments watched, which costs CPU time.
+        grace: until the last permit and the last task of the quiet account have had their calls.
         quiet_every: between two tasks of the quiet account.
     """
 
     warm_up: float
     window: float
     counted: float
+    grace: float
     quiet_every: float
 
     @property
     def all(self) -> float:
-        return self.warm_up + self.window + self.counted + GRACE_SECONDS + SPARE_SECONDS
+        return self.warm_up + self.window + self.counted + self.grace + SPARE_SECONDS
 
 
 def spans(options: Options, check_after_seconds: float, interval: float) -> Spans:
     every = max(2.0, 2 * interval)
     if options.quick:
-        return Spans(check_after_seconds + 2, 4.0, 1.0, every)
-    return Spans(check_after_seconds + SPARE_SECONDS, options.seconds, min(15.0, options.seconds), every)
+        return Spans(check_after_seconds + 2, 3.0, 1.0, 1.0, every)
+    return Spans(check_after_seconds + SPARE_SECONDS, options.seconds, min(15.0, options.seconds), GRACE_SECONDS, every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +210,7 @@ class Watch:
             self._pass(self._spans.counted, feed=False)
             calls = self._provider.calls()
         followed = sum(counts.total() for counts in self._by_account(calls)) / 2
-        self._pass(GRACE_SECONDS, feed=False)
+        self._pass(self._spans.grace, feed=False)
         return count.statements / max(1.0, followed), [*before, *calls, *self._provider.calls()]
 
     def _retried(self, calls: Sequence[Call]) -> Mapping[str, float]:

@@ -34,8 +34,8 @@ CREATE INDEX tasks_checking_idx ON tasks (account) WHERE status = 'checking';
     + ATTEMPTS
 )
 
-AHEAD = 2
-"""Messages per account and operation that wait for their moments: the scan comes every second."""
+AHEAD = 3
+"""Messages per account and operation that wait for their moments: the scan comes every second, or a little later."""
 SCAN = """
 UPDATE tasks SET status = '{under_way}' WHERE id IN (
     SELECT due.id FROM accounts CROSS JOIN LATERAL (
