@@ -7,13 +7,13 @@ from dataclasses import dataclass, fields
 from math import nan
 from statistics import median
 
+from . import statements
 from .ground import Call, Ground, Provider
 from .measure import cpu_seconds, memory_mb, p99, threads
 from .moments import Granted, lateness, watched
 from .options import Options
 from .paced_systems import FIRST_QUIET, QUIET, PacedRedrive, PacedSystem
 from .race import pause, say
-from .statements import counted, transactions
 
 CONNECTIONS = """
 SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -23,6 +23,8 @@ SPARE_SECONDS = 15.0
 GRACE_SECONDS = 4.0
 """From a permit to its call: opened a little ahead, and too late two seconds after its moment."""
 SAMPLE_SECONDS = 5.0
+LEAST_CALLS = 20
+"""Of each account in a window, so that one more or less is not much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,14 @@ class Spans:
 
 
 def spans(options: Options, check_after_seconds: float, interval: float) -> Spans:
+    """A window of whole intervals: where all accounts call at once, a part of one would be a call too many or none."""
     every = max(2.0, 2 * interval)
     if options.quick:
-        return Spans(check_after_seconds + 2, 3.0, 1.0, 1.0, every)
-    return Spans(check_after_seconds + SPARE_SECONDS, options.seconds, min(15.0, options.seconds), GRACE_SECONDS, every)
+        warm_up, calls = check_after_seconds + max(2.0, interval), max(1, round(3.0 / interval))
+        return Spans(warm_up, calls * interval, counted=1.0, grace=1.0, quiet_every=every)
+    calls = max(LEAST_CALLS, round(options.seconds / interval))
+    counted = max(15.0, 2 * interval)
+    return Spans(check_after_seconds + SPARE_SECONDS, calls * interval, counted, GRACE_SECONDS, every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +141,7 @@ class Watch:
         own, servers, transacted = (after - was for after, was in zip(self._used(), before, strict=True))
         retries, checks = self._by_account(calls)
         followed = max(1, retries.total() + checks.total()) / 2
-        statements, late, more = self._counted()
+        asked, late, more = self._counted()
         waits, called = self._waits([*calls, *more])
         claims = self._system.claims() if isinstance(self._system, PacedRedrive) else []
         allowed = seconds / self._system.pace.interval
@@ -148,7 +154,7 @@ class Watch:
             least=min(retries[f"busy{n}"] for n in range(1, accounts + 1)) / allowed,
             cpu=(own + servers) / followed * 1000,
             own=own / followed * 1000,
-            statements=statements,
+            statements=asked,
             transactions=transacted / followed,
             threads=self._threads,
             connections=self._connections,
@@ -184,7 +190,7 @@ class Watch:
     def _used(self) -> tuple[float, float, int]:
         """CPU seconds of its own processes and of the servers, and transactions."""
         connection = self._system.connection
-        return cpu_seconds(self._system.roots), cpu_seconds(self._ground.servers), transactions(connection)
+        return cpu_seconds(self._system.roots), cpu_seconds(self._ground.servers), statements.transactions(connection)
 
     def _by_account(self, calls: Sequence[Call]) -> tuple[Counter[str], Counter[str]]:
         """Retries and checks of the busy accounts."""
@@ -199,13 +205,13 @@ class Watch:
         granted: list[Granted] = []
         if isinstance(self._system, PacedRedrive):
             with watched(self._system.connection, self._system.pace.paths[0]) as granted:
-                statements, calls = self._statements()
+                asked, calls = self._statements()
         else:
-            statements, calls = self._statements()
-        return statements, lateness(granted, self._retried(calls), self._system.pace.interval), calls
+            asked, calls = self._statements()
+        return asked, lateness(granted, self._retried(calls), self._system.pace.interval), calls
 
     def _statements(self) -> tuple[float, list[Call]]:
-        with counted(self._ground) as count:
+        with statements.counted(self._ground) as count:
             before = self._provider.calls()
             self._pass(self._spans.counted, feed=False)
             calls = self._provider.calls()

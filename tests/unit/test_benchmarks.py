@@ -131,17 +131,17 @@ def test_only_the_end_of_statements_counts(line: str, counts: bool) -> None:  # 
 
 def test_the_hand_written_scan_lets_three_of_an_account_wait(connect: Callable[[], psycopg.Connection[Any]]) -> None:
     """It takes the oldest of each account up to three under way, and of checks only what is due."""
-    with connect() as connection:
+    tasks = [
+        ("a", "1", "queued", 0), ("a", "2", "queued", 0), ("a", "3", "failed", 0), ("a", "4", "failed", -1),
+        ("b", "5", "failed", 1), ("b", "6", "retrying", 0), ("b", "7", "retrying", 1),
+    ]  # fmt: skip
+    add = "INSERT INTO tasks (account, external_id, status, due_at) VALUES (%s, %s, %s, now() + %s * interval '1 day')"
+    with connect() as connection, connection.cursor() as cursor:
         connection.execute(PACED)
         connection.execute("INSERT INTO accounts VALUES ('a'), ('b')")
-        connection.execute(
-            "INSERT INTO tasks (account, external_id, status, due_at) VALUES "
-            "('a', '0', 'queued', now()), ('a', '1', 'queued', now()), ('a', '2', 'failed', now()), ('a', '3', 'failed', now() - interval '1 day'), "
-            "('b', '4', 'failed', now() + interval '1 day'), ('b', '5', 'retrying', now()), "
-            "('b', '6', 'retrying', now() + interval '1 day')"
-        )
-        assert [external_id for _, _, external_id in connection.execute(RETRIES)] == ["3"]
-        assert [external_id for _, _, external_id in connection.execute(CHECKS)] == ["5"]
+        cursor.executemany(add, tasks)
+        assert [external_id for _, _, external_id in connection.execute(RETRIES)] == ["4"]
+        assert [external_id for _, _, external_id in connection.execute(CHECKS)] == ["6"]
 
 
 @pytest.mark.parametrize(("value", "text"), [(nan, "-"), (0.0, "0.0000"), (1234.5, "1,234"), (2.345, "2.35"), (7, "7")])
