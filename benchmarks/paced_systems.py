@@ -9,6 +9,7 @@ import psycopg
 
 from models.capabilities import BUILT_IN, Capabilities
 from models.rules import interval_seconds
+from models.settings.policy import Policy
 from tests.processes import Process
 
 from . import plain
@@ -40,6 +41,12 @@ class Pace:
     @property
     def capabilities(self) -> Capabilities:
         return BUILT_IN[self.provider]
+
+    @property
+    def check_seconds(self) -> float:
+        """From a retry to its check."""
+        seconds = self.check_after_seconds
+        return Policy().check_after_seconds if seconds is None else seconds
 
     @property
     def interval(self) -> float:
@@ -93,8 +100,15 @@ WHERE next = 'check' AND status = 'retrying' AND due_at <= clock_timestamp()
 """
 CLAIMED = """
 SELECT extract(epoch FROM min(b.created_at) - t.created_at)::float8
-FROM redrive_batches b, jsonb_array_elements_text(b.task_ids) task_id JOIN redrive_tasks t ON t.id = task_id::bigint
+FROM redrive_batches b, jsonb_array_elements_text(b.task_ids) AS taken (id)
+JOIN redrive_tasks t ON t.id = taken.id::bigint
 WHERE b.account = %s AND b.operation = 'retry' GROUP BY t.id
+"""
+CHECKED = """
+SELECT extract(epoch FROM min(b.created_at) - min(a.closed_at))::float8 - %s
+FROM redrive_batches b, jsonb_array_elements_text(b.task_ids) AS taken (id)
+JOIN redrive_attempts a ON a.task_id = taken.id::bigint
+WHERE b.account <> %s AND b.operation = 'check' GROUP BY a.task_id
 """
 
 
@@ -126,6 +140,11 @@ class PacedRedrive(Redrive, PacedSystem):
         """Of each claimed task of the quiet account: seconds from its due moment to its claim."""
         return [float(seconds) for (seconds,) in self.connection.execute(CLAIMED, [QUIET])]
 
+    def check_claims(self) -> list[float]:
+        """The same of the first check of each task of the others that was claimed for one."""
+        values = [self.pace.check_seconds, QUIET]
+        return [float(seconds) for (seconds,) in self.connection.execute(CHECKED, values)]
+
 
 # --- Hand-written ----------------------------------------------------------------------------------------------------
 
@@ -150,14 +169,13 @@ class PacedNaive(Naive, PacedSystem):
     schema = tables.PACED
     words = f"{USUAL}; a Lua limiter per account and operation in Redis, a job per call, attempts in a table"
 
-    def __init__(self, pace: Pace, processes: int, check_after_seconds: float) -> None:
+    def __init__(self, pace: Pace, processes: int) -> None:
         super().__init__(processes)
         self.pace = pace
-        self._check_after = check_after_seconds
 
     @property
     def more_env(self) -> Mapping[str, str]:
-        return {plain.INTERVAL: str(self.pace.interval), plain.CHECK_AFTER: str(self._check_after)}
+        return {plain.INTERVAL: str(self.pace.interval), plain.CHECK_AFTER: str(self.pace.check_seconds)}
 
     def start_workers(self, ground: Ground) -> None:
         super().start_workers(ground)

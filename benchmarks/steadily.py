@@ -12,7 +12,7 @@ from .ground import Call, Ground, Provider
 from .measure import cpu_seconds, memory_mb, p99, threads
 from .moments import Granted, lateness, watched
 from .options import Options
-from .paced_systems import FIRST_QUIET, QUIET, PacedRedrive, PacedSystem
+from .paced_systems import FIRST_QUIET, QUIET, Pace, PacedRedrive, PacedSystem
 from .race import pause, say
 
 CONNECTIONS = """
@@ -50,15 +50,15 @@ class Spans:
         return self.warm_up + self.window + self.counted + self.grace + SPARE_SECONDS
 
 
-def spans(options: Options, check_after_seconds: float, interval: float) -> Spans:
+def spans(options: Options, pace: Pace) -> Spans:
     """A window of whole intervals: where all accounts call at once, a part of one would be a call too many or none."""
-    every = max(2.0, 2 * interval)
+    interval, every = pace.interval, max(2.0, 2 * pace.interval)
     if options.quick:
-        warm_up, calls = check_after_seconds + max(2.0, interval), max(1, round(3.0 / interval))
+        warm_up, calls = pace.check_seconds + max(2.0, interval), max(1, round(3.0 / interval))
         return Spans(warm_up, calls * interval, counted=1.0, grace=1.0, quiet_every=every)
     calls = max(LEAST_CALLS, round(options.seconds / interval))
     counted = max(15.0, 2 * interval)
-    return Spans(check_after_seconds + SPARE_SECONDS, calls * interval, counted, GRACE_SECONDS, every)
+    return Spans(pace.check_seconds + SPARE_SECONDS, calls * interval, counted, GRACE_SECONDS, every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,8 @@ class Seen:
         memory: of the worker that has most, in MB.
         quiet_called: of the quiet account's tasks, the share that was called.
         quiet_median: seconds from due to call, those not called counted as long as they have waited; the longest, too.
-        claim_median: seconds from due to claim, of those.
+        claim_median: seconds from due to claim, of those; the 99th percentile, too.
+        check_median: the same of checks.
         late_median: seconds from a retry's moment to its arrival; the 99th percentile, too.
         overdue: seconds since the oldest check that waits was due.
     """
@@ -100,6 +101,8 @@ class Seen:
     quiet_longest: float
     claim_median: float
     claim_p99: float
+    check_median: float
+    check_p99: float
     late_median: float
     late_p99: float
     overdue: float
@@ -143,7 +146,7 @@ class Watch:
         followed = max(1, retries.total() + checks.total()) / 2
         asked, late, more = self._counted()
         waits, called = self._waits([*calls, *more])
-        claims = self._system.claims() if isinstance(self._system, PacedRedrive) else []
+        claims, checked = self._claims()
         allowed = seconds / self._system.pace.interval
         accounts = self._system.pace.accounts
         return Seen(
@@ -162,10 +165,12 @@ class Watch:
             quiet_called=called,
             quiet_median=median(waits),
             quiet_longest=max(waits),
-            claim_median=median(claims or [nan]),
-            claim_p99=p99(claims or [nan]),
-            late_median=median(late or [nan]),
-            late_p99=p99(late or [nan]),
+            claim_median=median(claims),
+            claim_p99=p99(claims),
+            check_median=median(checked),
+            check_p99=p99(checked),
+            late_median=median(late),
+            late_p99=p99(late),
             overdue=self._system.overdue(),
         )
 
@@ -208,7 +213,7 @@ class Watch:
                 asked, calls = self._statements()
         else:
             asked, calls = self._statements()
-        return asked, lateness(granted, self._retried(calls), self._system.pace.interval), calls
+        return asked, lateness(granted, self._retried(calls), self._system.pace.interval) or [nan], calls
 
     def _statements(self) -> tuple[float, list[Call]]:
         with statements.counted(self._ground) as count:
@@ -221,6 +226,12 @@ class Watch:
 
     def _retried(self, calls: Sequence[Call]) -> Mapping[str, float]:
         return {call.ids[0]: call.at for call in calls if call.path.endswith(self._system.pace.paths[0])}
+
+    def _claims(self) -> tuple[list[float], list[float]]:
+        """From due to claim: of the quiet account's tasks, and of checks."""
+        if not isinstance(self._system, PacedRedrive):
+            return [nan], [nan]
+        return self._system.claims() or [nan], self._system.check_claims() or [nan]
 
     def _waits(self, calls: Sequence[Call]) -> tuple[list[float], float]:
         """Of each task of the quiet account, how long it waited for its call; and the share that was called."""

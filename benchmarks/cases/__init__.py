@@ -38,3 +38,6 @@ CASES: Mapping[str, Case] = {
     "cold-start": cold_start,
     "steady": steady,
 }
+
+SMOKE_TEST = [name for name in CASES if name not in {"paced-200", "paced-500", "paced-1000"}]
+"""With a few accounts the others are ``paced`` over again."""

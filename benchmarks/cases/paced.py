@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from models.settings.policy import Policy
-
 from ..ground import Ground
 from ..options import Options
 from ..paced_systems import Pace, PacedNaive, PacedRedrive, PacedSystem
@@ -51,8 +49,10 @@ CALLS = (
 )  # fmt: skip
 COSTS = (
     "", "statements per task followed", "transactions", "threads", "connections", "worker MB",
-    "moment → call, median s", "p99 s", "quiet: due → claim, median s", "p99 s", "checks overdue, s",
+    "moment → call, median s", "p99 s", "quiet tasks: due → claim, median s", "p99 s",
+    "checks: due → claim, median s", "p99 s", "checks overdue, s",
 )  # fmt: skip
+NOT_CLAIMED = "From due to claim: of what was claimed. What waits still shows in the checks overdue, and in the calls."
 
 
 def paced(ground: Ground, options: Options, *, name: str) -> list[Table]:
@@ -60,7 +60,7 @@ def paced(ground: Ground, options: Options, *, name: str) -> list[Table]:
     field = FIELDS[name]
     pace = Pace(field.provider, min(field.accounts, options.busy), QUICK_CHECK_SECONDS if options.quick else None)
     systems, found = contestants(field, pace, options), dict[str, list[Seen]]()
-    times = spans(options, check_after(pace), pace.interval)
+    times = spans(options, pace)
     with ground.provider(journal=True) as provider:
         for number in range(1, options.runs + 1):
             for system in systems:
@@ -76,7 +76,7 @@ def paced(ground: Ground, options: Options, *, name: str) -> list[Table]:
     costs = [costs_of(who, run) for who, run in runs.items()]
     return [
         Table(name, f"{title}: calls", CALLS, calls, targets(name, runs, systems), notes, bars=6),
-        Table(f"{name}-costs", f"{title}: what they cost", COSTS, costs),
+        Table(f"{name}-costs", f"{title}: what they cost", COSTS, costs, notes=[NOT_CLAIMED]),
     ]
 
 
@@ -84,12 +84,7 @@ def contestants(field: Field, pace: Pace, options: Options) -> list[PacedSystem]
     """The quick run has one Redrive, and the hand-written solution once."""
     redrives: list[PacedSystem] = [PacedRedrive(pace, n) for n in field.workers[: 1 if options.quick else None]]
     naive = field.naive and not (options.quick and field is not FIELDS["paced"])
-    return [*redrives, PacedNaive(pace, PROCESSES, check_after(pace))] if naive else redrives
-
-
-def check_after(pace: Pace) -> float:
-    seconds = pace.check_after_seconds
-    return Policy().check_after_seconds if seconds is None else seconds
+    return [*redrives, PacedNaive(pace, PROCESSES)] if naive else redrives
 
 
 def calls_of(who: str, run: Seen) -> Sequence[Cell]:
@@ -102,7 +97,7 @@ def calls_of(who: str, run: Seen) -> Sequence[Cell]:
 def costs_of(who: str, run: Seen) -> Sequence[Cell]:
     return (
         who, run.statements, run.transactions, run.threads, run.connections, run.memory, run.late_median, run.late_p99,
-        run.claim_median, run.claim_p99, run.overdue,
+        run.claim_median, run.claim_p99, run.check_median, run.check_p99, run.overdue,
     )  # fmt: skip
 
 

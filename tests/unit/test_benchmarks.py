@@ -1,17 +1,13 @@
-"""What the benchmark measures by: its provider answers as the real ones would, and its figures are what they say."""
+"""What the benchmark measures by: its provider answers as the real ones would, and its figures mean what they say."""
 
 import json
-from collections.abc import Callable
 from math import nan
 from typing import Any
 from urllib.parse import urlencode
 
-import psycopg
 import pytest
-from sqlalchemy import make_url
 
-from benchmarks.moments import Granted, lateness, watched
-from benchmarks.naive.tables import CHECKS, PACED, RETRIES
+from benchmarks.moments import Granted, lateness
 from benchmarks.provider import Provider, Runs
 from benchmarks.statements import LINE, NOT_STATEMENTS
 from benchmarks.tables import shown
@@ -24,14 +20,6 @@ ACCOUNTS: dict[str, tuple[str, dict[str, Any]]] = {
     "docflow": ("review_task", {"app_id": "secret-of-busy1", "secret_code": "s", "workspace_id": "1"}),
     "huawei_workspace": ("task", {"region": "r", "project_id": "bench", "auth_token": "secret-of-busy1"}),
 }
-
-
-@pytest.fixture
-def connect(new_postgres_database: Callable[[], str]) -> Callable[[], psycopg.Connection[Any]]:
-    """Connections to a fresh database."""
-    url = make_url(new_postgres_database())
-    conninfo = f"host={url.query['host']} user={url.username} dbname={url.database}"
-    return lambda: psycopg.connect(conninfo, autocommit=True)
 
 
 def asked(provider: Provider, call: Call) -> Exchange:
@@ -82,34 +70,6 @@ def test_lateness_is_from_the_moment_to_the_arrival(
     assert lateness(granted, arrived, interval=1.0) == pytest.approx(late)
 
 
-def test_permits_are_seen_with_the_attempts_opened_beside_them(connect: Callable[[], psycopg.Connection[Any]]) -> None:
-    """What one transaction takes and opens is put together, per account; other paths and other times are left out."""
-    with connect() as service, connect() as watcher:
-        service.execute("INSERT INTO redrive_accounts (name, provider) VALUES ('a', 'docflow'), ('b', 'docflow')")
-        service.execute(
-            "INSERT INTO redrive_tasks (id, account, kind, external_id) OVERRIDING SYSTEM VALUE VALUES "
-            "(1, 'a', 'review_task', '11'), (2, 'a', 'review_task', '12'), (3, 'b', 'review_task', '13')"
-        )
-        service.execute(
-            "INSERT INTO redrive_limits (\"group\", path) VALUES ('a', '/retry'), ('b', '/retry'), ('b', '/other')"
-        )
-        with watched(watcher, "/retry") as granted, service.transaction():
-            service.execute("UPDATE redrive_limits SET next_at = to_timestamp(100) WHERE path = '/retry'")
-            service.execute("UPDATE redrive_limits SET next_at = to_timestamp(900) WHERE path = '/other'")
-            open_attempts(service, 1, 2, 3)
-        service.execute("UPDATE redrive_limits SET next_at = to_timestamp(500)")
-    assert sorted(granted) == [(100.0, ["11", "12"]), (100.0, ["13"])]
-
-
-def open_attempts(connection: psycopg.Connection[Any], *tasks: int) -> None:
-    for task in tasks:
-        connection.execute(
-            "INSERT INTO redrive_attempts (task_id, number, batch_id, trigger, opened_at) "
-            "VALUES (%s, 1, gen_random_uuid(), 'due', clock_timestamp())",
-            [task],
-        )
-
-
 @pytest.mark.parametrize(
     ("line", "counts"),
     [
@@ -127,21 +87,6 @@ def test_only_the_end_of_statements_counts(line: str, counts: bool) -> None:  # 
     """Preparing one, a transaction's borders and other lines of the log do not."""
     found = [tag for tag in LINE.findall(f"{line}\n{line}\n") if tag not in NOT_STATEMENTS]
     assert len(found) == (2 if counts else 0)
-
-
-def test_the_hand_written_scan_lets_three_of_an_account_wait(connect: Callable[[], psycopg.Connection[Any]]) -> None:
-    """It takes the oldest of each account up to three under way, and of checks only what is due."""
-    tasks = [
-        ("a", "1", "queued", 0), ("a", "2", "queued", 0), ("a", "3", "failed", 0), ("a", "4", "failed", -1),
-        ("b", "5", "failed", 1), ("b", "6", "retrying", 0), ("b", "7", "retrying", 1),
-    ]  # fmt: skip
-    add = "INSERT INTO tasks (account, external_id, status, due_at) VALUES (%s, %s, %s, now() + %s * interval '1 day')"
-    with connect() as connection, connection.cursor() as cursor:
-        connection.execute(PACED)
-        connection.execute("INSERT INTO accounts VALUES ('a'), ('b')")
-        cursor.executemany(add, tasks)
-        assert [external_id for _, _, external_id in connection.execute(RETRIES)] == ["4"]
-        assert [external_id for _, _, external_id in connection.execute(CHECKS)] == ["6"]
 
 
 @pytest.mark.parametrize(("value", "text"), [(nan, "-"), (0.0, "0.0000"), (1234.5, "1,234"), (2.345, "2.35"), (7, "7")])
