@@ -22,7 +22,8 @@ SPARE_SECONDS = 15.0
 """Beyond the first checks, until everything flows; and as much again in the backlog."""
 GRACE_SECONDS = 4.0
 """From a permit to its call: opened a little ahead, and too late two seconds after its moment."""
-SAMPLE_SECONDS = 5.0
+SAMPLE_SECONDS = 2.0
+"""Between two questions to the provider for its calls, too: a long list would keep it from answering others."""
 LEAST_CALLS = 20
 """Of each account in a window, so that one more or less is not much."""
 
@@ -131,16 +132,17 @@ class Watch:
         self._system = system
         self._provider = provider
         self._spans = spans
+        self._calls: list[Call] = []
         self._due: dict[str, float] = {}
         self._next_quiet = self._next_sample = 0.0
         self._threads = self._connections = self._memory = 0.0
 
     def run(self) -> Seen:
         self._pass(self._spans.warm_up, feed=False)
-        self._provider.calls()
+        self._calls_since()
         before, began = self._used(), time.monotonic()
         self._pass(self._spans.window)
-        calls, seconds = self._provider.calls(), time.monotonic() - began
+        calls, seconds = self._calls_since(), time.monotonic() - began
         own, servers, transacted = (after - was for after, was in zip(self._used(), before, strict=True))
         retries, checks = self._by_account(calls)
         followed = max(1, retries.total() + checks.total()) / 2
@@ -186,7 +188,13 @@ class Watch:
                 self._next_sample = now + SAMPLE_SECONDS
             pause(self._system, deadline + 60, 0.05)
 
+    def _calls_since(self) -> list[Call]:
+        """The calls since it was last asked for them."""
+        calls, self._calls = [*self._calls, *self._provider.calls()], []
+        return calls
+
     def _sample(self) -> None:
+        self._calls += self._provider.calls()
         row = self._system.connection.execute(CONNECTIONS).fetchone()
         self._connections = max(self._connections, float(row[0]) if row else 0.0)
         self._threads = max(self._threads, threads(self._system.roots))
@@ -217,12 +225,12 @@ class Watch:
 
     def _statements(self) -> tuple[float, list[Call]]:
         with statements.counted(self._ground) as count:
-            before = self._provider.calls()
+            before = self._calls_since()
             self._pass(self._spans.counted, feed=False)
-            calls = self._provider.calls()
+            calls = self._calls_since()
         followed = sum(counts.total() for counts in self._by_account(calls)) / 2
         self._pass(self._spans.grace, feed=False)
-        return count.statements / max(1.0, followed), [*before, *calls, *self._provider.calls()]
+        return count.statements / max(1.0, followed), [*before, *calls, *self._calls_since()]
 
     def _retried(self, calls: Sequence[Call]) -> Mapping[str, float]:
         return {call.ids[0]: call.at for call in calls if call.path.endswith(self._system.pace.paths[0])}

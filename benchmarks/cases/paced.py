@@ -69,7 +69,7 @@ def paced(ground: Ground, options: Options, *, name: str) -> list[Table]:
     title = f"{pace.accounts:,} {field.title}, followed"
     notes = [
         "A task followed is a retry and a check, one id each. Redrive has its default settings.",
-        f"Measured for {times.window:g} s, statements counted and moments watched for {times.counted:g} s after it.",
+        f"Measured for {times.window:.0f} s, statements counted, moments watched for {times.counted:.0f} s more.",
         *(f"{system.name}: {system.settings}" for system in systems),
     ]
     calls = [calls_of(who, run) for who, run in runs.items()]
