@@ -38,10 +38,10 @@ check: $(VENV)/.installed-dev ## Lint, formatting, types, architecture, docs: th
 
 check-optional: bench-quick simulation test-long ## What takes too long for every check
 
-bench: $(VENV)/.installed-bench ## Measure Redrive beside others (1.5 hours; one: make bench ARGS="--only NAME")
+bench: $(VENV)/.installed-bench ## Measure Redrive beside others (3 hours; one: make bench ARGS="--only NAME")
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-quick: $(VENV)/.installed-bench ## See that every measurement runs, in two minutes
+bench-quick: $(VENV)/.installed-bench ## See that every measurement runs, in three minutes
 	$(BIN)/python -m benchmarks --quick --no-write $(ARGS)
 
 dist: | $(BIN)/pip ## Build the wheel into dist/

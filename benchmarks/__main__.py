@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .cases import CASES
+from .cases import CASES, SMOKE_TEST
 from .ground import Ground, machine
 from .measure import Cores, cpu_seconds, machine_busy_seconds
 from .options import QUICK, Options
@@ -22,7 +22,7 @@ RESULTS = Path(__file__).parent / "results"
 def main(arguments: Sequence[str] | None = None) -> None:
     given = _parser().parse_args(arguments)
     options = _options(given)
-    names = given.only or list(CASES)
+    names = given.only or (SMOKE_TEST if given.quick else list(CASES))
     if unknown := sorted(set(names) - set(CASES)):
         sys.exit(f"no measurement is called {', '.join(unknown)}; there are {', '.join(CASES)}")
     began = datetime.now(UTC)
@@ -63,11 +63,13 @@ def noted(tables: Sequence[Table], cores: float) -> list[Table]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure Redrive, its peers and limits.")
     parser.add_argument("--only", action="append", metavar="NAME", help=f"repeatable: {', '.join(CASES)}")
-    parser.add_argument("--quick", action="store_true", help="a smoke test of everything in two minutes")
+    parser.add_argument("--quick", action="store_true", help="a smoke test of everything in three minutes")
     parser.add_argument("--runs", type=int, help="of each contestant; medians are shown")
     parser.add_argument("--tasks", type=int, help="due tasks of a race")
     parser.add_argument("--rows", type=int, help="stored tasks where many are asked about")
     parser.add_argument("--accounts", type=int, help="accounts where many are asked about")
+    parser.add_argument("--busy", type=int, help="accounts that a paced measurement has at most")
+    parser.add_argument("--seconds", type=float, help="for which a paced measurement looks")
     parser.add_argument("--minutes", type=float, help="of steady state")
     parser.add_argument("--arrive", type=int, help="tasks per second of steady state")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where files are written")
@@ -77,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _options(given: argparse.Namespace) -> Options:
     options = QUICK if given.quick else Options()
-    names = ("runs", "tasks", "rows", "accounts", "minutes", "arrive")
+    names = ("runs", "tasks", "rows", "accounts", "busy", "seconds", "minutes", "arrive")
     return replace(options, **{name: getattr(given, name) for name in names if getattr(given, name) is not None})
 
 

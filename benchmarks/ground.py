@@ -5,12 +5,12 @@ import platform
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import httpx
 import redis
@@ -31,17 +31,30 @@ class TunedPostgres(Postgres):
     OPTIONS: Any = (*Postgres.OPTIONS, *TUNED)
 
 
+class Call(NamedTuple):
+    """A call as the provider saw it come: when (in seconds since 1970), whose, and about what."""
+
+    at: float
+    account: str
+    path: str
+    ids: Sequence[str]
+
+
 class Provider:
     """A provider process, and what it counted."""
 
     def __init__(self, process: Process, url: str) -> None:
         self.process = process
         self.url = url
-        self._client = httpx.Client(base_url=url, trust_env=False)
+        self._client = httpx.Client(base_url=url, trust_env=False, timeout=60)
 
     def stats(self) -> dict[str, int]:
         found: dict[str, int] = self._client.get("/stats").raise_for_status().json()
         return found
+
+    def calls(self) -> list[Call]:
+        """The calls since the last question for them."""
+        return [Call(*each) for each in self._client.get("/journal").raise_for_status().json()]
 
     def close(self) -> None:
         self._client.close()
@@ -148,10 +161,13 @@ class Ground:
         return process
 
     @contextmanager
-    def provider(self, latency_seconds: float = 0.0) -> Iterator[Provider]:
-        """A lean provider that answers after so long."""
+    def provider(
+        self, latency_seconds: float = 0.0, *, run_seconds: float = 0.0, journal: bool = False
+    ) -> Iterator[Provider]:
+        """A lean provider that answers after so long, and where asked remembers each call."""
         port_file = self.folder() / "port"
-        args = ("-m", "benchmarks.provider", "--port-file", port_file, "--latency-seconds", str(latency_seconds))
+        given = ("--latency-seconds", str(latency_seconds), "--run-seconds", str(run_seconds))
+        args = ("-m", "benchmarks.provider", "--port-file", port_file, *given, *(("--journal",) if journal else ()))
         process = self.spawn(*args, ready=port_file.exists)
         provider = Provider(process, f"http://127.0.0.1:{port_file.read_text()}")
         try:

@@ -30,6 +30,15 @@ def memory_mb(root: int) -> float:
     return total / 1e6
 
 
+def threads(roots: Iterable[int]) -> int:
+    """Threads of these processes and all below them."""
+    total = 0
+    for process in _trees(roots):
+        with suppress(psutil.NoSuchProcess):
+            total += process.num_threads()
+    return total
+
+
 def _trees(roots: Iterable[int]) -> list[psutil.Process]:
     found: dict[int, psutil.Process] = {}
     for root in roots:
@@ -60,4 +69,4 @@ def p99(values: Sequence[float]) -> float:
     return quantiles(values, n=100, method="inclusive")[98] if len(values) > 1 else values[0]
 
 
-__all__ = ["Cores", "cpu_seconds", "machine_busy_seconds", "median", "memory_mb", "p99"]
+__all__ = ["Cores", "cpu_seconds", "machine_busy_seconds", "median", "memory_mb", "p99", "threads"]

@@ -44,6 +44,7 @@ UPDATE tasks SET status = %s, last_error = %s, attempts = attempts + 1, updated_
 """
 
 DATABASE, BROKER, PROVIDER, KIND = (f"BENCH_{name}" for name in ("DATABASE", "BROKER", "PROVIDER", "KIND"))
+INTERVAL, CHECK_AFTER = "BENCH_INTERVAL_SECONDS", "BENCH_CHECK_AFTER_SECONDS"
 TIMEOUT_SECONDS = 30.0
 
 

@@ -16,10 +16,14 @@ CREDENTIALS = {
     "geelark": 'provider = "geelark"\ntoken = {{ env = "BENCH_{0}" }}',
     "docflow": 'provider = "docflow"\napp_id = {{ env = "BENCH_{0}" }}\nsecret_code = {{ env = "BENCH_{0}" }}\n'
     'workspace_id = "1234567890"',
+    "huawei_workspace": 'provider = "huawei_workspace"\nregion = "ap-southeast-1"\nproject_id = "bench"\n'
+    'access_key = {{ env = "BENCH_{0}" }}\nsecret_key = {{ env = "BENCH_{0}" }}',
 }
-KINDS = {"geelark": "", "docflow": "review_task"}
+KINDS = {"geelark": "", "docflow": "review_task", "huawei_workspace": "task"}
+START_SECONDS = 300.0
+"""As long as a part with thousands of accounts may take until it is ready."""
 RATES = {"calls_per_minute": 1_000_000_000, "calls_per_hour": 1_000_000_000}
-LIMITS: Mapping[str, Mapping[str, Any]] = {
+LIFTED: Mapping[str, Mapping[str, Any]] = {
     "geelark": {**RATES, "batch_size": 100, "max_in_flight": 16, "concurrency": 16},
     "docflow": {**RATES, "batch_size": 1000, "max_in_flight": 4, "concurrency": 100},
 }
@@ -38,13 +42,22 @@ def redrive_name(workers: int) -> str:
 
 
 class Redrive(System):
-    """One scheduler and some workers on PostgreSQL."""
+    """One scheduler and some workers on PostgreSQL.
+
+    Args:
+        limits: of each account, beside those of ``lifted``.
+        lifted: whether the limits that protect real providers are lifted; otherwise they are the defaults.
+        policy: the section ``[policy]``.
+        accounts: the provider of each; without it there is one account, ``bench``.
+        more: other sections.
+    """
 
     def __init__(
         self,
         workers: int = 1,
         *,
         limits: Mapping[str, Any] | None = None,
+        lifted: bool = True,
         policy: Mapping[str, Any] = POLICY,
         accounts: Mapping[str, str] | None = None,
         more: str = "",
@@ -52,7 +65,8 @@ class Redrive(System):
         super().__init__()
         self.name = redrive_name(workers)
         self._workers = workers
-        self._own_limits = limits or {}
+        self._limits = limits or {}
+        self._lifted = lifted
         self._policy = policy
         self._accounts = accounts
         self._more = more
@@ -65,10 +79,11 @@ class Redrive(System):
         self._start_processes(ground, provider, url)
 
     def prepare(self, ground: Ground, database_url: str) -> None:
-        """Connect, and make the account's row."""
+        """Connect, and make the accounts' rows."""
         self.connection = self.stack.enter_context(psycopg.connect(ground.conninfo(database_url), autocommit=True))
-        for name, kind in self.accounts.items():
-            self.connection.execute("INSERT INTO redrive_accounts (name, provider) VALUES (%s, %s)", [name, kind])
+        add = "INSERT INTO redrive_accounts (name, provider) VALUES (%s, %s)"
+        with self.connection.transaction(), self.connection.cursor() as cursor:
+            cursor.executemany(add, list(self.accounts.items()))
 
     @property
     def accounts(self) -> Mapping[str, str]:
@@ -93,7 +108,8 @@ class Redrive(System):
         self.workers = [self._part(ground, "worker") for _ in range(self._workers)]
 
     def _part(self, ground: Ground, name: str) -> Process:
-        process = ground.spawn("-m", "redrive", name, env=self.env, ready=rf"{name}\.started")
+        ready = rf"{name}\.started"
+        process = ground.spawn("-m", "redrive", name, env=self.env, ready=ready, timeout_seconds=START_SECONDS)
         self.processes.append(process)
         return process
 
@@ -101,10 +117,10 @@ class Redrive(System):
         """The configuration."""
         parts = ["[policy]", *_lines(self._policy), self._more]
         for name, kind in self.accounts.items():
-            limits = {**LIMITS[kind], **self._own_limits}
+            limits = {**(LIFTED[kind] if self._lifted else {}), **self._limits}
             parts += [f"[accounts.{name}]", CREDENTIALS[kind].format(name), f'base_url = "{provider_url}"']
             parts += [f"[accounts.{name}.limits]", *_lines(limits)]
-            self.settings = ", ".join([*_lines(limits), *_lines(self._policy)])
+            self.settings = ", ".join([*_lines(limits), *_lines(self._policy)]) or "the defaults"
         return "\n".join(parts) + "\n"
 
     def add(self, first: int, tasks: int, account: str = "bench") -> None:

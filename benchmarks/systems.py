@@ -55,12 +55,18 @@ class System(ABC):
 
 
 class PlainSystem(System):
-    """A contestant on the plain table: the hand-written one, and the peers."""
+    """A contestant on the plain table: the hand-written one, and the peers.
+
+    Attributes:
+        schema: the statements that make its tables.
+    """
+
+    schema: str = plain.SCHEMA
 
     def start(self, ground: Ground, provider: Provider, kind: str) -> None:
         conninfo = ground.conninfo(self.stack.enter_context(ground.database(migrated=False)))
         self.connection = self.stack.enter_context(psycopg.connect(conninfo, autocommit=True))
-        self.connection.execute(plain.SCHEMA)
+        self.connection.execute(self.schema)
         self.env = {
             plain.DATABASE: conninfo,
             plain.BROKER: ground.broker(),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 
 Cell = str | float | int
 
@@ -53,9 +54,11 @@ class Table:
 
 
 def shown(value: Cell) -> str:
-    """A number with as many digits as mean something."""
+    """A number with as many digits as mean something, and a dash for what is not a number."""
     if isinstance(value, str | int):
         return f"{value:,}" if isinstance(value, int) else value
+    if isnan(value):
+        return "-"
     size = abs(value)
     digits = next(digits for digits, least in ((0, 100), (1, 10), (2, 1), (3, 0.1), (4, 0)) if size >= least)
     return f"{value:,.{digits}f}"

@@ -9,11 +9,13 @@ from ..tables import Table
 from . import throughput
 from .alone import provider_alone
 from .broker import broker_memory
+from .checks import checks
 from .cold import cold_start
 from .embedded import embedded
 from .fairness import fairness
 from .many_rows import many_rows
-from .paced import paced
+from .paced import FIELDS, paced
+from .receipt import receipt
 from .scale import scale_out
 from .steady import steady
 
@@ -25,7 +27,9 @@ CASES: Mapping[str, Case] = {
     "single": throughput.single,
     "slow-20": partial(throughput.slow, milliseconds=20),
     "slow-50": partial(throughput.slow, milliseconds=50),
-    "paced": paced,
+    **{name: partial(paced, name=name) for name in FIELDS},
+    "checks": checks,
+    "receipt": receipt,
     "scale-out": scale_out,
     "many-rows": many_rows,
     "broker": broker_memory,
@@ -34,3 +38,6 @@ CASES: Mapping[str, Case] = {
     "cold-start": cold_start,
     "steady": steady,
 }
+
+SMOKE_TEST = [name for name in CASES if name not in {"paced-200", "paced-500", "paced-1000"}]
+"""With a few accounts the others are ``paced`` over again."""

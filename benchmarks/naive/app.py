@@ -1,47 +1,16 @@
 """What engineers write today, written well: one Celery message per task, and a beat that enqueues what is due."""
 
-import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
-import psycopg
-from celery import Celery, Task, signals
 
 from .. import plain
+from .base import Own, new_app
 
-app = Celery("naive")
-app.conf.update(
-    broker_url=plain.setting(plain.BROKER),
-    task_ignore_result=True,
-    task_acks_late=True,
-    worker_prefetch_multiplier=4,
-    broker_connection_retry_on_startup=True,
-    beat_schedule={"scan": {"task": "naive.scan", "schedule": 1.0}},
-)
+if TYPE_CHECKING:
+    from celery import Task
 
-
-class Own:
-    """What each worker process opens for itself after the fork, and keeps."""
-
-    client: httpx.Client
-    connection: psycopg.Connection[Any]
-
-
-@signals.worker_process_init.connect
-def _open(**_: object) -> None:
-    Own.client = httpx.Client(timeout=plain.TIMEOUT_SECONDS, trust_env=False)
-    Own.connection = plain.connect()
-
-
-@signals.worker_process_shutdown.connect
-def _close(**_: object) -> None:
-    Own.client.close()
-    Own.connection.close()
-
-
-@signals.worker_ready.connect
-def _ready(**_: object) -> None:
-    sys.stdout.write("naive is ready\n")
+app = new_app()
 
 
 @app.task(
