@@ -9,7 +9,6 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     ColumnElement,
     CompoundSelect,
     FromClause,
@@ -18,6 +17,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    text,
     true,
     union_all,
 )
@@ -74,7 +74,7 @@ class TaskFilter:
         if self.ids is not None:
             parts.append(one_of(of.c.id, self.ids))
         if self.dead_reasons or (self.statuses and set(self.statuses) <= set(ENDED_STATES)):
-            parts.append(literal_column(f"({ENDED})", Boolean()))
+            parts.append(and_(true(), text(ENDED)))  # as a Boolean, SQLite would compare it with 1 and not know it
         if self.since is not None:
             parts.append(of.c.status_since >= moment_of(self.since, now))
         if self.until is not None:
@@ -85,8 +85,7 @@ class TaskFilter:
 def find(t: Transaction, wanted: TaskFilter, *, after: int = 0, limit: int = 50) -> list[Task]:
     """A page of the tasks that match, those with ids above ``after``, the lowest first."""
     if wanted.due:
-        mine = _ids(wanted, t.now, _beyond(after)).subquery()
-        found = t.rows(select(mine.c.id).order_by(mine.c.id).limit(limit))
+        found = t.rows(_sorted(_ids(wanted, t.now, _beyond(after))).limit(limit))
         return by_id(t, (row.id for row in found))
     statement = select(tasks).where(wanted.where(t.now), _beyond(after)).order_by(tasks.c.id)
     return [Task.of(row) for row in t.rows(statement.limit(_literal(limit)))]
@@ -98,9 +97,7 @@ def all_ids(t: Transaction, wanted: TaskFilter) -> Sequence[int]:
     They are found once. Page by page, each page would be a search of its own, and one that sorts all that is left
     where the database cannot know how few are wanted.
     """
-    # By itself: what is only read in part, as it is from here, the database plans for its first rows.
-    found = _ids(wanted, t.now).cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
-    statement = select(found.c.id).order_by(found.c.id).execution_options(yield_per=FETCHED_AT_ONCE)
+    statement = _sorted(_ids(wanted, t.now)).execution_options(yield_per=FETCHED_AT_ONCE)
     return array("q", t.execute(statement).scalars())
 
 
@@ -122,11 +119,20 @@ def _ids(wanted: TaskFilter, now: datetime, *more: ColumnElement[bool]) -> Selec
     return union_all(*(mine.where(_due(predicate, tasks, now)) for predicate in _DUE)) if wanted.due else mine
 
 
+def _sorted(ids: Select[Any] | CompoundSelect[Any]) -> Select[Any]:
+    """The ids in their order, found first and sorted then.
+
+    By the ids themselves, a database walks over the whole table in their order when it believes that many match.
+    """
+    found = ids.subquery()
+    return select(found.c.id).order_by(found.c.id + 0)
+
+
 _DUE = (RETRY_DUE, CHECK_DUE)
 
 
 def _due(predicate: str, of: FromClause, now: datetime) -> ColumnElement[bool]:
-    return and_(literal_column(f"({predicate})", Boolean()), of.c.due_at <= now)
+    return and_(text(predicate), of.c.due_at <= now)
 
 
 def _beyond(after: int) -> ColumnElement[bool]:
