@@ -7,11 +7,13 @@ from ..ground import Ground
 from ..options import Options
 from ..tables import Table
 from . import throughput
+from .accounts import crowded, thousands
 from .alone import provider_alone
 from .broker import broker_memory
 from .cold import cold_start
 from .embedded import embedded
 from .fairness import fairness
+from .lists import lists
 from .many_rows import many_rows
 from .paced import paced
 from .scale import scale_out
@@ -28,6 +30,9 @@ CASES: Mapping[str, Case] = {
     "paced": paced,
     "scale-out": scale_out,
     "many-rows": many_rows,
+    "accounts": thousands,
+    "crowded": crowded,
+    "lists": lists,
     "broker": broker_memory,
     "fairness": fairness,
     "embedded": embedded,
