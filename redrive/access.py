@@ -126,5 +126,7 @@ def _checked(name: str, url: str | None, check: Callable[[str], str]) -> str | N
 
 def _default_rules(t: Transaction) -> dict[str, Rules]:
     """Rules for a host without a settings file: enough to add, report and operate, none of which is sending."""
-    known = {name: capabilities_of(provider) for name, provider in finding.providers(t).items()}
-    return {name: default_rules(name, found) for name, found in known.items() if found is not None}
+    providers = finding.providers(t)
+    known = {provider: capabilities_of(provider) for provider in {*providers.values()}}
+    found = {name: known[provider] for name, provider in providers.items()}
+    return {name: default_rules(name, mine) for name, mine in found.items() if mine is not None}

@@ -2,8 +2,9 @@
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from random import Random
 from secrets import token_hex
 
@@ -24,7 +25,7 @@ from .crew import Crew
 from .heart import Heart
 from .loop import EventLoop
 from .providers import load as load_provider
-from .providers.base import Account
+from .providers.base import Account, Provider
 from .sender import Sender
 
 
@@ -82,7 +83,8 @@ def build(settings: Settings, *, database_url: str, broker_url: str | None, envi
     rules = rules_of(settings)
     database, crew = Database(database_url, lock_seconds=WORKER_LOCK_SECONDS), Crew()
     try:
-        senders = {name: _sender(settings, rules[name], environ, database, crew) for name in settings.accounts}
+        found = cache(load_provider)  # it searches the installed packages
+        senders = {name: _sender(settings, each, environ, database, crew, found) for name, each in rules.items()}
         migrate.check(database)
     except BaseException:
         database.close()
@@ -99,7 +101,12 @@ def _end(draining: threading.Event) -> None:
 
 
 def _sender(
-    settings: Settings, rules: Rules, environ: Mapping[str, str], database: Database, crew: Crew | None = None
+    settings: Settings,
+    rules: Rules,
+    environ: Mapping[str, str],
+    database: Database,
+    crew: Crew | None = None,
+    found: Callable[[str], type[Provider]] = load_provider,
 ) -> Sender:
     configured = settings.accounts[rules.account]
     options = configured.resolve(environ)
@@ -107,7 +114,7 @@ def _sender(
     secrets = [str(value) for key, value in options.items() if value and known[key].secret]
     proxy = configured.proxy_url(environ)
     secrets += passwords_in(proxy)
-    provider = load_provider(rules.provider)(Account(rules.account, configured.base_url, options))
+    provider = found(rules.provider)(Account(rules.account, configured.base_url, options))
     return Sender(
         provider=provider,
         rules=rules,

@@ -7,12 +7,14 @@ from ..ground import Ground
 from ..options import Options
 from ..tables import Table
 from . import throughput
+from .accounts import crowded, thousands
 from .alone import provider_alone
 from .broker import broker_memory
 from .checks import checks
 from .cold import cold_start
 from .embedded import embedded
 from .fairness import fairness
+from .lists import lists
 from .many_rows import many_rows
 from .paced import FIELDS, paced
 from .receipt import receipt
@@ -32,6 +34,9 @@ CASES: Mapping[str, Case] = {
     "receipt": receipt,
     "scale-out": scale_out,
     "many-rows": many_rows,
+    "accounts": thousands,
+    "crowded": crowded,
+    "lists": lists,
     "broker": broker_memory,
     "fairness": fairness,
     "embedded": embedded,

@@ -35,8 +35,9 @@ from .people import Told, act, report
 from .processes import beat, ended
 from .processes import forget as forget_processes
 from .pruning import Reference, prunable, prune_batches, prune_tasks, references
-from .quarantine import Odd, set_aside
+from .quarantine import Odd, set_aside, unknown_accounts
 from .revising import release_unknown, resting_accounts
+from .room import without_room
 from .sending import Group, Permit, Step, advance, finish
 from .standing import LOCAL, Answered
 from .totals import fold
@@ -95,4 +96,6 @@ __all__ = [
     "troubles",
     "try_one",
     "unheard",
+    "unknown_accounts",
+    "without_room",
 ]

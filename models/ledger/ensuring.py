@@ -4,7 +4,7 @@ A host calls this inside transactions of its own, which may last for hours. So i
 missing, and does not wait for anybody: what cannot be written now is named, and written at a later call.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,8 +45,10 @@ def ensure(t: Transaction, providers: Mapping[str, str], groups: Mapping[str, st
     _refuse_others(known.values(), providers)
     missing = {name: providers[name] for name in sorted(providers.keys() - known.keys())}
     held = _insert(t, missing, groups) if missing else set()
+    unsaid = {name for name, row in known.items() if not row.limit_group and groups.get(name) == name}
+    held |= unsaid - _remember_own(t, unsaid)
     moved = sorted(name for name, row in known.items() if row.limit_group != groups.get(name, row.limit_group))
-    return frozenset(held | {name for name in moved if not _move(t, name, groups[name])})
+    return frozenset(held | {name for name in moved if name not in unsaid and not _move(t, name, groups[name])})
 
 
 def _known(t: Transaction, names: Iterable[str]) -> Sequence[Row[Any]]:
@@ -65,8 +67,10 @@ def _refuse_others(known: Iterable[Row[Any]], providers: Mapping[str, str]) -> N
 
 
 def _insert(t: Transaction, providers: Mapping[str, str], groups: Mapping[str, str]) -> set[str]:
+    rows = list(_rows(providers, groups))
     with _short_waits(t):
-        held = {row["name"] for row in _rows(providers, groups) if not _inserted(t, row)}
+        # All at once, unless somebody holds one of them.
+        held = set() if _inserted(t, rows) else {row["name"] for row in rows if not _inserted(t, [row])}
     # What another transaction has made meanwhile may be another provider's.
     _refuse_others(_known(t, providers), providers)
     return held
@@ -74,13 +78,14 @@ def _insert(t: Transaction, providers: Mapping[str, str], groups: Mapping[str, s
 
 def _rows(providers: Mapping[str, str], groups: Mapping[str, str]) -> Iterator[dict[str, str]]:
     for name, provider in providers.items():
-        yield {"name": name, "provider": provider} | ({"limit_group": groups[name]} if name in groups else {})
+        yield {"name": name, "provider": provider} | ({"limit_group": groups.get(name, "")} if groups else {})
 
 
-def _inserted(t: Transaction, row: Mapping[str, str]) -> bool:
+def _inserted(t: Transaction, rows: Sequence[Mapping[str, str]]) -> bool:
+    """Make rows that nobody else makes at this moment. False: somebody does, and none of them is made."""
     try:
         with t.connection.begin_nested():
-            t.execute(insert_for(t)(accounts).values(row).on_conflict_do_nothing())
+            t.connection.execute(insert_for(t)(accounts).on_conflict_do_nothing(), rows)
     except DBAPIError as error:
         if not isinstance(meaning(error, ""), Locked):
             raise
@@ -98,6 +103,16 @@ def _short_waits(t: Transaction) -> Iterator[None]:
     t.execute(select(func.set_config("lock_timeout", f"{WAIT_SECONDS * 1000:.0f}ms", true())))
     yield
     t.execute(select(func.set_config("lock_timeout", usual, true())))
+
+
+def _remember_own(t: Transaction, names: Collection[str]) -> set[str]:
+    """Note that accounts are in the groups of their own names, where nothing has to be taken along; who was free."""
+    if not names:
+        return set()
+    free = select(accounts.c.name).where(one_of(accounts.c.name, names)).order_by(accounts.c.name)
+    found = {row.name for row in t.rows(free.with_for_update(skip_locked=True))}
+    t.execute(update(accounts).where(one_of(accounts.c.name, found)).values(limit_group=accounts.c.name))
+    return found
 
 
 def _move(t: Transaction, name: str, group: str) -> bool:

@@ -134,11 +134,15 @@ def _change(t: Transaction, ids: Sequence[int], rules_of: Mapping[str, Rules], a
     Raises:
         Locked: somebody else holds a task that would change.
     """
-    told = {each.task.id: each for each in _decided(t, by_id(t, ids), rules_of, act_on)}
+    read = {task.id: task for task in by_id(t, ids)}
+    told = dict(zip(read, _decided(t, [*read.values()], rules_of, act_on), strict=True))
     wanted = [i for i, each in told.items() if each.changed]
     if wanted:
         found = locked_by_ids(t, wanted)
-        again = _decided(t, found, rules_of, act_on)
+        # Nothing is decided otherwise of a row that has not moved. Of one in flight, an attempt may be open by now.
+        moved = [task for task in found if task != read[task.id] or task.status is Status.IN_FLIGHT]
+        told |= {each.task.id: each for each in _decided(t, moved, rules_of, act_on)}
+        again = [told[task.id] for task in found]
         store(t, [(was, each.task) for was, each in zip(found, again, strict=True)])
         quarantine.forget(
             t, [was.id for was, each in zip(found, again, strict=True) if _held_or_let_go(was, each.task)]
@@ -153,13 +157,15 @@ def _held_or_let_go(was: Task, now: Task) -> bool:
 
 def _decided(t: Transaction, found: Sequence[Task], rules_of: Mapping[str, Rules], act_on: Act) -> list[Told]:
     unsettled = open_attempts(t, _in_flight(found))
-    return [_told(task, rules_of.get(task.account), act_on, t.now, is_open=task.id in unsettled) for task in found]
+    dice, names = Random(), {task.account for task in found}  # noqa: S311 - for waits, not secrets
+    contexts = {name: Context(rules_of[name], t.now, dice) for name in names if name in rules_of}
+    return [_told(task, contexts.get(task.account), act_on, is_open=task.id in unsettled) for task in found]
 
 
-def _told(task: Task, rules: Rules | None, act_on: Act, now: datetime, *, is_open: bool) -> Told:
-    if rules is None:
+def _told(task: Task, context: Context | None, act_on: Act, *, is_open: bool) -> Told:
+    if context is None:
         return Told(task, changed=False, hint=_UNKNOWN.format(task.account))
-    said = act_on(task, Context(rules, now, Random()), is_open)  # noqa: S311 - dice for waits, not secrets
+    said = act_on(task, context, is_open)
     return Told(said.task, said.task != task, said.hint)
 
 

@@ -79,14 +79,27 @@ def note_holds(t: Transaction, changes: Iterable[tuple[Task, Task]]) -> None:
     _insert(t, [Odd(now.id, now.account, cause, now.last_error) for now, cause in causes if cause is not None])
 
 
+# An owner's report, or the release before, moves a task and leaves its row here.
+_HELD_AS_UNKNOWN = and_(
+    quarantine.c.cause == SetAside.UNKNOWN.value,
+    exists().where(tasks.c.id == quarantine.c.task_id, tasks.c.status == Status.HELD.value),
+)
+
+
 def held_as_unknown(t: Transaction, account: str, limit: int) -> list[int]:
     """Tasks of an account that are set aside because nobody knows whether their retry ran."""
     if t.level < LEVEL:
         return []
-    # An owner's report, or the release before, moves a task and leaves its row here.
-    still = and_(tasks.c.id == quarantine.c.task_id, tasks.c.status == Status.HELD.value)
-    mine = and_(quarantine.c.account == account, quarantine.c.cause == SetAside.UNKNOWN.value)
-    return [row.task_id for row in t.rows(select(quarantine.c.task_id).where(mine, still).limit(limit))]
+    mine = select(quarantine.c.task_id).where(quarantine.c.account == account, _HELD_AS_UNKNOWN)
+    return [row.task_id for row in t.rows(mine.limit(limit))]
+
+
+def unknown_accounts(t: Transaction, names: Iterable[str]) -> list[str]:
+    """The accounts among these that have such tasks."""
+    if t.level < LEVEL:
+        return []
+    theirs = select(quarantine.c.account).where(one_of(quarantine.c.account, names), _HELD_AS_UNKNOWN)
+    return sorted(row.account for row in t.rows(theirs.distinct()))
 
 
 def among(t: Transaction, ids: Sequence[int]) -> dict[int, str]:

@@ -1,12 +1,13 @@
 """What an account may have claimed now: how many tasks, of which kinds, and whether only as a probe."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, func, select, text
 
 from ..db import Transaction
+from ..one_of import listed, one_of_named
 from ..outcome import Cause
 from ..rules import Rules
 from ..states import Operation
@@ -46,7 +47,8 @@ def room(t: Transaction, rules: Rules, operation: Operation, account: accounts.A
     state, paths = pace.read(t, rules, operation)
     if not state.lets_through(t.now):
         return None
-    found = _at_this_pace(t, rules, operation, paths)
+    counted = t.rows(_ON_ITS_WAY, account=rules.account, operation=operation.value)[0]
+    found = _at_this_pace(t.now, rules, operation, paths, OnItsWay(counted.batches, int(counted.tasks)))
     if found is None or found.tasks < 1:
         return None
     if not (probe or state.half_open):
@@ -54,26 +56,72 @@ def room(t: Transaction, rules: Rules, operation: Operation, account: accounts.A
     return replace(found, tasks=1, probe=True, suspects=frozenset(state.suspects))
 
 
-_ON_ITS_WAY = select(func.count().label("batches"), func.coalesce(func.sum(batches.c.size), 0).label("tasks")).where(
-    batches.c.account == bindparam("account"),
-    batches.c.operation == bindparam("operation"),
-    text("status IN ('queued', 'sending')"),
+@dataclass(frozen=True, slots=True)
+class OnItsWay:
+    """What is claimed and has not ended: how many batches, and of how many tasks."""
+
+    batches: int = 0
+    tasks: int = 0
+
+
+_COUNTED = (func.count().label("batches"), func.coalesce(func.sum(batches.c.size), 0).label("tasks"))
+_OPEN = text("status IN ('queued', 'sending')")
+_ON_ITS_WAY = select(*_COUNTED).where(
+    batches.c.account == bindparam("account"), batches.c.operation == bindparam("operation"), _OPEN
+)
+_EACH_ON_ITS_WAY = (
+    select(batches.c.account, batches.c.operation, *_COUNTED)
+    .where(one_of_named(batches.c.account, "accounts"), _OPEN)
+    .group_by(batches.c.account, batches.c.operation)
 )
 
 
-def _at_this_pace(t: Transaction, rules: Rules, operation: Operation, paths: Mapping[str, permits.Path]) -> Room | None:
+def without_room(t: Transaction, wanted: Sequence[tuple[Rules, Operation]]) -> set[tuple[str, Operation]]:
+    """The accounts' operations among these for which a claim would find no room, seen without a lock.
+
+    It spares the claims that would find none, and decides nothing: a claim looks again, under its account's lock.
+    """
+    need_it = [(rules, operation) for rules, operation in wanted if rules.capabilities.ids_per_call(operation)]
+    counted = _each_on_its_way(t, [rules.account for rules, _ in need_it])
+    stored = pace.stored(t, need_it)
+    full = set()
+    for rules, operation in need_it:
+        key = (rules.account, operation)
+        if _is_full(t, rules, operation, counted.get(key, OnItsWay()), stored[key]):
+            full.add(key)
+    return full
+
+
+def _each_on_its_way(t: Transaction, names: Iterable[str]) -> dict[tuple[str, Operation], OnItsWay]:
+    rows = t.rows(_EACH_ON_ITS_WAY, accounts=listed(names))
+    return {(row.account, Operation(row.operation)): OnItsWay(row.batches, int(row.tasks)) for row in rows}
+
+
+def _is_full(t: Transaction, rules: Rules, operation: Operation, counted: OnItsWay, stored: pace.Stored) -> bool:
+    """Whether there is no room. Not where a moment is not believed as it is stored: a claim has to mend it."""
+    if stored.is_doubted(t, rules):
+        return False
+    state, paths = stored.believed(t, rules)
+    if not state.lets_through(t.now):
+        return True
+    found = _at_this_pace(t.now, rules, operation, paths, counted)
+    return found is None or found.tasks < 1
+
+
+def _at_this_pace(
+    now: datetime, rules: Rules, operation: Operation, paths: Mapping[str, permits.Path], counted: OnItsWay
+) -> Room | None:
     """What can be sent in half a lease, less what is claimed already and not sent."""
-    counted = t.rows(_ON_ITS_WAY, account=rules.account, operation=operation.value)[0]
     if counted.batches >= rules.max_in_flight:
         return None
-    horizon = t.now + timedelta(seconds=rules.lease_seconds / 2)
+    horizon = now + timedelta(seconds=rules.lease_seconds / 2)
     calls, kinds = 0, list[str]()
     for path, names in rules.capabilities.paths(operation).items():
-        seconds = (horizon - permits.free_at(paths, path, t.now)).total_seconds()
+        seconds = (horizon - permits.free_at(paths, path, now)).total_seconds()
         if seconds >= 0:
             calls += int(seconds / rules.interval_seconds) + 1
             kinds += names
-    waiting = calls * rules.capabilities.ids_per_call(operation) - int(counted.tasks)
+    waiting = calls * rules.capabilities.ids_per_call(operation) - counted.tasks
     last = counted.batches + 1 >= rules.max_in_flight
     called = [state.next_at for path, state in paths.items() if state.next_at is not None]
     idle_since = max(called, default=None)

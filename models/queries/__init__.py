@@ -14,7 +14,7 @@ from .plain import plain
 from .processes import Missing, Process, missing, processes
 from .prunable import ended_accounts, prunable_batches, prunable_tasks
 from .set_aside import TaskSetAside, tasks_set_aside
-from .tasks import TaskFilter, count, find, get, ids_of_batches, page_of_ids
+from .tasks import TaskFilter, all_ids, find, get, ids_of_batches, still_matching
 
 __all__ = [
     "AccountOverview",
@@ -35,9 +35,9 @@ __all__ = [
     "Process",
     "TaskFilter",
     "TaskSetAside",
+    "all_ids",
     "check_accounts",
     "check_kinds",
-    "count",
     "done",
     "ended_accounts",
     "facts",
@@ -50,11 +50,11 @@ __all__ = [
     "news",
     "obstacles",
     "overview",
-    "page_of_ids",
     "plain",
     "processes",
     "prunable_batches",
     "prunable_tasks",
+    "still_matching",
     "suggestion",
     "tasks_set_aside",
 ]

@@ -35,7 +35,7 @@ def check_kinds(t: Transaction, wanted: Iterable[str], rules_of: Mapping[str, Ru
     """
     recorded = {row.name: row.provider for row in t.rows(select(accounts.c.name, accounts.c.provider))}
     found = [rules.capabilities for rules in rules_of.values()]
-    found += filter(None, (_capabilities(provider) for provider in recorded.values()))
+    found += filter(None, (_capabilities(provider) for provider in {*recorded.values()}))
     known = {kind.name for each in found for kind in each.kinds}
     for name in wanted:
         if name not in known and not any(_has_tasks(t, account, name) for account in {*rules_of, *recorded}):

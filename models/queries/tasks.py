@@ -1,5 +1,6 @@
 """Tasks by filter, in pages of ascending ids."""
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,12 +9,13 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     ColumnElement,
+    CompoundSelect,
+    FromClause,
     Select,
     and_,
-    func,
     literal_column,
+    or_,
     select,
     text,
     true,
@@ -22,11 +24,15 @@ from sqlalchemy import (
 
 from ..db import Transaction
 from ..errors import BadInput
+from ..ledger.rows import by_id
 from ..one_of import one_of
 from ..states import ENDED_STATES, DeadReason, Status
 from ..tables import CHECK_DUE, ENDED, RETRY_DUE, batches, tasks
 from ..task import Task
 from .moments import moment_of
+
+FETCHED_AT_ONCE = 10_000
+"""Rows of a long answer that are held at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,59 +57,91 @@ class TaskFilter:
     priorities: tuple[int, ...] = ()
     ids: tuple[int, ...] | None = None
 
-    def where(self, now: datetime) -> ColumnElement[bool]:
-        """The filter in SQL, with the predicates of the partial indexes spelled out where they hold."""
+    def where(self, now: datetime, of: FromClause = tasks) -> ColumnElement[bool]:
+        """What each of them says of a row, except ``due``, with the predicates of partial indexes spelled out."""
         named = {
-            tasks.c.account: self.accounts,
-            tasks.c.status: self.statuses,
-            tasks.c.dead_reason: self.dead_reasons,
-            tasks.c.kind: self.kinds,
-            tasks.c.external_id: self.external_ids,
-            tasks.c.origin: self.origins,
+            of.c.account: self.accounts,
+            of.c.status: self.statuses,
+            of.c.dead_reason: self.dead_reasons,
+            of.c.kind: self.kinds,
+            of.c.external_id: self.external_ids,
+            of.c.origin: self.origins,
         }
         parts: list[ColumnElement[bool]] = [true()]
         parts += [column.in_([str(value) for value in values]) for column, values in named.items() if values]
         if self.priorities:
-            parts.append(tasks.c.priority.in_(self.priorities))
+            parts.append(of.c.priority.in_(self.priorities))
         if self.ids is not None:
-            parts.append(one_of(tasks.c.id, self.ids))
+            parts.append(one_of(of.c.id, self.ids))
         if self.dead_reasons or (self.statuses and set(self.statuses) <= set(ENDED_STATES)):
-            parts.append(literal_column(f"({ENDED})", Boolean()))
-        if self.due:
-            parts.append(tasks.c.id.in_(union_all(*(_due(predicate, now) for predicate in (RETRY_DUE, CHECK_DUE)))))
+            parts.append(and_(true(), text(ENDED)))  # as a Boolean, SQLite would compare it with 1 and not know it
         if self.since is not None:
-            parts.append(tasks.c.status_since >= moment_of(self.since, now))
+            parts.append(of.c.status_since >= moment_of(self.since, now))
         if self.until is not None:
-            parts.append(tasks.c.status_since < moment_of(self.until, now))
+            parts.append(of.c.status_since < moment_of(self.until, now))
         return and_(*parts)
-
-
-def _due(predicate: str, now: datetime) -> Select[Any]:
-    """The two indexes are asked one after the other: a database may not see that an OR of them needs no other."""
-    return select(tasks.c.id).where(text(predicate), tasks.c.due_at <= now)
 
 
 def find(t: Transaction, wanted: TaskFilter, *, after: int = 0, limit: int = 50) -> list[Task]:
     """A page of the tasks that match, those with ids above ``after``, the lowest first."""
-    statement = select(tasks).where(wanted.where(t.now), _beyond(after)).order_by(tasks.c.id).limit(limit)
-    return [Task.of(row) for row in t.rows(statement)]
+    if wanted.due:
+        found = t.rows(_sorted(_ids(wanted, t.now, _beyond(after))).limit(limit))
+        return by_id(t, (row.id for row in found))
+    statement = select(tasks).where(wanted.where(t.now), _beyond(after)).order_by(tasks.c.id)
+    return [Task.of(row) for row in t.rows(statement.limit(_literal(limit)))]
 
 
-def page_of_ids(t: Transaction, wanted: TaskFilter, *, after: int = 0, limit: int = 500) -> list[int]:
-    """The same, only their ids."""
-    statement = select(tasks.c.id).where(wanted.where(t.now), _beyond(after)).order_by(tasks.c.id).limit(limit)
-    return [row.id for row in t.rows(statement)]
+def all_ids(t: Transaction, wanted: TaskFilter) -> Sequence[int]:
+    """The ids of all tasks that match, the lowest first: five million of them take 40 MB.
+
+    They are found once. Page by page, each page would be a search of its own, and one that sorts all that is left
+    where the database cannot know how few are wanted.
+    """
+    statement = _sorted(_ids(wanted, t.now)).execution_options(yield_per=FETCHED_AT_ONCE)
+    return array("q", t.execute(statement).scalars())
+
+
+def still_matching(t: Transaction, wanted: TaskFilter, ids: Sequence[int]) -> list[int]:
+    """Those of these tasks that match by now, the lowest id first."""
+    # Without an offset, whatever it is, the database may find all that match first, and then these among them.
+    mine = select(tasks).where(one_of(tasks.c.id, ids)).offset(0).subquery()
+    due = or_(*(_due(predicate, mine, t.now) for predicate in _DUE)) if wanted.due else true()
+    return sorted(row.id for row in t.rows(select(mine.c.id).where(wanted.where(t.now, mine), due)))
+
+
+def _ids(wanted: TaskFilter, now: datetime, *more: ColumnElement[bool]) -> Select[Any] | CompoundSelect[Any]:
+    """The ids of the tasks that match, in no order.
+
+    Of the two indexes of what is due each is asked for itself: a database may not see that an OR of them needs no
+    other. No task is in both.
+    """
+    mine = select(tasks.c.id).where(wanted.where(now), *more)
+    return union_all(*(mine.where(_due(predicate, tasks, now)) for predicate in _DUE)) if wanted.due else mine
+
+
+def _sorted(ids: Select[Any] | CompoundSelect[Any]) -> Select[Any]:
+    """The ids in their order, found first and sorted then.
+
+    By the ids themselves, a database walks over the whole table in their order when it believes that many match.
+    """
+    found = ids.subquery()
+    return select(found.c.id).order_by(found.c.id + 0)
+
+
+_DUE = (RETRY_DUE, CHECK_DUE)
+
+
+def _due(predicate: str, of: FromClause, now: datetime) -> ColumnElement[bool]:
+    return and_(text(predicate), of.c.due_at <= now)
 
 
 def _beyond(after: int) -> ColumnElement[bool]:
-    """As a literal: a prepared statement's general plan does not know how few rows are left, and reads all of them."""
-    return tasks.c.id > literal_column(str(int(after)), BigInteger()) if after else true()
+    return tasks.c.id > _literal(after) if after else true()
 
 
-def count(t: Transaction, wanted: TaskFilter) -> int:
-    """How many tasks match."""
-    found: Any = t.execute(select(func.count()).select_from(tasks).where(wanted.where(t.now))).scalar_one()
-    return int(found)
+def _literal(number: int) -> ColumnElement[int]:
+    """As a literal: the general plan of a prepared statement does not know how few rows are meant, and reads all."""
+    return literal_column(str(int(number)), BigInteger())
 
 
 def get(t: Transaction, task_id: int) -> Task | None:

@@ -1,19 +1,20 @@
 """An account: one credential at one provider, with its own limits and policy."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 from typing import Any
 
 from pydantic import Field, InstanceOf
 
-from ..capabilities import Capabilities, capabilities_of, known_providers
+from ..capabilities import Capabilities, known_providers
 from .findings import Findings
 from .limits import NAME, NAME_WORDS, Limits, read_limits
 from .network import checked_proxy, read_ca_file, read_proxy
 from .options import Value, checked, read_options
-from .policy import Policy, read_policy
+from .policy import GeneralPolicy, Policy, read_policy
 from .secrets import FromEnv, FromFile, Reference
 from .section import Section, as_table
 from .urls import api_url
@@ -93,25 +94,38 @@ class AccountSettings(Section):
         return value
 
 
-def read_account(
-    name: str, table: dict[str, Any], general: dict[str, Any], folder: Path, findings: Findings
-) -> AccountSettings | None:
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the accounts of one file share, read once for all of them.
+
+    Attributes:
+        folder: where the file lies: relative paths start there.
+        policy: the general one.
+        capabilities_of: finds those of a provider, or None. It searches the installed packages, so it must remember.
+    """
+
+    folder: Path
+    policy: GeneralPolicy
+    capabilities_of: Callable[[str], Capabilities | None]
+
+
+def read_account(name: str, table: dict[str, Any], shared: Shared, findings: Findings) -> AccountSettings | None:
     """One ``[accounts.NAME]`` table, or None when something in it is wrong."""
     if not re.fullmatch(NAME, name):
         findings.wrong("", f"is no name for an account; {NAME_WORDS}")
         name = "account"  # so that the group, which has the account's name, is not told as well
-    capabilities = _capabilities(table.get("provider"), findings)
+    capabilities = _capabilities(table.get("provider"), shared, findings)
     if capabilities is None:
         return None
     findings.refuse_unknown(table, {*OWN_KEYS, *capabilities.options})
     allow_http = _allow_http(table, findings)
-    options = read_options(table, capabilities, folder, findings, allow_http=allow_http)
-    ca_file, proxy = read_ca_file(table, folder, findings), read_proxy(table, folder, findings)
+    options = read_options(table, capabilities, shared.folder, findings, allow_http=allow_http)
+    ca_file, proxy = read_ca_file(table, shared.folder, findings), read_proxy(table, shared.folder, findings)
     base_url = _base_url(table, options, capabilities, findings, allow_http=allow_http)
     below = findings.under("limits")
     limits = read_limits(name, as_table(table.get("limits", {}), below), capabilities, below)
     below = findings.under("policy")
-    policy = read_policy(as_table(table.get("policy", {}), below), general, capabilities, below)
+    policy = read_policy(as_table(table.get("policy", {}), below), shared.policy, capabilities, below)
     if base_url is None or limits is None or policy is None or findings.told(""):
         return None
     return AccountSettings(
@@ -127,10 +141,10 @@ def read_account(
     )
 
 
-def _capabilities(provider: object, findings: Findings) -> Capabilities | None:
+def _capabilities(provider: object, shared: Shared, findings: Findings) -> Capabilities | None:
     capabilities = None
     try:
-        capabilities = capabilities_of(provider) if isinstance(provider, str) else None
+        capabilities = shared.capabilities_of(provider) if isinstance(provider, str) else None
     except Exception as error:  # noqa: BLE001 - importing somebody else's package may raise anything
         findings.wrong("provider", f"cannot be loaded ({type(error).__name__}); repair or remove its package")
         return None

@@ -9,6 +9,9 @@ from .accounts import AccountSettings
 from .findings import Findings
 from .secrets import FromEnv, FromFile, doubt
 
+Credential = tuple[str, str, frozenset[tuple[str, Any]]]
+"""Provider, address, and the options that name somebody there."""
+
 
 def check_groups(accounts: Iterable[AccountSettings], findings: Findings) -> None:
     """Accounts of one limit group share one row per API path, so they must mean the same pace at one provider."""
@@ -35,15 +38,13 @@ def check_credentials(
         options: account name → its options, as written or resolved.
         findings: where a second account with a credential is noted.
     """
-    seen: list[tuple[AccountSettings, tuple[str, str, dict[str, Any]]]] = []
+    first: dict[Credential, AccountSettings] = {}
     for account in accounts:
         identity = account.identity(options[account.name])
-        credential = (account.provider, account.base_url, identity)
-        other = next((there for there, known in seen if identity and known == credential), None)
-        if other:
+        credential = (account.provider, account.base_url, frozenset(identity.items()))
+        if identity and (other := first.setdefault(credential, account)) is not account:
             words = f"is the same credential as accounts.{other.name}, at the same address; keep one of the two"
             findings.wrong(f"accounts.{account.name}.{next(iter(identity))}", words)
-        seen.append((account, credential))
 
 
 def check_secrets(accounts: Iterable[AccountSettings], environ: Mapping[str, str]) -> list[str]:

@@ -17,14 +17,17 @@ class Findings:
     prefix: str = ""
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    _wrong: set[str] = field(default_factory=set)
 
     def under(self, key: str) -> "Findings":
         """The same findings, seen from inside a table."""
-        return Findings(self._path(key), self.problems, self.warnings)
+        return Findings(self._path(key), self.problems, self.warnings, self._wrong)
 
     def wrong(self, key: str, words: str) -> None:
         """Notes a problem: "what is wrong; the remedy"."""
-        self.problems.append(f"{self._path(key)}: {words}")
+        path = self._path(key)
+        self._wrong.add(path)
+        self.problems.append(f"{path}: {words}")
 
     def warn(self, key: str, words: str) -> None:
         """Notes what is allowed and worth a look."""
@@ -45,7 +48,7 @@ class Findings:
 
     def told(self, key: str) -> bool:
         """Whether a problem of this very key is noted already."""
-        return any(problem.startswith(f"{self._path(key)}: ") for problem in self.problems)
+        return self._path(key) in self._wrong
 
     def raise_if_wrong(self) -> None:
         """Ends the reading.

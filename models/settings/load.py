@@ -4,17 +4,19 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
+from ..capabilities import capabilities_of
 from ..jobs import Queues
 from . import agreement, installation
-from .accounts import AccountSettings, read_account
+from .accounts import AccountSettings, Shared, read_account
 from .environment import Environment, read_environment, warn_of_misspelled
 from .findings import Findings
-from .policy import Policy, warn_of_unused
+from .policy import GeneralPolicy, Policy, warn_of_unused
 from .secrets import FromEnv
 from .section import Section, as_table, read_section
 from .services import (
@@ -142,13 +144,13 @@ def _read_sections(document: Mapping[str, Any], findings: Findings) -> dict[str,
 
 
 def _read_accounts(document: Mapping[str, Any], folder: Path, findings: Findings) -> dict[str, AccountSettings]:
-    general = document.get("policy")
+    table = document.get("policy")
+    policy = GeneralPolicy(table if isinstance(table, dict) else {})
+    shared = Shared(folder, policy, cache(capabilities_of))
     accounts = {}
-    for name, table in as_table(document.get("accounts", {}), findings.under("accounts")).items():
+    for name, own in as_table(document.get("accounts", {}), findings.under("accounts")).items():
         below = findings.under(f"accounts.{name}")
-        if as_table(table, below) is table and (
-            account := read_account(name, table, general if isinstance(general, dict) else {}, folder, below)
-        ):
+        if as_table(own, below) is own and (account := read_account(name, own, shared, below)):
             accounts[name] = account
     return accounts
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -78,13 +79,12 @@ def _check_required(given: Collection[str], capabilities: Capabilities, findings
             findings.wrong(key, f"is missing; write {key} = {example}")
 
 
-def _check_credentials(given: Collection[str], capabilities: Capabilities, findings: Findings) -> None:
+def _check_credentials(given: AbstractSet[str], capabilities: Capabilities, findings: Findings) -> None:
     """Exactly one credential, whole; and beside it only what belongs to it."""
     alternatives = capabilities.credentials
-    parts = [key for key in capabilities.options if key in given and key in chain(*alternatives)]
-    missing = any(
-        capabilities.options[key].required for key in chain(*alternatives) if key not in given
-    )  # told already
+    possible = {*chain(*alternatives)}
+    parts = [key for key in capabilities.options if key in given and key in possible]
+    missing = any(capabilities.options[key].required for key in possible - given)  # told already
     if alternatives and not missing and set(parts) not in map(set, alternatives):
         wanted = ", or ".join(" + ".join(alternative) for alternative in alternatives)
         findings.wrong("", f"needs exactly one credential, whole: {wanted}; given: {' + '.join(parts) or 'none'}")

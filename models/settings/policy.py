@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
 
 from ..capabilities import Capabilities
 from .findings import Findings
@@ -74,27 +75,52 @@ class Policy(Section):
             ) from None
 
 
-def read_policy(
-    own: dict[str, Any], general: dict[str, Any], capabilities: Capabilities, findings: Findings
-) -> Policy | None:
-    """An account's whole policy: the general one, overridden key by key, within the provider's own cap.
+Errors = list[ErrorDetails]
 
-    What is wrong with the general policy alone is not told again here.
+
+class GeneralPolicy:
+    """The table ``[policy]``, which the policy of every account begins with.
+
+    Most accounts say nothing of their own: the accounts of one provider then share one value, checked once.
     """
-    told = [(error["loc"], error["msg"]) for error in validated(Policy, general)[1]]
-    policy, errors = validated(Policy, _capped(general, capabilities) | own, capabilities)
-    news = [error for error in errors if error["loc"][0] in own or (error["loc"], error["msg"]) not in told]
-    tell(Policy, news, findings)
-    if policy:
+
+    def __init__(self, table: dict[str, Any]) -> None:
+        self._table = table
+        self._wrong = [_told(error) for error in validated(Policy, table)[1]]
+        self._alone: dict[str, tuple[Policy | None, Errors]] = {}
+
+    def policy(self, own: dict[str, Any], capabilities: Capabilities) -> tuple[Policy | None, Errors]:
+        """An account's whole policy, or what is wrong with it that is not wrong with the general one already."""
+        if own:
+            return self._overridden(own, capabilities)
+        if (provider := capabilities.provider) not in self._alone:
+            self._alone[provider] = self._overridden({}, capabilities)
+        return self._alone[provider]
+
+    def _overridden(self, own: dict[str, Any], capabilities: Capabilities) -> tuple[Policy | None, Errors]:
+        policy, errors = validated(Policy, self._capped(capabilities) | own, capabilities)
+        return policy, [error for error in errors if error["loc"][0] in own or _told(error) not in self._wrong]
+
+    def _capped(self, capabilities: Capabilities) -> dict[str, Any]:
+        """The table as it holds at a provider with a cap of its own."""
+        wanted, cap = self._table.get("max_retries", Policy().max_retries), capabilities.retry_cap
+        above = isinstance(wanted, int) and cap is not None and wanted > cap
+        return self._table | {"max_retries": cap} if above else self._table
+
+
+def _told(error: ErrorDetails) -> tuple[object, str]:
+    return error["loc"], error["msg"]
+
+
+def read_policy(
+    own: dict[str, Any], general: GeneralPolicy, capabilities: Capabilities, findings: Findings
+) -> Policy | None:
+    """An account's whole policy: the general one, overridden key by key, within the provider's own cap."""
+    policy, errors = general.policy(own, capabilities)
+    tell(Policy, errors, findings)
+    if policy and own:
         warn_of_unused(own, policy, findings)
     return policy
-
-
-def _capped(general: dict[str, Any], capabilities: Capabilities) -> dict[str, Any]:
-    """The general policy as it holds at a provider with a cap of its own."""
-    wanted, cap = general.get("max_retries", Policy().max_retries), capabilities.retry_cap
-    above = isinstance(wanted, int) and cap is not None and wanted > cap
-    return general | {"max_retries": cap} if above else general
 
 
 _USED = {

@@ -1,6 +1,7 @@
 """Addresses: what may stand in them, and how they are shown."""
 
 import re
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
@@ -25,6 +26,12 @@ def api_url(text: object, *, allow_http: bool) -> str:
     Raises:
         ValueError: it is no such address, or would send secrets over the network in clear text.
     """
+    return _spelled(text if isinstance(text, str) else "", allow_http)
+
+
+@lru_cache(maxsize=256)
+def _spelled(text: str, allow_http: bool) -> str:  # noqa: FBT001 - of one use, and cached
+    """The address: thousands of accounts name the same few."""
     parts = _split(text)
     if parts.scheme == "http" and not (allow_http or is_loopback(parts.hostname or "")):
         raise ValueError("http:// would send secrets in clear text; use https://, or set allow_http = true")
@@ -34,9 +41,9 @@ def api_url(text: object, *, allow_http: bool) -> str:
     return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
 
 
-def _split(text: object) -> SplitResult:
+def _split(text: str) -> SplitResult:
     try:
-        parts = urlsplit(text if isinstance(text, str) and text.isprintable() and " " not in text else "")
+        parts = urlsplit(text if text.isprintable() and " " not in text else "")
         known = parts.scheme in {"http", "https"} and parts.port != 0 and _HOST.fullmatch(parts.hostname or "")
     except ValueError:
         known = None

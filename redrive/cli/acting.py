@@ -96,17 +96,13 @@ class Acting:
     def _matching(self, database: Database, given: Wanted, rules: Mapping[str, Rules]) -> Iterator[Sequence[int]]:
         with database.reading() as t:
             wanted = self._meant(given.found(t, rules))
-            found = queries.count(t, wanted)
+            found = queries.all_ids(t, wanted)
         if found and not self.dry_run:
-            sure(f"{self.verb.capitalize()} {many(found, 'task')}?", yes=self.yes)
-        after = 0
-        while found:
+            sure(f"{self.verb.capitalize()} {many(len(found), 'task')}?", yes=self.yes)
+        for start in range(0, len(found), PAGE):
             with database.reading() as t:
-                page = queries.page_of_ids(t, wanted, after=after, limit=PAGE)
-            if not page:
-                return
+                page = queries.still_matching(t, wanted, found[start : start + PAGE])
             yield page
-            after = page[-1]
 
     def _act(self, database: Database, page: Sequence[int], rules: Mapping[str, Rules]) -> list[Told]:
         with _transaction(database, dry_run=self.dry_run) as t:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -38,6 +39,10 @@ FEWEST_WORDS = 24
 NOTHING = "·"
 
 
+Cell = str | Text
+"""Plain text, or one in a style: that costs more, and there may be thousands of lines."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of a grid.
@@ -62,21 +67,22 @@ class Grid:
     def __init__(self, columns: Sequence[Column], title: str = "") -> None:
         self._columns = columns
         self._title = title
-        self._rows: list[list[Text]] = []
+        self._rows: list[list[Cell]] = []
 
-    def add(self, *cells: str | Text) -> None:
+    def add(self, *cells: Cell) -> None:
         """Add a line."""
-        self._rows.append([each if isinstance(each, Text) else Text(safe(each)) for each in cells])
+        self._rows.append([safe(each) if isinstance(each, str) else each for each in cells])
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw it as wide as there is room."""
         if self._title:
             yield Text(self._title, "bold")
+        natural = [self._natural(place) for place in range(len(self._columns))]
         used = [place for place in self._places if any(not _is_empty(row[place]) for row in self._rows)]
         whole = [place for place in used if not self._columns[place].spare]
         for places in (self._places, used, whole):
-            if self._width(places) <= options.max_width:
-                yield self._table(places, options.max_width)
+            if self._width(places, natural) <= options.max_width:
+                yield from self._drawn(console, places, natural, options.max_width)
                 return
         for row in self._rows:
             yield from self._lines(row, used, options.max_width)
@@ -86,21 +92,51 @@ class Grid:
         return list(range(len(self._columns)))
 
     def _natural(self, place: int) -> int:
-        return max(cell_len(self._columns[place].heading), *(row[place].cell_len for row in self._rows), 0)
+        return max(cell_len(self._columns[place].heading), *(_width_of(row[place]) for row in self._rows), 0)
 
-    def _least(self, place: int) -> int:
-        folds = self._columns[place].prose or self._columns[place].spare
-        return min(self._natural(place), FEWEST_WORDS) if folds else self._natural(place)
+    def _folds(self, place: int) -> bool:
+        return self._columns[place].prose or self._columns[place].spare
 
-    def _width(self, places: Sequence[int]) -> int:
-        return sum(map(self._least, places)) + GAP * (len(places) - 1)
+    def _least(self, place: int, natural: Sequence[int]) -> int:
+        return min(natural[place], FEWEST_WORDS) if self._folds(place) else natural[place]
 
-    def _table(self, places: Sequence[int], width: int) -> Table:
-        room = width - self._width(places)
+    def _width(self, places: Sequence[int], natural: Sequence[int]) -> int:
+        return sum(self._least(place, natural) for place in places) + GAP * (len(places) - 1)
+
+    def _drawn(
+        self, console: Console, places: Sequence[int], natural: Sequence[int], width: int
+    ) -> Iterator[RenderableType | Segment]:
+        """The table: rich's where cells have to be folded. Else lines of our own, for there may be thousands."""
+        if any(map(self._folds, places)):
+            yield self._table(places, natural, width)
+            return
+        headings: list[Cell] = [Text(column.heading, "bold") for column in self._columns]
+        for row in (headings, *self._rows):
+            yield from self._line(console, row, places, natural)
+
+    def _line(
+        self, console: Console, row: Sequence[Cell], places: Sequence[int], natural: Sequence[int]
+    ) -> Iterator[Segment]:
+        plain = ""
+        for place in places:
+            cell, gap = row[place], " " * GAP if place != places[0] else ""
+            blanks = " " * (natural[place] - _width_of(cell))
+            before, after = (gap + blanks, "") if self._columns[place].right else (gap, blanks)
+            if isinstance(cell, str):
+                plain += before + cell + after
+            else:
+                yield Segment(plain + before)
+                yield from _parts(console, cell)
+                plain = after
+        yield Segment(plain)
+        yield Segment.line()
+
+    def _table(self, places: Sequence[int], natural: Sequence[int], width: int) -> Table:
+        room = width - self._width(places, natural)
         table = Table(box=None, header_style="bold", padding=(0, GAP, 0, 0), pad_edge=False)
         for place in places:
-            column, least = self._columns[place], self._least(place)
-            mine = min(self._natural(place), least + room)
+            column, least = self._columns[place], self._least(place, natural)
+            mine = min(natural[place], least + room)
             room -= mine - least
             table.add_column(
                 column.heading, justify="right" if column.right else "left", width=mine, no_wrap=not column.prose,
@@ -110,10 +146,10 @@ class Grid:
             table.add_row(*(row[place] for place in places))
         return table
 
-    def _lines(self, row: Sequence[Text], places: Sequence[int], width: int) -> Iterator[RenderableType]:
+    def _lines(self, row: Sequence[Cell], places: Sequence[int], width: int) -> Iterator[RenderableType]:
         """One line of the grid on several: its names, its values with their headings, its prose."""
         said = [place for place in places if not _is_empty(row[place])]
-        yield Text("  ").join(row[place] for place in said if self._columns[place].names)
+        yield Text.assemble(*self._named(row, said))
         values = [place for place in said if not self._columns[place].names]
         folded = [place for place in values if self._columns[place].prose]
         spare = [place for place in values if self._columns[place].spare]
@@ -124,12 +160,32 @@ class Grid:
             line.truncate(width, overflow="ellipsis")
             yield line
 
-    def _pair(self, row: Sequence[Text], place: int) -> Text:
+    def _named(self, row: Sequence[Cell], places: Sequence[int]) -> Iterator[Cell]:
+        """What the lines are about."""
+        for number_, place in enumerate(place for place in places if self._columns[place].names):
+            yield " " * GAP if number_ else ""
+            yield row[place]
+
+    def _pair(self, row: Sequence[Cell], place: int) -> Text:
         return Text.assemble((f"{self._columns[place].heading} ", "dim"), row[place])
 
 
-def _is_empty(cell: Text) -> bool:
-    return cell.plain in {"", NOTHING}
+def _plain(cell: Cell) -> str:
+    return cell if isinstance(cell, str) else cell.plain
+
+
+def _is_empty(cell: Cell) -> bool:
+    return _plain(cell) in {"", NOTHING}
+
+
+def _width_of(cell: Cell) -> int:
+    plain = _plain(cell)
+    return len(plain) if plain.isascii() else cell_len(plain)
+
+
+def _parts(console: Console, text: Text) -> Iterable[Segment]:
+    """A text that stands on one line: where one style is all it has, it needs none of rich's work."""
+    return text.render(console) if text.spans else [Segment(text.plain, console.get_style(text.style))]
 
 
 class Pairs:
@@ -138,16 +194,19 @@ class Pairs:
     def __init__(self, pairs: Iterable[Text]) -> None:
         self._pairs = list(pairs)
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw them."""
-        line = Text()
+        at = 0
         for each in self._pairs:
-            if line and line.cell_len + GAP + 1 + each.cell_len > options.max_width:
-                yield line
-                line = Text()
-            line = Text.assemble(line, " " * (GAP + 1), each) if line else Text.assemble(" " * GAP, each)
-        if line:
-            yield line
+            if at and at + GAP + 1 + _width_of(each) > options.max_width:
+                yield Segment.line()
+                at = 0
+            gap = GAP + 1 if at else GAP
+            yield Segment(" " * gap)
+            yield from _parts(console, each)
+            at += gap + _width_of(each)
+        if at:
+            yield Segment.line()
 
 
 class Paragraph:
@@ -174,9 +233,14 @@ class Paragraph:
             yield Text.assemble((self._other if number else self._first, "dim"), line)
 
 
-def number(n: int, style: str = "") -> Text:
+def number(n: int, style: str = "") -> Cell:
     """A count; nothing to see where there is nothing."""
-    return Text(f"{n:,}", style) if n else Text(NOTHING, "dim")
+    if not n:
+        return _NONE
+    return Text(f"{n:,}", style) if style else f"{n:,}"
+
+
+_NONE = Text(NOTHING, "dim")
 
 
 def status_text(status: str, dead_reason: str | None = None) -> Text:

@@ -78,7 +78,7 @@ def _tasks(overview: Overview) -> Grid:
     for account in overview.accounts:
         counts = account.tasks
         lines.add(
-            Text(safe(account.account), "yellow" if account.configured is False else ""),
+            Text(safe(account.account), "yellow") if account.configured is False else account.account,
             number(counts.get("pending", 0) + counts.get("running", 0)),
             number(sum(counts.get(status, 0) for status in _WAITING), STYLES["failed"]),
             number(account.due_retries + account.due_checks),

@@ -139,6 +139,44 @@ def test_in_the_usual_case_nothing_is_written(world: World) -> None:
     assert not [statement for statement in seen if "FOR UPDATE" in statement]
 
 
+@pytest.mark.parametrize("made_by", ["nobody", "a host"])
+@pytest.mark.parametrize("others", [0, 1])
+def test_thousands_of_rows_take_as_many_statements_as_a_few(world: World, made_by: str, others: int) -> None:
+    """At the first start with them, be it before or after a host has added tasks."""
+
+    def statements(number: int) -> int:
+        names = [f"{number}-{n}" for n in range(number)]
+        more = {f"other-{number}": "team" for _ in range(others)}
+        providers = dict.fromkeys([*names, *more], "geelark")
+        if made_by == "a host":
+            with world.begin() as t:
+                ledger.ensure(t, providers)
+        with world.statements() as seen, world.begin() as t:
+            assert ledger.ensure(t, providers, {name: name for name in names} | more) == frozenset()
+        with world.database.reading() as t:
+            kept = {row.name: row.limit_group for row in t.rows(select(accounts).where(accounts.c.name.in_(names)))}
+        assert kept == {name: name for name in names}
+        return len(seen)
+
+    assert statements(300) <= statements(3)
+
+
+@on_postgresql
+def test_a_held_row_keeps_only_itself_back(world: World) -> None:
+    """Of those to be made, and of those to be noted as their own groups."""
+    ensure(world)
+    names = dict.fromkeys(["aa", "mm", "zz"], "geelark")
+    with world.begin() as host:
+        ledger.ensure(host, {"mm": "geelark"})
+        host.execute(update(accounts).where(accounts.c.name == "phones").values(refusals=0))
+        groups = {name: name for name in (*PROVIDERS, *names)}
+        with world.begin() as t:
+            assert ledger.ensure(t, PROVIDERS | names, groups) == {"mm", "phones"}
+    assert [world.account(name)["limit_group"] for name in ("aa", "zz", "tablets", "phones")] == [
+        "aa", "zz", "tablets", ""
+    ]  # fmt: skip
+
+
 def test_the_schema_before_remembers_no_group(world: World) -> None:
     world.database.level = 1
     with world.begin() as t:

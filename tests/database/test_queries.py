@@ -36,11 +36,12 @@ def explained(world: World, task_id: int) -> Explanation:
 
 
 def find(world: World, **wanted: Any) -> list[int]:
-    """Ids, asked for in both ways."""
+    """Ids, asked for in all ways."""
     with world.database.reading() as t:
         found = [task.id for task in queries.find(t, TaskFilter(**wanted))]
-        assert queries.page_of_ids(t, TaskFilter(**wanted)) == found
-        assert queries.count(t, TaskFilter(**wanted)) == len(found)
+        assert [*queries.all_ids(t, TaskFilter(**wanted))] == found
+        every_id = queries.all_ids(t, TaskFilter())
+        assert queries.still_matching(t, TaskFilter(**wanted), every_id) == found
     return found
 
 
@@ -145,7 +146,7 @@ def test_what_is_due_or_old_is_found_through_its_index(new_sqlite_database: Call
     world = World(new_sqlite_database())
     with world.statements() as asked, world.database.reading() as t:
         queries.overview(t, world.rules)
-        queries.count(t, TaskFilter(due=True))
+        queries.all_ids(t, TaskFilter(due=True))
         queries.prunable_tasks(t, "phones", Status.SUCCEEDED, timedelta(days=1))
     plans = {}
     with world.database.reading() as t:
