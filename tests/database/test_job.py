@@ -296,14 +296,14 @@ def test_a_begin_in_doubt_leaves_alone_what_another_has_begun(
     mine = ours.deps
     other = Deps(mine.database, mine.rules, mine.senders, mine.loop, mine.waker, mine.name)
 
-    def meanwhile(_: float) -> None:
+    async def meanwhile(_: float) -> None:
         with ours.world.begin() as t:
             work = ledger.begin(t, batch.id, mine.rules, other.next_name())
             assert work is not None
             begun.append(work.worker)
             ledger.advance(t, work, [], ours.world.groups(work), ours.deps.rng, begun=True)
 
-    monkeypatch.setattr("worker.recording.time.sleep", meanwhile)
+    monkeypatch.setattr("worker.recording.sleep", meanwhile)
     with losing(ours, 1, kept=False):
         assert ours.run(batch) == {"not_begun": 1}
     assert (ours.world.batch(batch.id)["status"], [ours.world.batch(batch.id)["worker"]]) == ("sending", begun)
