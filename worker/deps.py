@@ -25,6 +25,7 @@ from .crew import Crew
 from .desk import Desk
 from .draining import Draining
 from .heart import Heart
+from .leaving import Leaving
 from .loop import EventLoop
 from .providers import load as load_provider
 from .providers.base import Account
@@ -51,8 +52,10 @@ class Deps:
     rng: Random = field(default_factory=Random)
     draining: Draining = field(default_factory=Draining)
     heart: Heart = field(init=False)
+    leaving: Leaving = field(init=False)
 
     def __post_init__(self) -> None:
+        self.leaving = Leaving(self.database, self.desk)
         self.heart = Heart(Presence(self.database, WORKER, self.name))
 
     crew: Crew = field(default_factory=Crew)

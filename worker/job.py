@@ -102,7 +102,14 @@ class Job:
             if not self.agenda.groups and not self.calls:
                 break
             step = await self._record_and_open(told)
-        await self.record.end(told)
+        if told or not await self._left():
+            await self.record.end(told)
+
+    async def _left(self) -> bool:
+        """Whether a process that ends has given it back, together with others that wait."""
+        if not self.deps.draining.is_set() or self.record.owes:
+            return False
+        return await self.deps.leaving.leave(self.begun.work, self.record.counts)
 
     async def _wait(self, until: float | None) -> None:
         """Wait for the path's next moment, or for a slot; a drain cuts it short."""

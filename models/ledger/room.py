@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil
-from typing import Any
 
-from sqlalchemy import Row, bindparam, select, text
+from sqlalchemy import bindparam, select, text
 
 from ..db import Transaction
 from ..outcome import Cause
@@ -69,50 +68,49 @@ _ON_ITS_WAY = select(batches.c.size, batches.c.begun_at).where(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _UnderWay:
-    """What is claimed and not ended.
+def claim_seconds(rules: Rules, operation: Operation) -> float:
+    """How far ahead a claim takes what can be sent."""
+    half = rules.lease_seconds / 2
+    return min(half, PACE_SECONDS) if rules.capabilities.ids_per_call(operation) == 1 else half
 
-    Attributes:
-        batches: how many.
-        tasks: of all of them.
-        unsent: of those that have not had the time to send all they hold; the worker of another may be lost.
+
+def tasks_within(
+    rules: Rules, operation: Operation, paths: Mapping[str, permits.Path], now: datetime, seconds: float
+) -> int:
+    """How many tasks the calls of so many seconds are about, on all paths that are free within half a lease."""
+    half, calls = rules.lease_seconds / 2, 0
+    for path in rules.capabilities.paths(operation):
+        left = half - (permits.free_at(paths, path, now) - now).total_seconds()
+        calls += int(min(left, seconds) / rules.interval_seconds) + 1 if left >= 0 else 0
+    return calls * rules.capabilities.ids_per_call(operation)
+
+
+def had_its_time(size: int, begun_at: datetime | None, rules: Rules, operation: Operation, now: datetime) -> bool:
+    """Whether a batch has been with its worker for as long as all its calls take at the account's pace.
+
+    It counts no longer against what can be sent: it ends soon, or its worker is lost.
     """
-
-    batches: int
-    tasks: int
-    unsent: int
-
-
-def _under_way(t: Transaction, rules: Rules, operation: Operation) -> _UnderWay:
-    rows = t.rows(_ON_ITS_WAY, account=rules.account, operation=operation.value)
-    unsent = sum(row.size for row in rows if not _had_its_time(row, rules, operation, t.now))
-    return _UnderWay(len(rows), sum(row.size for row in rows), unsent)
-
-
-def _had_its_time(row: Row[Any], rules: Rules, operation: Operation, now: datetime) -> bool:
-    """Whether a batch has been with its worker for as long as all its calls take at the account's pace."""
-    calls = ceil(row.size / rules.capabilities.ids_per_call(operation))
-    seconds = calls * rules.interval_seconds - AHEAD_SECONDS
-    return row.begun_at is not None and now - row.begun_at >= timedelta(seconds=seconds)
+    calls = ceil(size / rules.capabilities.ids_per_call(operation))
+    return begun_at is not None and now - begun_at >= timedelta(seconds=calls * rules.interval_seconds - AHEAD_SECONDS)
 
 
 def _at_this_pace(t: Transaction, rules: Rules, operation: Operation, paths: Mapping[str, permits.Path]) -> Room | None:
-    """What can be sent in half a lease, less what is claimed already; where every task is a call, in some seconds."""
-    claimed = _under_way(t, rules, operation)
-    if claimed.batches >= rules.max_in_flight:
+    """What can be sent soon, less what is claimed and had no time to be sent; never more than in half a lease."""
+    under_way = t.rows(_ON_ITS_WAY, account=rules.account, operation=operation.value)
+    if len(under_way) >= rules.max_in_flight:
         return None
-    ids, half = rules.capabilities.ids_per_call(operation), rules.lease_seconds / 2
-    soon = min(half, PACE_SECONDS) if ids == 1 else half
-    next_calls, calls, kinds = 0, 0, list[str]()
-    for path, names in rules.capabilities.paths(operation).items():
-        seconds = half - (permits.free_at(paths, path, t.now) - t.now).total_seconds()
-        if seconds >= 0:
-            next_calls += int(min(seconds, soon) / rules.interval_seconds) + 1
-            calls += int(seconds / rules.interval_seconds) + 1
-            kinds += names
-    waiting = min(next_calls * ids - claimed.unsent, calls * ids - claimed.tasks)
-    last = claimed.batches + 1 >= rules.max_in_flight
+    claimed = sum(row.size for row in under_way)
+    waiting = sum(row.size for row in under_way if not had_its_time(row.size, row.begun_at, rules, operation, t.now))
+    soon = tasks_within(rules, operation, paths, t.now, claim_seconds(rules, operation)) - waiting
+    left = tasks_within(rules, operation, paths, t.now, rules.lease_seconds / 2) - claimed
+    horizon = t.now + timedelta(seconds=rules.lease_seconds / 2)
+    kinds = [
+        kind
+        for path, names in rules.capabilities.paths(operation).items()
+        for kind in names
+        if permits.free_at(paths, path, t.now) <= horizon
+    ]
+    last = len(under_way) + 1 >= rules.max_in_flight
     called = [state.next_at for path, state in paths.items() if state.next_at is not None]
     idle_since = max(called, default=None)
-    return Room(min(rules.batch_size, waiting), tuple(kinds), last=last, idle_since=idle_since) if kinds else None
+    return Room(min(rules.batch_size, soon, left), tuple(kinds), last=last, idle_since=idle_since) if kinds else None
