@@ -1,5 +1,7 @@
 """What one account may have claimed where every task is a call: little, so that a lost worker holds little up."""
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import select
 
@@ -100,3 +102,52 @@ def test_checks_of_tasks_that_were_accepted_in_turn_are_claimed_together(world: 
     assert min(waits) >= 30
     assert max(waits) < 33
     assert len(set(due.values())) <= 3
+
+
+# --- checks that come along ------------------------------------------------------------------------------------------
+
+
+def looked_at(world: World, account: str = "phones") -> set[int]:
+    batch = world.claim(account, Operation.CHECK).batch
+    return set() if batch is None else {int(i) for i in world.batch(batch.id)["task_ids"]}
+
+
+def followed(world: World, account: str, *waits: float) -> list[int]:
+    """Tasks that were accepted two minutes ago and wait for their checks: so long until then, half a minute in all."""
+    ids = world.add_many([str(n) for n in range(len(waits))], account)
+    for task_id, wait in zip(ids, waits, strict=True):
+        due_at, since = world.clock.now + timedelta(seconds=wait), world.clock.now - timedelta(seconds=120)
+        world.put(task_id, status="retrying", next="check", due_at=due_at, status_since=since)
+        world.put(task_id, updated_at=due_at - timedelta(seconds=30))
+    return ids
+
+
+def test_a_check_call_with_room_takes_along_those_whose_wait_is_half_over(world: World) -> None:
+    due, soon, half, later = followed(world, "phones", 0, 5, 15, 16)
+    assert looked_at(world) == {due, soon, half}
+    assert world.task(later).due_at == world.clock.now + timedelta(seconds=16)
+
+
+def test_nothing_is_looked_at_early_by_itself(world: World) -> None:
+    """What comes along needs a call that is made anyway."""
+    followed(world, "phones", 1, 5, 15)
+    assert looked_at(world) == set()
+
+
+def test_one_id_a_call_leaves_no_room(world: World) -> None:
+    """Each that came along would cost a call of its own."""
+    due, *_ = followed(world, "reviews", 0, 1, 2)
+    assert looked_at(world, "reviews") == {due}
+
+
+def test_what_has_not_settled_and_what_waits_for_a_retry_does_not_come_along(world: World) -> None:
+    due, young, waiting, asked = followed(world, "phones", 0, 5, 5, 5)
+    world.put(young, status_since=world.clock.now - timedelta(seconds=59))
+    world.put(waiting, status="failed", next="retry")
+    world.put(asked, status="failed", next="check")
+    assert looked_at(world) == {due}
+
+
+def test_a_full_call_takes_none_along(world: World) -> None:
+    ids = followed(world, "phones", *[0.0] * 100, 1, 2, 3)
+    assert looked_at(world) == set(ids[:100])
