@@ -73,6 +73,8 @@ CELERY: Mapping[str, object] = {
     "worker_disable_rate_limits": True,
     # Of jobs that are confirmed late, which ours are not. Not set, it is warned of at each lost connection.
     "worker_cancel_long_running_tasks_on_connection_loss": True,
+    # The same: a worker that was connected again would fetch one message at a time, for the batches it has under way.
+    "worker_enable_prefetch_count_reduction": False,
     "enable_utc": True,
     "timezone": "UTC",
 }

@@ -40,7 +40,8 @@ _GENERAL = """\
 #poll_seconds = 1                  # the longest it waits before it looks for due work again
 
 [worker]
-#threads = 64                      # jobs at once per worker process
+#threads = 8                       # database steps at once per worker process; batches that wait hold no thread
+#batches = 4000                    # batches under way at once per worker process
 
 [breaker]                          # when an account is left alone for a while
 #failures = 5                      # failed calls in a row that open it

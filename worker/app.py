@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import structlog
 from celery import Celery, signals
@@ -13,7 +13,7 @@ from models.broker import Broker
 from models.errors import SettingsError, Unreachable
 from models.settings.urls import checked_broker_url
 
-from . import broker, consumer, deps, job, messages
+from . import broker, consumer, deps, job, messages, pool
 
 log = structlog.get_logger("redrive.worker")
 
@@ -65,7 +65,8 @@ def check(*args: object, **words: object) -> dict[str, int]:
 
 def _batch(*args: object, **words: object) -> dict[str, int]:
     batch_id = messages.batch_id(*args, **words)
-    counts = job.run(deps.get(), batch_id)
+    over = pool.over.get(None)  # unless somebody calls the door who is not our pool
+    counts = over.result() if over is not None else job.run(deps.get(), batch_id)
     if counts == {"not_mine": 1}:
         log.info("batch.not_mine", batch=str(batch_id), why="begun or ended already, or of another installation")
     return counts
@@ -111,12 +112,14 @@ def refuse_other_addresses(instance: object = None, **_: object) -> None:
 
 
 @signals.worker_init.connect
-def refuse_other_pools(sender: object = None, **_: object) -> None:
+def refuse_other_pools(sender: Any = None, **_: object) -> None:  # noqa: ANN401 - Celery ships no types
     """A forked child hears no signal of the worker's and would not drain; green threads would share our event loop."""
-    pool = getattr(sender, "pool_cls", None)
-    name = pool if isinstance(pool, str) else getattr(pool, "__module__", "")
-    if getattr(sender, "app", None) is app and name.rpartition(".")[2] not in {"threads", "thread"}:
+    if getattr(sender, "app", None) is not app or (chosen := getattr(sender, "pool_cls", None)) is pool.Pool:
+        return
+    name = chosen if isinstance(chosen, str) else getattr(chosen, "__module__", "")
+    if name.rpartition(".")[2] not in {"threads", "thread"}:
         _give_up("worker.app runs in Celery's pool of threads only; start it with --pool threads, or `redrive worker`")
+    sender.pool_cls = pool.Pool  # it takes the same jobs, and no thread waits for them
 
 
 def _give_up(words: str) -> NoReturn:

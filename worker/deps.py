@@ -21,8 +21,12 @@ from models.settings import Settings, load
 from models.settings.network import passwords_in
 from models.wake import Waker
 
+from .bell import Bell
 from .crew import Crew
+from .desk import Desk
+from .draining import Draining
 from .heart import Heart
+from .leaving import Leaving
 from .loop import EventLoop
 from .providers import load as load_provider
 from .providers.base import Account, Provider
@@ -36,6 +40,8 @@ class Deps:
     Attributes:
         draining: set when the process shall end: finish what is open, give back the rest.
         crew: works beside the loop for all senders.
+        desk: where batches have their database steps done.
+        batches: under way at once, at most.
     """
 
     database: Database
@@ -45,13 +51,17 @@ class Deps:
     waker: Waker
     name: str
     rng: Random = field(default_factory=Random)
-    draining: threading.Event = field(default_factory=threading.Event)
+    draining: Draining = field(default_factory=Draining)
     heart: Heart = field(init=False)
+    leaving: Leaving = field(init=False)
 
     def __post_init__(self) -> None:
+        self.leaving = Leaving(self.database, self.desk)
         self.heart = Heart(Presence(self.database, WORKER, self.name))
 
     crew: Crew = field(default_factory=Crew)
+    desk: Desk = field(default_factory=Desk)
+    batches: int = 4000
 
     def next_name(self) -> str:
         """The name under which the next batch is begun, unlike any other's.
@@ -67,6 +77,7 @@ class Deps:
         for sender in self.senders.values():
             self.loop.submit(sender.aclose()).result(timeout=5)
         self.loop.close()
+        self.desk.close()
         self.crew.close()
         self.waker.close()
         self.database.close()
@@ -89,12 +100,16 @@ def build(settings: Settings, *, database_url: str, broker_url: str | None, envi
     except BaseException:
         database.close()
         raise
-    draining = threading.Event()
+    draining = Draining()
     loop = EventLoop(died=lambda: _end(draining))
-    return Deps(database, rules, senders, loop, Waker(broker_url), own_name(), draining=draining, crew=crew)
+    desk = Desk(settings.worker.threads)
+    return Deps(
+        database, rules, senders, loop, Bell(broker_url), own_name(), draining=draining, crew=crew, desk=desk,
+        batches=settings.worker.batches,
+    )  # fmt: skip
 
 
-def _end(draining: threading.Event) -> None:
+def _end(draining: Draining) -> None:
     """End this process with an error: without its loop it could only spend attempts. Celery looks at this by itself."""
     draining.set()
     state.should_stop = EX_FAILURE

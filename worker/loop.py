@@ -65,7 +65,7 @@ class EventLoop:
         self._woken = False
         while self._new:
             coroutine, future = self._new.popleft()
-            task = self._loop.create_task(_contained(coroutine))
+            task = self._loop.create_task(contained(coroutine))
             self._running[task] = future
             task.add_done_callback(partial(self._tell, future))
 
@@ -113,7 +113,7 @@ class EventLoop:
         await self._closing.wait()
 
 
-async def _contained(coroutine: Coroutine[Any, Any, T]) -> T:
+async def contained(coroutine: Coroutine[Any, Any, T]) -> T:
     """The coroutine, which must not end the loop of all others: asyncio lets these two through."""
     try:
         return await coroutine

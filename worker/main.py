@@ -1,4 +1,4 @@
-"""Running a worker: Celery on threads, which only wait for the event loop."""
+"""Running a worker: Celery takes the jobs, and the event loop works on them."""
 
 import logging
 import os
@@ -21,8 +21,12 @@ from models.settings import Settings, check_secrets, doubtful_secrets
 
 from . import deps, heap
 from .app import app, use_broker
+from .pool import Pool
 
 log = structlog.get_logger("redrive.worker")
+
+MOST_FETCHED = 128
+"""Messages that are fetched and not taken yet: with few of them, each would wait until the one before is confirmed."""
 
 
 def run(settings: Settings, *, database_url: str, broker_url: str, providers: Sequence[str] = ()) -> int:
@@ -47,7 +51,7 @@ def run(settings: Settings, *, database_url: str, broker_url: str, providers: Se
     deps.configure(settings, database_url=database_url, broker_url=broker_url)
     if not _wait_for(database_url):
         return 0
-    deps.get()  # what is wrong shows now and not at the first batch
+    own = deps.get()  # what is wrong shows now and not at the first batch
     heap.settle()
     # Root is discouraged because of pickle, which nothing of ours accepts; the other tells of the next Celery.
     for category in (SecurityWarning, CPendingDeprecationWarning):
@@ -60,8 +64,8 @@ def run(settings: Settings, *, database_url: str, broker_url: str, providers: Se
     signals.setup_logging.connect(_logs_are_set_up, weak=False)
     worker = app.Worker(
         hostname=node_name(),
-        pool_cls="threads",
-        concurrency=settings.worker.threads,
+        pool_cls=Pool,
+        concurrency=min(MOST_FETCHED, own.batches),
         queues=queues,
         # Neither is needed, and both hang on a frozen broker.
         without_gossip=True,

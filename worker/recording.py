@@ -5,7 +5,7 @@ doubt (again, without opening anything), somebody else has locked a task's row (
 next step), or one row is at fault (it is set aside, and the others go on).
 """
 
-import time
+from asyncio import sleep
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -56,7 +56,7 @@ class Recording:
         """Whether answers wait for rows that somebody else has locked."""
         return bool(self._owed)
 
-    def step(self, told: Sequence[Answered], groups: Sequence[Group], *, last: bool = False) -> Step:
+    async def step(self, told: Sequence[Answered], groups: Sequence[Group], *, last: bool = False) -> Step:
         """Record what came back and open the next calls.
 
         Raises:
@@ -65,36 +65,35 @@ class Recording:
         told = [*told, *self._owed]
         while True:
             try:
-                with self.deps.database.transaction() as t:
-                    step = self.advance(t, told, groups, last=last)
+                step = await self.deps.desk.step(self._advanced, told, groups, last)
                 break
             except Exception as error:
-                if is_row_fault(error) and (odd := self._set_aside(told, groups)):
+                if is_row_fault(error) and (odd := await self.deps.desk.step(self._set_aside, told, groups)):
                     told, groups = _without(told, odd), _groups_without(groups, odd)
                     continue
                 if not isinstance(error, Unreachable | SQLAlchemyError):
                     raise
                 say_unreachable(self.work.id, error)
-                step = self.again(told, groups, last=last)
+                step = await self.again(told, groups, last=last)
                 break
         self._owed = [replace(each, path=LOCAL, extra_calls=()) for each in _only(told, step.owed)]
         self.rest.difference_update(*(each.answers.keys() - step.owed for each in told))
         return step
 
-    def end(self, told: Sequence[Answered]) -> None:
+    async def end(self, told: Sequence[Answered]) -> None:
         """Record the last answers, as long as the lease lasts, and end the batch.
 
         Raises:
             StaleBatch: as above.
         """
-        self.step(told, [], last=True)
+        await self.step(told, [], last=True)
         while self.owes and boottime() + RECORD_PAUSE_SECONDS[-1] < self.work.deadline:
-            time.sleep(RECORD_PAUSE_SECONDS[1])
-            self.step([], [], last=True)
+            await sleep(RECORD_PAUSE_SECONDS[1])
+            await self.step([], [], last=True)
         if self.owes:
             raise StaleBatch("somebody else held rows of its tasks until its lease ended")
 
-    def again(self, told: Sequence[Answered], groups: Sequence[Group], *, last: bool) -> Step:
+    async def again(self, told: Sequence[Answered], groups: Sequence[Group], *, last: bool) -> Step:
         """Record until the lease ends. The commit may have happened: what it would have opened is closed unsent."""
         unsure = {task_id: NOT_OPENED for group in groups for task_id in group.ids}
         if unsure and self._retrying:
@@ -102,16 +101,23 @@ class Recording:
         for pause in (*RECORD_PAUSE_SECONDS, *[RECORD_PAUSE_SECONDS[-1]] * 10_000):
             if boottime() + pause >= self.work.deadline:
                 break
-            time.sleep(pause)
+            await sleep(pause)
             try:
-                with self.deps.database.transaction() as t:
-                    if last and ledger.is_done(t, self.work):
-                        return Step()  # only the answer to that commit was lost
-                    step = self.advance(t, told, [], last=last)
+                step = await self.deps.desk.step(self._advanced_again, told, last)
             except (Unreachable, SQLAlchemyError):
                 continue
             return Step(granted=frozenset(groups), stop=step.stop, owed=step.owed)
         raise StaleBatch("could not be recorded before the lease ended")
+
+    def _advanced(self, told: Sequence[Answered], groups: Sequence[Group], last: bool) -> Step:  # noqa: FBT001 - of step
+        with self.deps.database.transaction() as t:
+            return self.advance(t, told, groups, last=last)
+
+    def _advanced_again(self, told: Sequence[Answered], last: bool) -> Step:  # noqa: FBT001 - of step
+        with self.deps.database.transaction() as t:
+            if last and ledger.is_done(t, self.work):
+                return Step()  # only the answer to that commit was lost
+            return self.advance(t, told, [], last=last)
 
     def advance(
         self,

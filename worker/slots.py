@@ -1,5 +1,6 @@
 """How many calls of an account may be open at once, in one process."""
 
+import asyncio
 import threading
 from collections.abc import Callable
 
@@ -11,6 +12,8 @@ MOST = 1000
 class Slots:
     """Open calls: as many as there are connections, or as will find one soon where calls are quick.
 
+    They are taken and given back in any thread, and waited for in the event loop.
+
     Args:
         concurrency: calls at once.
         call_seconds: how long a call takes at present; 0 when not known yet.
@@ -20,7 +23,8 @@ class Slots:
         self._concurrency = concurrency
         self._call_seconds = call_seconds
         self._taken = 0
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._waiters: dict[asyncio.Future[None], int] = {}
 
     @property
     def taken(self) -> int:
@@ -34,25 +38,43 @@ class Slots:
         ahead = int(self._concurrency * AHEAD_SECONDS / seconds) if seconds > 0 else 0
         return max(self._concurrency, min(ahead, MOST))
 
-    def take(self, wanted: int, *, wait_seconds: float = 0) -> int:
-        """Take at most so many.
-
-        Waits for a fair part of them: whoever took every single one as it comes would open his calls one by one.
-        """
-        with self._changed:
-            if wait_seconds:
-                self._changed.wait_for(lambda: self._free >= min(wanted, max(1, self.capacity // 4)), wait_seconds)
+    def take(self, wanted: int) -> int:
+        """Take at most so many."""
+        with self._lock:
             taken = max(0, min(wanted, self._free))
             self._taken += taken
             return taken
 
+    async def wait(self, wanted: int, seconds: float) -> None:
+        """Wait for a fair part of so many, but no longer than this.
+
+        Whoever took every single one as it comes would open his calls one by one.
+        """
+        fair = min(wanted, max(1, self.capacity // 4))
+        if self._free >= fair:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters[waiter] = fair
+        try:
+            await asyncio.wait([waiter], timeout=seconds)
+        finally:
+            del self._waiters[waiter]
+
     def give_back(self, number: int) -> None:
         """The calls are over, or were not made."""
-        if number > 0:
-            with self._changed:
-                self._taken -= number
-                self._changed.notify_all()
+        if number <= 0:
+            return
+        with self._lock:
+            self._taken -= number
+        for waiter, fair in [*self._waiters.items()]:
+            if self._free >= fair:
+                waiter.get_loop().call_soon_threadsafe(_wake, waiter)
 
     @property
     def _free(self) -> int:
         return self.capacity - self._taken
+
+
+def _wake(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -10,8 +10,8 @@ from ..tables import Table, Target
 LATENCY_SECONDS = 0.05
 CONCURRENCY = 8
 LIMITS = {"concurrency": CONCURRENCY, "batch_size": 100, "max_in_flight": 32}
-THREADS = "[worker]\nthreads = 4"
-"""A worker takes as many batches as it has threads: with the usual 64 the first would take all there are."""
+BATCHES = "[worker]\nbatches = 4"
+"""With as many batches under way as usual, the first worker would take all there are."""
 TARGET = 3.5
 
 
@@ -21,7 +21,7 @@ def scale_out(ground: Ground, options: Options) -> Table:
     with ground.provider(LATENCY_SECONDS) as provider:
         for number in range(options.runs):
             for workers, runs in found.items():
-                redrive = Redrive(workers, limits=LIMITS, more=THREADS)
+                redrive = Redrive(workers, limits=LIMITS, more=BATCHES)
                 tasks = max(100, options.tasks * workers // 16)
                 busy = Cores()
                 run = one_run(ground, redrive, provider, "docflow", tasks)
@@ -42,6 +42,6 @@ def scale_out(ground: Ground, options: Options) -> Table:
         "scale-out", "Scale-out: DocFlow, one id a call, answered after 50 ms",
         ("", "tasks/s", "x one worker", "cores busy, by anybody"), rows,
         [Target("4 workers ÷ 1 worker", float(rows[2][1]) / first, TARGET, unit="x")],
-        [(f"concurrency = {CONCURRENCY} per worker, so that each can make {best:.0f} calls/s at most; threads = 4, "
+        [(f"concurrency = {CONCURRENCY} per worker, so that each can make {best:.0f} calls/s at most; batches = 4, "
          "batch_size = 100, max_in_flight = 32. Cores busy: an average that includes the start of the processes.")],
     )  # fmt: skip

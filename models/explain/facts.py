@@ -64,7 +64,8 @@ class Facts:
         account: its account's row; None: no scheduler has made it yet.
         breaker: of the operation that is next.
         paths: the limit group's API paths.
-        open_batches: of its account and the operation that is next, and ``open_tasks``: the tasks in them.
+        open_batches: of its account and the operation that is next, and ``open_tasks``: tasks in them that had no
+            time to be sent.
         busy: a conflicting task is under way, or an attempt of this one is open; ``excluded_by``: those tasks.
         missing: the processes without which nothing happens and of which none runs, by their role: when the last one
             was seen.

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from ..ledger.permits import Path, free_at
 from ..ledger.processes import SCHEDULER
+from ..ledger.room import claim_seconds, tasks_within
 from ..outcome import Cause
 from ..rules import GROUP_WIDE
 from ..states import Operation, SetAside
@@ -140,10 +141,10 @@ def _window(known: Known) -> Iterator[str]:
 
 
 def _path(known: Known, operation: Operation) -> Iterator[str]:
-    """A claim takes what can be sent within half a lease."""
+    """A claim takes what can be sent soon, on paths that are free within half a lease."""
     path, state = api_path(known, operation), _state(known, operation)
     leaves_at = free_at(known.facts.paths, path, known.now)
-    half = known.rules.lease_seconds / 2
+    half, soon = known.rules.lease_seconds / 2, duration(claim_seconds(known.rules, operation))
     if state.blocked_until is not None and state.blocked_until > known.now:
         why = f": {quoted(state.why)}" if state.why else ""
         yield f"The provider asked for patience on {path}{why}."
@@ -152,7 +153,7 @@ def _path(known: Known, operation: Operation) -> Iterator[str]:
     elif leaves_at > known.now + timedelta(seconds=half):
         yield f"{path} is taken by earlier calls; the next one leaves {ahead(leaves_at, known.now)}."
     elif not _fits(known, operation):
-        yield f"{many(known.facts.open_tasks, 'task')} are claimed already: all that can be sent in {duration(half)}."
+        yield f"{many(known.facts.open_tasks, 'task')} are claimed already: all that can be sent in {soon}."
 
 
 def _state(known: Known, operation: Operation) -> Path:
@@ -162,11 +163,8 @@ def _state(known: Known, operation: Operation) -> Path:
 
 def _fits(known: Known, operation: Operation) -> bool:
     """Whether the pace of all paths that are free leaves room beside what is claimed already."""
-    rules, horizon, calls = known.rules, known.now + timedelta(seconds=known.rules.lease_seconds / 2), 0
-    for path in rules.capabilities.paths(operation):
-        seconds = (horizon - free_at(known.facts.paths, path, known.now)).total_seconds()
-        calls += int(seconds / rules.interval_seconds) + 1 if seconds >= 0 else 0
-    return calls * rules.capabilities.ids_per_call(operation) > known.facts.open_tasks
+    soon = claim_seconds(known.rules, operation)
+    return tasks_within(known.rules, operation, known.facts.paths, known.now, soon) > known.facts.open_tasks
 
 
 def api_path(known: Known, operation: Operation) -> str:

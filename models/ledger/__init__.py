@@ -30,6 +30,7 @@ from .claims import Batch, Claim, claim
 from .due_tasks import due_ids
 from .ensuring import ensure
 from .isolation import set_aside_faulty
+from .leaving import leave
 from .looking import advance_checks
 from .people import Told, act, report
 from .processes import beat, ended
@@ -76,6 +77,7 @@ __all__ = [
     "forget_processes",
     "give_back_unbegun",
     "is_done",
+    "leave",
     "made_for",
     "orphaned",
     "pause",

@@ -22,6 +22,7 @@ from ..tables import archives, attempts, batches, tasks
 from ..task import Task
 from . import accounts, breaker, contexts, quarantine, standstills
 from .due_tasks import due_checks, due_retries, resting_ones
+from .early_checks import early_checks
 from .room import Room, room
 from .rows import Change, by_ids, open_attempts, store
 
@@ -179,6 +180,8 @@ def _claim_checks(t: Transaction, rules: Rules, room: Room, only: Collection[int
     if not due:
         return Claim()
     _note_standstill(t, rules, Operation.CHECK, room, due)
+    if only is None and not room.probe:
+        due += early_checks(t, rules, room.kinds, len(due), room.tasks - len(due))
     again = t.now + timedelta(seconds=rules.lease_seconds)
     t.execute(update(tasks).where(by_ids(task.id for task in due)).values(due_at=again))
     return Claim(_batch(t, rules, Operation.CHECK, due, uuid4(), probe=room.probe), len(due))

@@ -1,10 +1,12 @@
 """What an account may have claimed now: how many tasks, of which kinds, and whether only as a probe."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import ceil
 
-from sqlalchemy import bindparam, func, select, text
+from sqlalchemy import bindparam, select, text
 
 from ..db import Transaction
 from ..one_of import listed, one_of_named
@@ -47,8 +49,7 @@ def room(t: Transaction, rules: Rules, operation: Operation, account: accounts.A
     state, paths = pace.read(t, rules, operation)
     if not state.lets_through(t.now):
         return None
-    counted = t.rows(_ON_ITS_WAY, account=rules.account, operation=operation.value)[0]
-    found = _at_this_pace(t.now, rules, operation, paths, OnItsWay(counted.batches, int(counted.tasks)))
+    found = _at_this_pace(t.now, rules, operation, paths, _on_its_way(t, rules, operation))
     if found is None or found.tasks < 1:
         return None
     if not (probe or state.half_open):
@@ -56,24 +57,33 @@ def room(t: Transaction, rules: Rules, operation: Operation, account: accounts.A
     return replace(found, tasks=1, probe=True, suspects=frozenset(state.suspects))
 
 
+PACE_SECONDS = 10.0
+"""What a claim holds where every task is a call, in seconds of the account's pace. What a lost worker had begun stands
+still until its lease is over, so that it should be little."""
+AHEAD_SECONDS = 2.0
+"""So long before a batch has sent its last call the next one is claimed: a pass and a begin take time."""
+
+
 @dataclass(frozen=True, slots=True)
 class OnItsWay:
-    """What is claimed and has not ended: how many batches, and of how many tasks."""
+    """A batch that is claimed and has not ended."""
 
-    batches: int = 0
-    tasks: int = 0
+    size: int
+    begun_at: datetime | None
 
 
-_COUNTED = (func.count().label("batches"), func.coalesce(func.sum(batches.c.size), 0).label("tasks"))
 _OPEN = text("status IN ('queued', 'sending')")
-_ON_ITS_WAY = select(*_COUNTED).where(
+_ON_ITS_WAY = select(batches.c.size, batches.c.begun_at).where(
     batches.c.account == bindparam("account"), batches.c.operation == bindparam("operation"), _OPEN
 )
-_EACH_ON_ITS_WAY = (
-    select(batches.c.account, batches.c.operation, *_COUNTED)
-    .where(one_of_named(batches.c.account, "accounts"), _OPEN)
-    .group_by(batches.c.account, batches.c.operation)
+_EACH_ON_ITS_WAY = select(batches.c.account, batches.c.operation, batches.c.size, batches.c.begun_at).where(
+    one_of_named(batches.c.account, "accounts"), _OPEN
 )
+
+
+def _on_its_way(t: Transaction, rules: Rules, operation: Operation) -> list[OnItsWay]:
+    rows = t.rows(_ON_ITS_WAY, account=rules.account, operation=operation.value)
+    return [OnItsWay(row.size, row.begun_at) for row in rows]
 
 
 def without_room(t: Transaction, wanted: Sequence[tuple[Rules, Operation]]) -> set[tuple[str, Operation]]:
@@ -82,47 +92,84 @@ def without_room(t: Transaction, wanted: Sequence[tuple[Rules, Operation]]) -> s
     It spares the claims that would find none, and decides nothing: a claim looks again, under its account's lock.
     """
     need_it = [(rules, operation) for rules, operation in wanted if rules.capabilities.ids_per_call(operation)]
-    counted = _each_on_its_way(t, [rules.account for rules, _ in need_it])
+    under_way = _each_on_its_way(t, [rules.account for rules, _ in need_it])
     stored = pace.stored(t, need_it)
     full = set()
     for rules, operation in need_it:
         key = (rules.account, operation)
-        if _is_full(t, rules, operation, counted.get(key, OnItsWay()), stored[key]):
+        if _is_full(t, rules, operation, under_way[key], stored[key]):
             full.add(key)
     return full
 
 
-def _each_on_its_way(t: Transaction, names: Iterable[str]) -> dict[tuple[str, Operation], OnItsWay]:
-    rows = t.rows(_EACH_ON_ITS_WAY, accounts=listed(names))
-    return {(row.account, Operation(row.operation)): OnItsWay(row.batches, int(row.tasks)) for row in rows}
+def _each_on_its_way(t: Transaction, names: Iterable[str]) -> Mapping[tuple[str, Operation], list[OnItsWay]]:
+    found = defaultdict[tuple[str, Operation], list[OnItsWay]](list)
+    for row in t.rows(_EACH_ON_ITS_WAY, accounts=listed(names)):
+        found[row.account, Operation(row.operation)].append(OnItsWay(row.size, row.begun_at))
+    return found
 
 
-def _is_full(t: Transaction, rules: Rules, operation: Operation, counted: OnItsWay, stored: pace.Stored) -> bool:
+def _is_full(
+    t: Transaction, rules: Rules, operation: Operation, under_way: Sequence[OnItsWay], stored: pace.Stored
+) -> bool:
     """Whether there is no room. Not where a moment is not believed as it is stored: a claim has to mend it."""
     if stored.is_doubted(t, rules):
         return False
     state, paths = stored.believed(t, rules)
     if not state.lets_through(t.now):
         return True
-    found = _at_this_pace(t.now, rules, operation, paths, counted)
+    found = _at_this_pace(t.now, rules, operation, paths, under_way)
     return found is None or found.tasks < 1
 
 
+def claim_seconds(rules: Rules, operation: Operation) -> float:
+    """How far ahead a claim takes what can be sent."""
+    half = rules.lease_seconds / 2
+    return min(half, PACE_SECONDS) if rules.capabilities.ids_per_call(operation) == 1 else half
+
+
+def tasks_within(
+    rules: Rules, operation: Operation, paths: Mapping[str, permits.Path], now: datetime, seconds: float
+) -> int:
+    """How many tasks the calls of so many seconds are about, on all paths that are free within half a lease."""
+    half, calls = rules.lease_seconds / 2, 0
+    for path in rules.capabilities.paths(operation):
+        left = half - (permits.free_at(paths, path, now) - now).total_seconds()
+        calls += int(min(left, seconds) / rules.interval_seconds) + 1 if left >= 0 else 0
+    return calls * rules.capabilities.ids_per_call(operation)
+
+
+def had_its_time(size: int, begun_at: datetime | None, rules: Rules, operation: Operation, now: datetime) -> bool:
+    """Whether a batch has been with its worker for as long as all its calls take at the account's pace.
+
+    It counts no longer against what can be sent: it ends soon, or its worker is lost.
+    """
+    calls = ceil(size / rules.capabilities.ids_per_call(operation))
+    return begun_at is not None and now - begun_at >= timedelta(seconds=calls * rules.interval_seconds - AHEAD_SECONDS)
+
+
 def _at_this_pace(
-    now: datetime, rules: Rules, operation: Operation, paths: Mapping[str, permits.Path], counted: OnItsWay
+    now: datetime,
+    rules: Rules,
+    operation: Operation,
+    paths: Mapping[str, permits.Path],
+    under_way: Sequence[OnItsWay],
 ) -> Room | None:
-    """What can be sent in half a lease, less what is claimed already and not sent."""
-    if counted.batches >= rules.max_in_flight:
+    """What can be sent soon, less what is claimed and had no time to be sent; never more than in half a lease."""
+    if len(under_way) >= rules.max_in_flight:
         return None
+    claimed = sum(batch.size for batch in under_way)
+    waiting = sum(b.size for b in under_way if not had_its_time(b.size, b.begun_at, rules, operation, now))
+    soon = tasks_within(rules, operation, paths, now, claim_seconds(rules, operation)) - waiting
+    left = tasks_within(rules, operation, paths, now, rules.lease_seconds / 2) - claimed
     horizon = now + timedelta(seconds=rules.lease_seconds / 2)
-    calls, kinds = 0, list[str]()
-    for path, names in rules.capabilities.paths(operation).items():
-        seconds = (horizon - permits.free_at(paths, path, now)).total_seconds()
-        if seconds >= 0:
-            calls += int(seconds / rules.interval_seconds) + 1
-            kinds += names
-    waiting = calls * rules.capabilities.ids_per_call(operation) - counted.tasks
-    last = counted.batches + 1 >= rules.max_in_flight
+    kinds = [
+        kind
+        for path, names in rules.capabilities.paths(operation).items()
+        for kind in names
+        if permits.free_at(paths, path, now) <= horizon
+    ]
+    last = len(under_way) + 1 >= rules.max_in_flight
     called = [state.next_at for path, state in paths.items() if state.next_at is not None]
     idle_since = max(called, default=None)
-    return Room(min(rules.batch_size, waiting), tuple(kinds), last=last, idle_since=idle_since) if kinds else None
+    return Room(min(rules.batch_size, soon, left), tuple(kinds), last=last, idle_since=idle_since) if kinds else None

@@ -1,6 +1,6 @@
 """What an answer, or its absence, does to a task that is in a batch."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import assert_never
 
 from ..outcome import Accepted, Already, Blocked, Deferred, Outcome, Refused, Throttled, Unknown, Unsent
@@ -92,7 +92,7 @@ def _accepted(task: Task, outcome: Accepted, context: Context) -> Task:
 
 
 def _first_look(since: datetime, context: Context) -> datetime:
-    return max(context.now, since + timedelta(seconds=context.rules.policy.check_after_seconds))
+    return max(context.now, context.look_after(context.rules.policy.check_after_seconds, since))
 
 
 def _already(task: Task, context: Context) -> Task:

@@ -29,7 +29,7 @@ def later(task: Task, context: Context) -> Task:
     if timed_out(task, context):
         return expired(task, context)
     age = (context.now - task.status_since).total_seconds()
-    return replace(task, due_at=context.after(next_look_seconds(context.rules.policy, age)))
+    return replace(task, due_at=context.look_after(next_look_seconds(context.rules.policy, age)))
 
 
 def timed_out(task: Task, context: Context) -> bool:

@@ -9,6 +9,7 @@ from ..policy import Dead, Event, RetryAt, Standing, Stood, age_of, decide, has_
 from ..rules import Rules
 from ..states import DeadReason, Operation, Status, Wish
 from ..task import Task, by_now, replace
+from .grid import rounded_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,10 @@ class Context:
     def after(self, seconds: float) -> datetime:
         """The moment so many seconds from now."""
         return self.now + timedelta(seconds=seconds)
+
+    def look_after(self, seconds: float, since: datetime | None = None) -> datetime:
+        """The moment of a check about so many seconds from now, or from ``since``: with others of the account."""
+        return rounded_up((since or self.now) + timedelta(seconds=seconds), seconds, self.rules.account)
 
     def age(self, since: datetime) -> timedelta:
         """The time since a moment on the account's own clock."""

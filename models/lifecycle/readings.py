@@ -45,7 +45,7 @@ def _read_waiting(task: Task, reading: Reading, seen: Seen, context: Context) ->
         case State.RUNNING if working:
             return moves.at_work(task, task.status, context.now)
         case State.RUNNING:
-            first_look = context.after(context.rules.policy.check_after_seconds)
+            first_look = context.look_after(context.rules.policy.check_after_seconds)
             return moves.followed(replace(task, refusals=0), Status.RETRYING, first_look, context.now)
         case State.SUCCEEDED:
             return moves.succeeded(task, context.now)
@@ -125,7 +125,7 @@ def _running(task: Task, context: Context) -> Settled:
     task = replace(task, refusals=0)
     # First of all: what was doubtful is known to run now, however late that was seen.
     if task.status is Status.UNKNOWN:
-        first_look = context.after(context.rules.policy.check_after_seconds)
+        first_look = context.look_after(context.rules.policy.check_after_seconds)
         return Settled(moves.followed(task, Status.RETRYING, first_look, context.now))
     if following.timed_out(task, context):
         return Settled(following.expired(task, context), "expired")

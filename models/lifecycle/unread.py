@@ -33,7 +33,7 @@ def unread(task: Task, look: Outcome | Unreadable, context: Context, *, probe: b
         case Unknown() if not probe:
             return _counted(task, context, was_answered=False)
         case Deferred() if not probe:
-            return replace(task, due_at=context.after(context.rules.policy.check_after_seconds))
+            return replace(task, due_at=context.look_after(context.rules.policy.check_after_seconds))
         case _:
             return replace(task, due_at=context.now)
 
@@ -56,7 +56,7 @@ def _counted(task: Task, context: Context, *, was_answered: bool) -> Task:
         return following.expired(task, context)
     if task.errors >= policy.max_errors and task.status is not Status.RETRYING:
         return _given_up(task, context)
-    return replace(task, due_at=context.after(unread_look_seconds(policy, task.errors, was_answered=was_answered)))
+    return replace(task, due_at=context.look_after(unread_look_seconds(policy, task.errors, was_answered=was_answered)))
 
 
 def _given_up(task: Task, context: Context) -> Task:

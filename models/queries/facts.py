@@ -10,6 +10,7 @@ from ..explain.facts import ActionFacts, AttemptFacts, BatchFacts, Facts
 from ..explain.waiting import COUNTED_AHEAD
 from ..ledger import accounts, breaker, pace, quarantine, standstills
 from ..ledger.claims import busy_ones as busy
+from ..ledger.room import had_its_time
 from ..ledger.troubles import troubles
 from ..rules import Rules
 from ..states import FAILED_STATES, FOLLOWED_STATES, BatchStatus, Operation, Status
@@ -43,7 +44,11 @@ def facts(t: Transaction, task_id: int, rules_of: Mapping[str, Rules] | None) ->
         breaker=state,
         paths=paths,
         open_batches=len(under_way),
-        open_tasks=sum(batch["size"] for batch in under_way),
+        open_tasks=sum(
+            batch["size"]
+            for batch in under_way
+            if not had_its_time(batch["size"], batch["begun_at"], rules, operation, t.now)
+        ),
         batch=next(
             (_batch(batch) for batch in under_way if task.id in batch["task_ids"] and _is_in(task, batch)), None
         ),

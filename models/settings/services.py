@@ -45,10 +45,12 @@ class WorkerSettings(Section):
     """The worker.
 
     Attributes:
-        threads: jobs at once per worker process; they only wait for answers.
+        threads: that work with the database at once; batches that wait hold none.
+        batches: begun at once per worker process.
     """
 
-    threads: Annotated[int, Field(ge=1, le=1024)] = 64
+    threads: Annotated[int, Field(ge=1, le=1024)] = 8
+    batches: Annotated[int, Field(ge=1, le=100_000)] = 4000
 
 
 class BreakerSettings(Section):

@@ -28,8 +28,8 @@ from models.states import Operation
 from redrive.cli import main
 from scheduler.publish import Publisher
 from worker.app import app
+from worker.calls import Calls
 from worker.http import HttpClient
-from worker.job import Job
 from worker.recording import Recording
 
 
@@ -92,9 +92,22 @@ def before(owner: Any, name: str, concerns: Callable[..., object]) -> None:
     setattr(owner, name, struck)
 
 
-def mine(job: Job | Recording) -> object:
+def after_coroutine(owner: Any, name: str, concerns: Callable[..., object]) -> None:
+    """:func:`after` for one that is awaited."""
+    real = getattr(owner, name)
+
+    async def struck(*args: Any, **kwargs: Any) -> Any:
+        result = await real(*args, **kwargs)
+        if batch := concerns(result, *args):
+            strike(batch)
+        return result
+
+    setattr(owner, name, struck)
+
+
+def mine(owner: Calls | Recording) -> object:
     """The batch of a job that retries."""
-    return job.work.id if job.work.operation is Operation.RETRY else None
+    return owner.work.id if owner.work.operation is Operation.RETRY else None
 
 
 # --- The scheduler's points ------------------------------------------------------------------------------------------
@@ -130,7 +143,7 @@ def opening() -> None:
 
 def opened() -> None:
     """Attempts are open, and no call has left."""
-    before(Job, "_start", lambda job, _: mine(job))
+    before(Calls, "send", lambda calls, *_: mine(calls))
 
 
 def waiting() -> None:
@@ -198,7 +211,7 @@ def recorded() -> None:
     kombu.message.Message.ack = late  # type: ignore[method-assign]
     # A message that comes twice is no retry to die at, and one that is never confirmed takes a place.
     app.conf.worker_prefetch_multiplier = 8
-    after(Recording, "end", lambda _, record, __: mine(record))
+    after_coroutine(Recording, "end", lambda _, record, __: mine(record))
 
 
 def one_writer() -> None:
@@ -213,12 +226,12 @@ def one_writer() -> None:
     Database.transaction = transaction  # type: ignore[method-assign]
 
 
-def one_thread() -> None:
+def one_batch() -> None:
     """One job at a time, so that a life that ends takes few batches with it and leaves the rest to the next."""
     real = worker.main.run
 
     def run(settings: Settings, **more: Any) -> int:
-        own = settings.worker.model_copy(update={"threads": 1})
+        own = settings.worker.model_copy(update={"threads": 1, "batches": 1})
         return real(settings.model_copy(update={"worker": own}), **more)
 
     worker.main.run = run
@@ -226,13 +239,13 @@ def one_thread() -> None:
 
 def follow_jobs() -> None:
     """Note whose calls are made."""
-    real = Job.run
+    real = Calls.send
 
-    def noted(self: Job) -> dict[str, int]:
+    def noted(self: Calls, *args: Any) -> None:
         life.batch = mine(self)
-        return real(self)
+        real(self, *args)
 
-    Job.run = noted  # type: ignore[method-assign]
+    Calls.send = noted  # type: ignore[method-assign]
 
 
 SCHEDULER = {point.__name__: point for point in (claimed, committed, published)}
@@ -254,7 +267,7 @@ def live(point: str) -> None:
     signal.signal(signal.SIGCONT, lambda *_: woken.set())
     postgresql.IDLE_SECONDS = 2.0  # a minute is too long for tests
     one_writer()
-    one_thread()
+    one_batch()
     (SCHEDULER | WORKER)[name]()
     main()
 

@@ -14,3 +14,15 @@ def world(database_url: str) -> Iterator[World]:
     world = World(database_url)
     yield world
     world.close()
+
+
+@pytest.fixture(autouse=True)
+def exact_checks(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Checks are due when the policy says, to the microsecond: that they come together has tests of its own."""
+    if "checks_together" not in request.fixturenames:
+        monkeypatch.setattr("models.lifecycle.grid.PART", 10**12)
+
+
+@pytest.fixture
+def checks_together() -> None:
+    """Checks come together, as they do outside of tests."""

@@ -1,12 +1,13 @@
 """The job over a real database and real sockets: begun once, recorded first, never lost, never sent twice."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Barrier
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import psycopg
@@ -16,17 +17,22 @@ from sqlalchemy.exc import OperationalError
 
 from models import ledger
 from models.clock import boottime, utc_now
-from models.ledger import Batch
+from models.ledger import Batch, permits
 from models.states import Operation, Status
 from models.tables import archives, batches
 from redrive.sandbox.script import Refusal, Script, make_id
 from redrive.sandbox.server import SandboxThread
 from tests.processes import wait_until
 from tests.unit.worker.site import Answer, Asked, Site, site, tiny
+from worker import job
 from worker.app import request
 from worker.deps import Deps
+from worker.desk import MOST_THREADS
 from worker.providers.base import Plan, TaskRef
 from worker.providers.geelark import GeeLark
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 RESTART, QUERY = "/open/v1/task/restart", "/open/v1/task/query"
 API = "/api/app-api/sip/platform/v2"
@@ -314,14 +320,14 @@ def test_a_begin_in_doubt_leaves_alone_what_another_has_begun(
     mine = ours.deps
     other = Deps(mine.database, mine.rules, mine.senders, mine.loop, mine.waker, mine.name)
 
-    def meanwhile(_: float) -> None:
+    async def meanwhile(_: float) -> None:
         with ours.world.begin() as t:
             work = ledger.begin(t, batch.id, mine.rules, other.next_name())
             assert work is not None
             begun.append(work.worker)
             ledger.advance(t, work, [], ours.world.groups(work), ours.deps.rng, begun=True)
 
-    monkeypatch.setattr("worker.recording.time.sleep", meanwhile)
+    monkeypatch.setattr("worker.recording.sleep", meanwhile)
     with losing(ours, 1, kept=False):
         assert ours.run(batch) == {"not_begun": 1}
     assert (ours.world.batch(batch.id)["status"], [ours.world.batch(batch.id)["worker"]]) == ("sending", begun)
@@ -551,3 +557,69 @@ def test_while_trouble_may_not_be_recorded_yet_steps_wait_for_the_account(
         assert waits()
         monkeypatch.setattr("worker.trouble.RECORDED_SECONDS", 0.0)
         assert not waits()
+
+
+# --- Many that wait --------------------------------------------------------------------------------------------------
+
+SLOW = {"[accounts.desktops.limits]\ncalls_per_minute = 60000": "[accounts.desktops.limits]\ncalls_per_minute = 2"}
+LONG = {"lease_seconds = 20\n[accounts.reviews]": "lease_seconds = 900\n[accounts.reviews]"}
+
+
+def waiting(ours: Site, number: int) -> tuple[list[Batch], list["Future[dict[str, int]]"]]:
+    """So many batches of an account that may make no call for half a minute, all begun."""
+    ours.world.ruled("desktops", interval_seconds=0.001, batch_size=1, max_in_flight=1000)
+    ours.world.add_many([str(n) for n in range(number)], account="desktops")
+    with ours.world.begin() as t:
+        permits.take(t, ours.deps.rules["desktops"], {"/script-executions/retry": 1}, t.now)
+    claimed = [ours.world.claimed("desktops") for _ in range(number)]
+    begun = [job.start(ours.deps, batch.id) for batch in claimed]
+    wait_until(lambda: all(ours.world.batch(batch.id)["status"] == "sending" for batch in claimed), 60)
+    return claimed, begun
+
+
+def test_batches_that_wait_hold_neither_thread_nor_connection(at: Callable[..., Any], sandbox: SandboxThread) -> None:
+    """A hundred and more wait, and a batch that could call is begun, sent and recorded at once."""
+    with at(sandbox.url, change=SLOW | LONG) as ours:
+        before = threading.active_count()
+        _, begun = waiting(ours, 120)
+        wait_until(lambda: ours.deps.database.engine.pool.checkedout() == 0)  # type: ignore[attr-defined]
+        assert threading.active_count() - before <= MOST_THREADS
+        ours.world.add("quick")
+        assert ours.work("phones")["accepted"] == 1
+        assert not any(each.done() for each in begun)
+        shall_stop(ours)
+
+
+def test_many_that_wait_are_given_back_together(at: Callable[..., Any], sandbox: SandboxThread) -> None:
+    """In a few transactions; what was lost meanwhile is the loss of its own batch."""
+    commits: list[object] = []
+    with at(sandbox.url, change=SLOW | LONG) as ours:
+        claimed, begun = waiting(ours, 120)
+        lost, *others = claimed
+        lease_over(ours, lost)
+        ours.world.rescue(lost.id, "desktops")
+        event.listen(ours.deps.database.engine, "commit", commits.append)
+        shall_stop(ours)
+        assert [each.result(30) for each in begun] == [{"stale": 1}, *[{}] * len(others)]
+        assert len(commits) <= 10
+        assert {task.status for task in ours.world.tasks().values()} == {Status.FAILED}
+        assert {(task.spent, task.attempts, task.batch_id) for task in ours.world.tasks().values()} == {(0, 0, None)}
+        assert {ours.world.batch(batch.id)["status"] for batch in others} == {"done"}
+        assert ours.world.batch(lost.id)["status"] == "lost"
+    assert sandbox.stats()["calls"] == {}
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_row_that_a_host_holds_keeps_no_other_batch_from_being_given_back(
+    at: Callable[..., Any], sandbox: SandboxThread
+) -> None:
+    with at(sandbox.url, change=SLOW | LONG) as ours:
+        claimed, begun = waiting(ours, 20)
+        held = ours.world.batch(claimed[3].id)["task_ids"][0]
+        with ours.world.begin() as t:
+            t.connection.exec_driver_sql(f"SELECT id FROM redrive_tasks WHERE id = {held} FOR UPDATE")
+            shall_stop(ours)
+            for each in begun:
+                assert each.result(30) in ({}, {"stale": 1})
+        waits = [task.id for task in ours.world.tasks().values() if task.status is not Status.FAILED]
+        assert waits == [held], "its lease ends, and the rescue finds it"

@@ -64,13 +64,17 @@ def test_an_answer_about_a_row_that_a_host_holds_waits_for_it(at: Callable[..., 
         connection.close()
         engine.dispose()
 
+    async def letting_go(_: float) -> None:
+        if held and not held[1].closed:
+            let_go()
+
     with tiny(accepting(hold_one)) as server, at(server.url) as ours:  # noqa: F811 - a site of its own
         if ours.world.database.engine.dialect.name != "postgresql":
             pytest.skip("SQLite has one writer")
         ids = ours.world.add_many(["1", "2", "3"])
         batch = ours.world.claimed()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("worker.recording.time.sleep", lambda _: let_go() if held and not held[1].closed else None)
+            patch.setattr("worker.recording.sleep", letting_go)
             assert ours.run(batch) == {"accepted": 3}
         assert {ours.world.task(i).status for i in ids} == {Status.RETRYING}
         assert ours.world.batch(batch.id)["status"] == "done"

@@ -1,11 +1,13 @@
 """Schedulers, workers and people: the product's own code, with the broker, the waits and the calls in our hands."""
 
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from concurrent.futures import ALL_COMPLETED, Future
+import asyncio
+import selectors
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from models import ledger
@@ -23,8 +25,19 @@ from worker.sender import Sender
 from .clock import Clock
 from .conductor import At, Stop, current
 
+if TYPE_CHECKING:
+    from worker.providers.base import Exchange
+
+    from .provider import Ask
+
+T = TypeVar("T")
+
 NEVER = float("inf")
 PEOPLE = Who("operator", "to see what happens")
+
+
+batch: ContextVar[int] = ContextVar("batch", default=0)
+"""Whose calls these are."""
 
 
 class Stage:
@@ -36,7 +49,7 @@ class Stage:
         """Let time pass and calls be answered, for who is no actor."""
         raise NotImplementedError
 
-    def takes_off(self, coroutine: Coroutine[Any, Any, Any], batch: int) -> "Future[Any]":
+    def takes_off(self, ask: "Ask", batch: int) -> "asyncio.Future[Exchange]":
         """A call is under way."""
         raise NotImplementedError
 
@@ -46,56 +59,54 @@ class Stage:
         else:
             actor.pause(Stop(At.WAIT, words, until, ready))
 
-    def wait_for_calls(
-        self, calls: "Collection[Future[Any]]", timeout: float | None = None, return_when: str = ALL_COMPLETED
-    ) -> "tuple[set[Future[Any]], set[Future[Any]]]":
-        """Stands for ``concurrent.futures.wait``."""
-        enough = all if return_when == ALL_COMPLETED else any
 
-        def ready() -> bool:
-            return enough(call.done() for call in calls)
+class _Waits(selectors.SelectSelector):
+    """Where an event loop would wait for sockets and for time, its actor stops."""
 
-        if not ready():
-            until = None if timeout is None else self.clock.seconds + timeout
-            self.wait("has waited for answers", until=until, ready=ready)
-        done = {call for call in calls if call.done()}
-        return done, set(calls) - done
+    loop: "Loop"
 
-    def sleep(self, seconds: float) -> None:
-        """Stands for ``time.sleep``."""
-        self.wait(f"has slept {seconds:g} s", until=self.clock.seconds + seconds)
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self._stage = stage
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None or timeout > 0:
+            until = None if timeout is None else self._stage.clock.seconds + timeout
+            self._stage.wait("has waited", until=until, ready=lambda: bool(self.loop._ready))  # type: ignore[attr-defined]
+        return []
 
 
-@dataclass
-class Draining:
-    """Stands for the event that a worker is told to stop by."""
+class Loop(asyncio.SelectorEventLoop):
+    """A worker's event loop, in the thread of whoever acts: its time is the clock's, its calls are the conductor's."""
 
-    stage: Stage
-    told: bool = False
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        waits = _Waits(stage)
+        super().__init__(waits)
+        waits.loop = self
+        self._clock_resolution = 1e-6
 
-    def set(self) -> None:
-        self.told = True
+    def time(self) -> float:
+        return self._stage.clock.seconds
 
-    def is_set(self) -> bool:
-        return self.told
-
-    def wait(self, seconds: float) -> bool:
-        if not self.told:
-            until = self.stage.clock.seconds + seconds
-            self.stage.wait(f"has waited {seconds:g} s", until=until, ready=self.is_set)
-        return self.told
+    def abandon(self) -> None:
+        """Its process is gone: nothing of it goes on."""
+        for task in asyncio.all_tasks(self):
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+        self.close()
 
 
-@dataclass
-class Loop:
-    """Stands for the worker's event loop: its calls leave when the conductor says so."""
+class Desk:
+    """Does the steps of batches in the thread of whoever acts."""
 
-    stage: Stage
-    batch: int = 0
-    alive: bool = True
+    threads = 1
 
-    def submit(self, coroutine: Coroutine[Any, Any, Any]) -> "Future[Any]":
-        return self.stage.takes_off(coroutine, self.batch)
+    async def step(self, function: Callable[..., T], *args: Any) -> T:
+        return function(*args)
+
+    begin = step
+
+    def close(self) -> None: ...
 
 
 class Waker:
@@ -136,19 +147,29 @@ class Worker:
     rules: Mapping[str, Rules]
     make_senders: Callable[[], Mapping[str, Sender]]
     deps: Deps = field(init=False)
+    _loop: Loop | None = None
 
     def __post_init__(self) -> None:
         self.restart()
 
-    def restart(self) -> None:
-        own: Any = (Loop(self.stage), Waker(), "worker")
-        draining: Any = Draining(self.stage)
-        self.deps = Deps(self.database, self.rules, self.make_senders(), *own, rng=Random(1), draining=draining)
+    def end(self) -> None:
+        if self._loop is not None:
+            self._loop.abandon()
 
-    def run(self, batch: int) -> dict[str, int]:
-        loop: Any = self.deps.loop
-        loop.batch = batch
-        return job.run(self.deps, UUID(int=batch))
+    def restart(self) -> None:
+        self.end()
+        self._loop = Loop(self.stage)
+        own: Any = (self._loop, Waker(), "worker")
+        desk: Any = Desk()
+        self.deps = Deps(self.database, self.rules, self.make_senders(), *own, rng=Random(1), desk=desk)
+
+    def run(self, number: int) -> dict[str, int]:
+        assert self._loop is not None
+        context = copy_context()
+        context.run(batch.set, number)
+        return self._loop.run_until_complete(
+            self._loop.create_task(job.work_on(self.deps, UUID(int=number)), context=context)
+        )
 
 
 def make_scheduler(database: Database, broker: Broker, rules: Mapping[str, Rules]) -> Scheduler:

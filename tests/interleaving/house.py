@@ -1,11 +1,11 @@
 """Two schedulers, three workers and an operator over one database, each with connections of its own."""
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
@@ -17,7 +17,7 @@ from models.outcome import Look, Outcome
 from models.rules import BreakerRules, Rules
 from models.settings.policy import Policy
 from models.tables import metadata
-from worker.providers.base import Account, Plan, TaskRef
+from worker.providers.base import Account, Exchange, Plan, TaskRef
 from worker.providers.geelark import GeeLark
 from worker.sender import Sender
 from worker.window import Window
@@ -27,10 +27,10 @@ from .actors import Broker, People, Stage, Worker, make_scheduler
 from .clock import Clock
 from .conductor import At, Stop, current
 from .hooks import PostgresLocks, SqliteLocks, listen
-from .provider import TIMEOUT_SECONDS, Transport
+from .provider import TIMEOUT_SECONDS, Ask, Transport
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    import asyncio
 
     from .play import Play
 
@@ -143,6 +143,11 @@ class House(Stage):
         self.worker, self.scheduler = self._worker(calm), make_scheduler(self._database, self.broker, calm)
         return self.operator.add(TASKS[: plan.tasks])
 
+    def dismiss(self) -> None:
+        """The play is over."""
+        for worker in (*self.workers.values(), self.worker):
+            worker.end()
+
     def _worker(self, rules: Mapping[str, Rules]) -> Worker:
         return Worker(self, self._database, rules, lambda: make_senders(rules, self.play.note))
 
@@ -157,8 +162,8 @@ class House(Stage):
     def pump(self, *, until: float | None, ready: Callable[[], bool] | None) -> None:
         self.play.pump(until=until, ready=ready)
 
-    def takes_off(self, coroutine: Coroutine[Any, Any, Any], batch: int) -> "Future[Any]":
-        return self.play.takes_off(current(), coroutine, batch)
+    def takes_off(self, ask: Ask, batch: int) -> "asyncio.Future[Exchange]":
+        return self.play.takes_off(current(), ask, batch)
 
     def uuid(self) -> UUID:
         """Stands for ``uuid4`` in claims: batches are numbered in the order they are made."""
@@ -190,8 +195,8 @@ class Words:
 
 
 CLOCKED = (
-    "models.db", "models.ledger.moments", "worker.job", "worker.recording", "worker.login", "worker.sender",
-    "worker.window", "scheduler.prune",
+    "models.db", "models.ledger.moments", "worker.beginning", "worker.calls", "worker.job", "worker.recording",
+    "worker.login", "worker.sender", "worker.trouble", "worker.window", "scheduler.prune",
 )  # fmt: skip
 """Modules that count seconds."""
 
@@ -205,8 +210,6 @@ def lived_in(house: House) -> Iterator[House]:
             patch.setattr(f"{module}.boottime", house.boottime)
         for module in ("worker.job", "worker.recording", "worker.sender", "scheduler.service"):
             patch.setattr(f"{module}.log", words)
-        patch.setattr("worker.job.wait", house.wait_for_calls)
-        patch.setattr("worker.recording.time", SimpleNamespace(sleep=house.sleep))
-        patch.setattr("worker.sender.HttpClient", Transport)
+        patch.setattr("worker.sender.HttpClient", partial(Transport, house))
         patch.setattr("models.ledger.claims.uuid4", house.uuid)
         yield house

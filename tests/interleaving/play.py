@@ -1,11 +1,11 @@
 """One play: what happens when, as a plan says, until it is over and everything has come to an end."""
 
+import asyncio
 import re
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, count, repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models.errors import Unreachable
 from models.rules import Rules
@@ -16,7 +16,10 @@ from .actors import Broker
 from .clock import SECOND, seconds_of
 from .conductor import Actor, Conductor, Crashed, Violation, in_few_lines
 from .house import ACCOUNTS, House
-from .provider import Flight, Provider
+from .provider import Ask, Flight, Provider
+
+if TYPE_CHECKING:
+    from worker.providers.base import Exchange
 
 CALM_PASSES, CALM_SECONDS = 200, 130.0
 LONG = 300
@@ -106,9 +109,11 @@ class Play:
         try:
             (course or self._twists)()
             self._close()
+            self.conductor.dismiss()
+            self._calm()
         finally:
             self.conductor.dismiss()
-        self._calm()
+            self.house.dismiss()
 
     def _twists(self) -> None:
         for _ in range(self.plan.lead):
@@ -250,7 +255,7 @@ class Play:
     def _ends(self, actor: Actor, error: BaseException | None) -> None:
         if actor in self.house.workers:
             draining: Any = self.house.workers[actor].deps.draining
-            if error is not None or draining.told:
+            if error is not None or draining.is_set():
                 self.house.workers[actor].restart()
         expected = isinstance(error, Crashed) or (isinstance(error, Unreachable) and actor.injured)
         if error is not None and not expected:
@@ -272,15 +277,10 @@ class Play:
 
     # --- Calls --------------------------------------------------------------------------------------------------
 
-    def takes_off(self, owner: Actor | None, coroutine: Coroutine[Any, Any, Any], batch: int) -> "Future[Any]":
-        future: Future[Any] = Future()
-        try:
-            ask = coroutine.send(None)
-        except StopIteration as done:
-            future.set_result(done.value)
-            return future
+    def takes_off(self, owner: Actor | None, ask: Ask, batch: int) -> "asyncio.Future[Exchange]":
+        future: asyncio.Future[Exchange] = asyncio.get_running_loop().create_future()
         leave_at = self.clock.seconds + ask.leave_in
-        flight = Flight(next(self._numbers), owner, batch, future, coroutine, ask, leave_at)
+        flight = Flight(next(self._numbers), owner, batch, future, ask, leave_at)
         self.flights.append(flight)
         self.order.insert(0, flight)
         return future

@@ -5,17 +5,18 @@ code, is the product's own.
 """
 
 import json
-from collections.abc import Coroutine, Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from worker.providers.base import Answer, Exchange, Request
 
+from .actors import Stage, batch
 from .clock import Clock
 from .conductor import Actor
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    import asyncio
 
 RESTART = "/open/v1/task/restart"
 WORDS = {2: "runs", 3: "succeeded", 4: "failed"}
@@ -164,24 +165,21 @@ class Ask:
     leave_in: float
     not_after: float
 
-    def __await__(self) -> Generator["Ask", Exchange, Exchange]:
-        exchange = yield self
-        return exchange
-
 
 class Transport:
     """Takes the place of ``worker.sender.HttpClient``: the call waits until the conductor lets it leave."""
 
     call_seconds = 0.0
 
-    def __init__(self, **_: object) -> None: ...
+    def __init__(self, stage: Stage, **_: object) -> None:
+        self._stage = stage
 
     def refuses(self, _request: Request) -> str:
         """It can send whatever is planned here."""
         return ""
 
     async def exchange(self, request: Request, *, leave_in: float, not_after: float, **_: object) -> Exchange:
-        return await Ask(request, leave_in, not_after)
+        return await self._stage.takes_off(Ask(request, leave_in, not_after), batch.get())
 
 
 @dataclass(eq=False)
@@ -191,8 +189,7 @@ class Flight:
     number: int
     owner: Actor | None
     batch: int
-    future: "Future[Any]"
-    coroutine: Coroutine[Any, Any, Any]
+    future: "asyncio.Future[Exchange]"
     ask: Ask
     leave_at: float
     answer: tuple[Exchange, float] | None = None
@@ -208,10 +205,7 @@ class Flight:
         return self.leave_at if self.answer is None else self.answer[1]
 
     def hear(self, exchange: Exchange) -> None:
-        """The sender learns what came of it."""
-        try:
-            self.coroutine.send(exchange)
-        except StopIteration as done:
-            self.future.set_result(done.value)
-        else:
-            raise AssertionError("a second call of one permit was not expected here")
+        """The sender learns what came of it, unless it is gone."""
+        loop = self.future.get_loop()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self.future.set_result, exchange)

@@ -5,22 +5,25 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime, tzinfo
 from itertools import count
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import patch
 from uuid import UUID
 
 import models.clock
 import models.ledger.claims
-import worker.job
+import worker.calls
 import worker.providers.docflow
 import worker.providers.geelark
 import worker.providers.huawei_iam
 import worker.providers.huawei_workspace
 import worker.providers.waits
-import worker.recording
+from models.ledger import Answered
+from worker.calls import Calls
 
-from . import waits
-from .stage import Stage
+from .stage import Stage, owner
+
+if TYPE_CHECKING:
+    from .processes import WorkerProcess
 
 SIGNERS = (
     worker.providers.docflow,
@@ -45,11 +48,21 @@ def replaced(stage: Stage) -> Iterator[None]:
         put(models.ledger.claims, "uuid4", lambda: UUID(int=next(numbers)))
         traces = count(1)
         put(worker.providers.geelark, "uuid4", lambda: UUID(int=next(traces) << 64))
-        put(worker.job, "wait", waits.wait)
-        put(worker.recording, "time", SimpleNamespace(sleep=stage.sleep))
+        put(worker.calls.Calls, "hear", _hear)
         for module in SIGNERS:
             put(module, "datetime", _calendar(stage))
         yield
+
+
+_real_hear = worker.calls.Calls.hear
+
+
+async def _hear(calls: Calls, patience: float | None) -> list[Answered]:
+    """The real one; the process learns whose answers were taken."""
+    before = [*calls._under_way]
+    told = await _real_hear(calls, patience)
+    cast("WorkerProcess", owner.get()).hear([call for call in before if call not in calls._under_way])
+    return told
 
 
 def _calendar(stage: Stage) -> type[datetime]:

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine, make_url
 
@@ -18,8 +20,10 @@ from models.sqlite import BUSY_SECONDS
 
 from .broker import Broker
 from .history import History
-from .stage import Actor, Killed, Stage
-from .waits import Event, Future
+from .stage import Actor, Killed, Stage, owner
+from .waits import Event
+
+T = TypeVar("T")
 
 SLOWEST_COMMIT_SECONDS = 0.03
 
@@ -105,6 +109,35 @@ class SimulatedDatabase(Database):
         """The engine is everybody's."""
 
 
+def _settle(future: "asyncio.Future[T]", function: Callable[[], T]) -> None:
+    """Tell the one who waits what came of it; of the dead he hears nothing."""
+    try:
+        found = function()
+    except Exception as error:  # noqa: BLE001 - whoever waits gets it
+        if not future.done():
+            future.set_exception(error)
+    else:
+        if not future.done():
+            future.set_result(found)
+
+
+class Desk:
+    """Stands for the threads that do the database steps of batches."""
+
+    threads = 8
+
+    def __init__(self, process: "Process") -> None:
+        self._process = process
+
+    async def step(self, function: Callable[..., T], *args: Any) -> T:
+        return await self._process.do(partial(function, *args))
+
+    begin = step
+
+    def close(self) -> None:
+        """Its actors end with their process."""
+
+
 class Process:
     """One process: actors, coroutines, and an end that may come at any of its points.
 
@@ -123,24 +156,49 @@ class Process:
         self.wake = Event(machine.stage)
         self._dies_in = dies_in
         self._actors: list[Actor] = []
-        self._tasks: list[asyncio.Task[Any]] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
         self.database = SimulatedDatabase(self)
 
-    def act(self, body: Callable[[], object]) -> None:
+    def act(self, body: Callable[[], object]) -> Actor:
         """Run blocking code in this process."""
-        self._actors.append(Actor(self.machine.stage, body, self._ended))
+        actor = Actor(self.machine.stage, body, self._ended)
+        self._actors.append(actor)
+        return actor
 
     alive = True  # as an event loop is
 
-    def submit(self, coroutine: Coroutine[Any, Any, Any]) -> Future:
-        """Start a coroutine in this process."""
-        # Its name is when it began: what began before something was known may still be finished.
-        task = self.machine.stage.loop.create_task(coroutine, name=repr(self.machine.stage.seconds))
-        self._tasks.append(task)
-        return Future(self.machine.stage, task, self.read)
+    def start(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run a coroutine in this process, and all that it starts."""
+        context = copy_context()
+        context.run(owner.set, self)
+        self.machine.stage.loop.create_task(self._watched(coroutine), context=context)
 
-    def read(self, future: Future) -> None:
-        """An actor takes an answer."""
+    async def _watched(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        try:
+            await coroutine
+        except Exception as error:  # noqa: BLE001 - nothing of the product's may fail so
+            self._ended(error)
+
+    def owns(self, task: asyncio.Task[Any]) -> None:
+        """The task is this process's, and ends with it."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def do(self, function: Callable[[], T]) -> T:
+        """Run blocking code in this process, and wait for what comes of it."""
+        future: asyncio.Future[T] = self.machine.stage.loop.create_future()
+        actor = self.act(lambda: _settle(future, function))
+        self.acts_for(actor, asyncio.current_task())
+        try:
+            return await future
+        finally:
+            self._actors.remove(actor)
+
+    def acts_for(self, actor: Actor, task: asyncio.Task[Any] | None) -> None:
+        """An actor begins to act for a coroutine."""
+
+    def hear(self, calls: list[asyncio.Task[Any]]) -> None:
+        """The current task has taken the answers of these."""
 
     def committed(self) -> None:
         """The acting one's transaction is committed."""
@@ -205,9 +263,9 @@ class Process:
         self.machine.stage.loop.call_soon(self._bury)
 
     def _bury(self) -> None:
-        for task in self._tasks:
+        for task in sorted(self._tasks, key=asyncio.Task.get_name):
             task.cancel()
-        for actor in self._actors:
+        for actor in [*self._actors]:
             actor.kill()
         self.buried()
         self.gone.set()

@@ -1,5 +1,6 @@
 """Schedulers and workers: what they held when they die is lost, what they sent is not."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
@@ -12,11 +13,12 @@ from scheduler.publish import Publisher
 from scheduler.service import Scheduler
 from worker import job
 from worker.deps import Deps
+from worker.draining import Draining
 from worker.sender import Sender
 
 from .broker import Message
-from .process import Machine, Process
-from .waits import Event, Future
+from .process import Desk, Machine, Process
+from .waits import Event
 
 if TYPE_CHECKING:
     from .stage import Actor
@@ -101,14 +103,15 @@ class WorkerProcess(Process):
         dies_in: int | None = None,
     ) -> None:
         super().__init__(machine, name, dies_in=dies_in)
-        self.draining = Event(machine.stage)
+        self.draining = Draining()
         self.jobs = 0
-        self._told: dict[Actor, list[Future]] = {}
+        self._heard: dict[asyncio.Task[Any] | None, list[asyncio.Task[Any]]] = {}
+        self._acting: dict[Actor, asyncio.Task[Any] | None] = {}
         self.deps = Deps(
             self.database, self.rules, senders(self), cast("Any", self), _Waker(machine), name, rng=rng,
-            draining=cast("Any", self.draining),
+            draining=self.draining, desk=cast("Any", Desk(self)),
         )  # fmt: skip
-        self.recorded: Callable[[Future], None] = lambda _: None
+        self.recorded: Callable[[asyncio.Task[Any]], None] = lambda _: None
         self.worked: Callable[[str, dict[str, int]], None] = lambda _id, _counts: None
         machine.workers.append(self)
         machine.broker.consume(self.take)
@@ -118,27 +121,29 @@ class WorkerProcess(Process):
         if self.dead.is_set() or self.draining.is_set():
             return False
         self.jobs += 1
-        self.act(lambda: self._job(message))
+        self.start(self._job(message))
         return True
 
-    def _job(self, message: Message) -> None:
+    async def _job(self, message: Message) -> None:
         assert message.name in {jobs.RETRY, jobs.CHECK}
         try:
-            counts = job.run(self.deps, UUID(message.batch_id))
+            counts = await job.work_on(self.deps, UUID(message.batch_id))
             self.worked(message.batch_id, counts)
         finally:
             self.jobs -= 1
             self._end_when_idle()
 
-    def read(self, future: Future) -> None:
-        actor = self.machine.stage.actor
-        assert actor is not None
-        self._told.setdefault(actor, []).append(future)
+    def acts_for(self, actor: "Actor", task: asyncio.Task[Any] | None) -> None:
+        self._acting[actor] = task
+
+    def hear(self, calls: list[asyncio.Task[Any]]) -> None:
+        self._heard.setdefault(asyncio.current_task(), []).extend(calls)
 
     def committed(self) -> None:
         actor = self.machine.stage.actor
-        for future in self._told.pop(actor, []) if actor is not None else []:
-            self.recorded(future)
+        task = self._acting.pop(actor, None) if actor is not None else None
+        for call in self._heard.pop(task, []) if task is not None else []:
+            self.recorded(call)
 
     def end(self) -> None:
         """SIGTERM: it ends when its jobs have."""

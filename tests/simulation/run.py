@@ -33,7 +33,6 @@ from .provider import Provider, Strikes
 from .stage import Stage, Stalled
 from .strange import StrangeThings
 from .troubles import Troubles
-from .waits import Condition, Future
 
 PEACE_SECONDS = 6 * 3600.0
 """How long all may take to end once nothing fails any more: a lock of two hours, looks, retries and waits."""
@@ -247,9 +246,9 @@ class Simulation:
         process.worked = self.checks.worked
         return process
 
-    def _recorded(self, future: Future) -> None:
+    def _recorded(self, call: asyncio.Task[Any]) -> None:
         """The transaction with this answer is committed."""
-        self.checks.recorded(self.provider.told.pop(future.task, []))
+        self.checks.recorded(self.provider.told.pop(call, []))
         for words in self.ending.misjudged():
             self.history.violation(words)
 
@@ -272,6 +271,5 @@ class Simulation:
             verify=_tls(),
             database=process.database,
         )
-        sender.slots._changed = cast("Any", Condition(self.stage))
         sender._client._transport = cast("Any", self.provider.transport(process, name))
         return sender

@@ -7,9 +7,10 @@ sleeps, and no two threads ever compete, so that a history depends on nothing bu
 import asyncio
 import selectors
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 BOOTED = 1000.0
@@ -45,6 +46,26 @@ class _NoSockets(selectors.SelectSelector):
         return []
 
 
+class Owner(Protocol):
+    """Whose tasks end with it."""
+
+    def owns(self, task: "asyncio.Task[Any]") -> None: ...
+
+
+owner: ContextVar[Owner] = ContextVar("owner")
+"""Whose code this is; the tasks that it starts inherit it."""
+
+
+def _task(
+    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], context: Context | None = None
+) -> "asyncio.Task[Any]":
+    """A task. Its name is when it began: what began before something was known may still be finished."""
+    task = asyncio.Task(coroutine, loop=loop, name=repr(loop.time()), context=context)
+    if (process := (context or copy_context()).get(owner)) is not None:
+        process.owns(task)
+    return task
+
+
 class Loop(asyncio.SelectorEventLoop):
     """An event loop whose time passes only while nothing is to be done."""
 
@@ -52,6 +73,7 @@ class Loop(asyncio.SelectorEventLoop):
         self._stage = stage
         super().__init__(_NoSockets(stage))
         self._clock_resolution = 1e-6
+        self.set_task_factory(_task)
 
     def time(self) -> float:
         return self._stage.seconds

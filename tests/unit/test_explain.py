@@ -288,11 +288,11 @@ def test_a_full_window_is_told() -> None:
     assert "4 batches of this account are under way, as many as max_in_flight allows." in told
 
 
-def test_what_is_claimed_already_is_told_when_it_fills_half_a_lease() -> None:
+def test_what_is_claimed_already_is_told_when_it_is_all_that_can_be_sent_soon() -> None:
     slow = replace(rules(HUAWEI_WORKSPACE), interval_seconds=6.0)
     desktops = account(provider="huawei_workspace")
-    assert "11 tasks are claimed already: all that can be sent in 1 min." in answer(
-        task(kind="task", **DUE), rules=slow, account=desktops, open_batches=1, open_tasks=11
+    assert "2 tasks are claimed already: all that can be sent in 10 s." in answer(
+        task(kind="task", **DUE), rules=slow, account=desktops, open_batches=1, open_tasks=2
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 from models import lifecycle
 from models.ledger.looking import wants_look
 from models.lifecycle import Claimed, Context
+from models.lifecycle.grid import rounded_up
 from models.migrations.row_rules_0002 import MOST
 from models.outcome import (
     Accepted,
@@ -278,8 +279,6 @@ def part(words: str, was: Task, event: Event) -> dict[str, Any]:  # noqa: C901, 
             return {"held_from": Status(event.word)}
         case "due now":
             return {"due_at": NOW}
-        case "due after `check_after`":
-            return {"due_at": NOW + timedelta(seconds=policy.check_after_seconds)}
         case "look first":
             return {"next": Operation.CHECK}
         case "retry next":
@@ -307,7 +306,7 @@ def part(words: str, was: Task, event: Event) -> dict[str, Any]:  # noqa: C901, 
     raise AssertionError(f"the page says {words!r}, which this test does not know")
 
 
-MOMENTS = ("due at settle", "due at its end", "due later", "backoff", "first backoff")
+MOMENTS = ("due after `check_after`", "due at settle", "due at its end", "due later", "backoff", "first backoff")
 
 
 def checked(words: str, was: Task, now: Task, event: Event) -> bool:
@@ -321,10 +320,14 @@ def checked(words: str, was: Task, now: Task, event: Event) -> bool:
             assert now.due_at == was.status_since + timedelta(seconds=policy.check_timeout_seconds)
         case "first backoff":
             assert now.due_at == NOW + timedelta(seconds=30)
+        case "due after `check_after`":
+            seconds = policy.check_after_seconds
+            alone = NOW + timedelta(seconds=seconds)
+            assert now.due_at == (rounded_up(alone, seconds, was.account) if now.next is Operation.CHECK else alone)
         case "due later":
             assert now.due_at is not None
             later = (now.due_at - NOW).total_seconds()
-            assert policy.check_after_seconds <= later <= policy.check_max_seconds
+            assert policy.check_after_seconds <= later <= 1.1 * policy.check_max_seconds
         case "backoff":
             # Base 30 s, doubled each time, by what is spent or by errors in a row.
             turns = now.errors if now.errors > was.errors else now.spent

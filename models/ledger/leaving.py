@@ -1,0 +1,48 @@
+"""Many batches given back at once: their worker ends, and nothing of them is under way."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from sqlalchemy import select
+
+from ..db import Transaction
+from ..lifecycle import gave_back
+from ..one_of import one_of
+from ..states import BatchStatus, Operation
+from ..tables import batches, tasks
+from . import quarantine
+from .batches import Work, ended
+from .rows import free_by_ids, open_attempts, store
+
+
+def leave(t: Transaction, works: Mapping[UUID, Work], counts: Mapping[UUID, Mapping[str, int]]) -> frozenset[UUID]:
+    """End those of the batches that are ours still and that nothing stands in the way of; returns them.
+
+    Nothing here waits for a lock, so that accounts need none: what somebody else holds is left to its own job's end,
+    and so is a batch that tries whether its account works again.
+    """
+    mine = [work for work in _held(t, works) if not work.probe]
+    stuck = _give_back(t, [work for work in mine if work.operation is Operation.RETRY])
+    done = frozenset(work.id for work in mine) - stuck
+    for batch_id in sorted(done):
+        ended(t, batch_id, BatchStatus.DONE, counts[batch_id])
+    return done
+
+
+def _held(t: Transaction, works: Mapping[UUID, Work]) -> list[Work]:
+    """Those that are ours, locked."""
+    chosen = select(batches.c.id, batches.c.status, batches.c.worker).where(batches.c.id.in_(sorted(works)))
+    rows = t.rows(chosen.order_by(batches.c.id).with_for_update(skip_locked=True))
+    sending = [row for row in rows if row.status == BatchStatus.SENDING]
+    return [works[row.id] for row in sending if row.worker == works[row.id].worker]
+
+
+def _give_back(t: Transaction, works: Sequence[Work]) -> frozenset[UUID]:
+    """Give the tasks back that were never sent; returns the batches that some of theirs cannot leave."""
+    holders = {task.id: work.id for work in works for task in work.tasks}
+    held_up = {*quarantine.among(t, sorted(holders)), *open_attempts(t, holders)}
+    free = [task for task in free_by_ids(t, holders.keys() - held_up) if task.batch_id == holders[task.id]]
+    store(t, [(task, gave_back(task, t.now)) for task in free])
+    left = t.rows(select(tasks.c.id, tasks.c.batch_id).where(one_of(tasks.c.id, holders)))
+    held_up |= {row.id for row in left if row.batch_id == holders[row.id]}
+    return frozenset(holders[task_id] for task_id in held_up)
