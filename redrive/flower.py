@@ -29,7 +29,7 @@ MOST_TASKS = 10_000
 """Batches kept in memory; the database has them all."""
 _QUOTES = ("'", '"', "`")
 FORGET_SECONDS = 600
-NOT_READ = ("FLOWER_ADDRESS", "FLOWER_PORT", "FLOWER_BASIC_AUTH")
+NOT_READ = ("FLOWER_ADDRESS", "FLOWER_PORT", "FLOWER_UNIX_SOCKET", "FLOWER_BASIC_AUTH")
 """What is said elsewhere. Kubernetes sets the second to ``tcp://…`` for a Service of the name ``flower``."""
 COLUMNS = "name,state,kwargs,result,received,started,runtime,worker,uuid"
 
@@ -121,8 +121,9 @@ def run(settings: Settings, *, broker_url: str) -> int:
         Unreachable: its address is taken.
     """
     from flower import command  # noqa: PLC0415 - it takes most of a second
-    from flower.app import Flower  # noqa: PLC0415 - as above
     from flower.options import options  # noqa: PLC0415 - as above
+
+    from .flower_door import Door, GuardedFlower  # noqa: PLC0415 - as above
 
     logging.basicConfig(level=logging.WARNING)
     # It warns whenever it asks and no worker is there to answer, as at every start.
@@ -132,7 +133,8 @@ def run(settings: Settings, *, broker_url: str) -> int:
     _set_options(settings.flower, who)
     command.extract_settings()
     command.setup_logging()
-    flower = Flower(capp=_app(Broker.at(broker_url)), options=options, **command.settings)
+    app = _app(Broker.at(broker_url))
+    flower = GuardedFlower(Door(who.pairs), capp=app, options=options, **command.settings)
     flower.events.on_event = sieve(flower.events.on_event)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: flower.io_loop.add_callback_from_signal(flower.stop))

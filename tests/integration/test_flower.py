@@ -2,7 +2,7 @@
 
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,44 @@ from tests.processes import Process, wait_until
 from tests.servers import free_port
 
 AUTH = ("operator", "pass:word")
+
+
+@pytest.fixture
+def flower(spawn: Callable[..., Process], broker: str, tmp_path: Path) -> Iterator[httpx.Client]:
+    """Flower alone; somebody who asks it."""
+    address = f"127.0.0.1:{free_port()}"
+    (tmp_path / "redrive.toml").write_text(f'[flower]\naddress = "{address}"\n')
+    environment = {
+        "REDRIVE_BROKER_URL": broker,
+        "REDRIVE_HOME": str(tmp_path),
+        "FLOWER_BASIC_AUTH": ":".join(AUTH),
+        # A setting of Flower's that could lead past its address.
+        "FLOWER_UNIX_SOCKET": str(tmp_path / "flower.sock"),
+    }
+    spawn([sys.executable, "-P", "-m", "redrive", "flower"], environment)
+    with httpx.Client(base_url=f"http://{address}", trust_env=False) as http:
+        wait_until(lambda: is_up(http), 30, what="Flower")
+        yield http
+
+
+def test_wrong_passwords_come_to_an_end(flower: httpx.Client) -> None:
+    """From then on not even the right one is looked at, so that nobody can find it out by trying."""
+    guesses = [flower.get("/api/workers", auth=("operator", f"guess-{number}")) for number in range(13)]
+    assert [guess.status_code for guess in guesses] == [401] * 10 + [429] * 3
+    assert guesses[-1].headers["Retry-After"] == "60"
+    for path in ("/", "/tasks", "/api/task/send-task/redrive.request"):
+        assert flower.request("POST" if "send" in path else "GET", path, auth=AUTH).status_code == 429
+    assert flower.get("/").status_code == 401
+    assert flower.get("/healthcheck").text == "OK"
+
+
+def test_what_is_no_sign_in_is_refused(flower: httpx.Client) -> None:
+    """In words: an error page would show the inside of the program to somebody who has no password."""
+    for strange in ("Basic", "Basic x", "Basic !!!", "Bearer abc", "Basic b3A6cMOkc3M=", "bäsic", ""):
+        answer = flower.get("/api/workers", headers={"Authorization": strange.encode()})
+        assert (answer.status_code, answer.text) == (401, "User or password is wrong."), strange
+        assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+    assert flower.get("/api/workers", auth=AUTH).status_code == 200
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
