@@ -29,6 +29,8 @@ MOST_TASKS = 10_000
 """Batches kept in memory; the database has them all."""
 _QUOTES = ("'", '"', "`")
 FORGET_SECONDS = 600
+ANSWER_SECONDS = 2.0
+"""What the broker may take to say how long its queues are."""
 NOT_READ = ("FLOWER_ADDRESS", "FLOWER_PORT", "FLOWER_UNIX_SOCKET", "FLOWER_BASIC_AUTH")
 """What is said elsewhere. Kubernetes sets the second to ``tcp://…`` for a Service of the name ``flower``."""
 COLUMNS = "name,state,kwargs,result,received,started,runtime,worker,uuid"
@@ -123,6 +125,7 @@ def run(settings: Settings, *, broker_url: str) -> int:
     from flower import command  # noqa: PLC0415 - it takes most of a second
     from flower.options import options  # noqa: PLC0415 - as above
 
+    from . import flower_queues  # noqa: PLC0415 - as above
     from .flower_door import Door, GuardedFlower  # noqa: PLC0415 - as above
 
     logging.basicConfig(level=logging.WARNING)
@@ -133,7 +136,10 @@ def run(settings: Settings, *, broker_url: str) -> int:
     _set_options(settings.flower, who)
     command.extract_settings()
     command.setup_logging()
-    app = _app(Broker.at(broker_url))
+    broker = Broker.at(broker_url)
+    app = _app(broker)
+    if not options.broker_api:
+        flower_queues.show(flower_queues.Queues(_app(broker, seconds=ANSWER_SECONDS)))
     flower = GuardedFlower(Door(who.pairs), capp=app, options=options, **command.settings)
     flower.events.on_event = sieve(flower.events.on_event)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -165,7 +171,7 @@ def _set_options(settings: FlowerSettings, who: Credentials) -> None:
     options.address, options.port = settings.host, settings.port
 
 
-def _app(broker: Broker) -> "Celery":
+def _app(broker: Broker, seconds: float | None = None) -> "Celery":
     """An app that knows the broker and no task."""
     from celery import Celery  # noqa: PLC0415 - as above
 
@@ -173,6 +179,5 @@ def _app(broker: Broker) -> "Celery":
 
     install()
     app = Celery("redrive", **jobs.APP)
-    jobs.connect_to(app, lambda: broker)
-    app.conf.broker_use_ssl = broker.tls  # its page of queues reads it there
+    jobs.connect_to(app, lambda: broker, seconds=seconds)
     return app
