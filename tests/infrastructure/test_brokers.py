@@ -48,15 +48,35 @@ def finish(world: World, *, seed: int) -> None:
 @pytest.fixture
 def rabbitmq(program: Program, spawn: Spawn, tmp_path: Path) -> str:
     """A server of the test's own; its URL."""
+    port = free_port()
+    start_rabbitmq(program, spawn, tmp_path / "rabbitmq", f"listeners.tcp.1 = 127.0.0.1:{port}\n")
+    return f"amqp://guest:guest@127.0.0.1:{port}//"
+
+
+@pytest.fixture
+def rabbitmq_by_tls(program: Program, spawn: Spawn, tmp_path: Path) -> str:
+    """The same by TLS alone, with a certificate of a private authority for ``localhost``."""
+    port, files = free_port(), certified(tmp_path, "localhost")
+    start_rabbitmq(
+        program,
+        spawn,
+        tmp_path / "rabbitmq",
+        f"listeners.tcp = none\nlisteners.ssl.1 = 127.0.0.1:{port}\nssl_options.verify = verify_none\n"
+        f"ssl_options.cacertfile = {files['ca']}\n"
+        f"ssl_options.certfile = {files['server']}\nssl_options.keyfile = {files['server']}\n",
+    )
+    return f"amqps://guest:guest@localhost:{port}//?ssl_ca_certs={files['ca']}"
+
+
+def start_rabbitmq(program: Program, spawn: Spawn, directory: Path, configuration: str) -> None:
     server = program("rabbitmq-server", "rabbitmq-server")
-    directory, port = tmp_path / "rabbitmq", free_port()
     directory.mkdir()
     (directory / "plugins").write_text("[].")
+    (directory / "rabbitmq.conf").write_text(configuration)
     environment = {
         "HOME": str(directory),
-        "RABBITMQ_NODENAME": f"redrive-{port}@localhost",
-        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_NODENAME": f"redrive-{free_port()}@localhost",
+        "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq"),
         "RABBITMQ_DIST_PORT": str(free_port()),
         "RABBITMQ_MNESIA_BASE": str(directory / "data"),
         "RABBITMQ_LOG_BASE": str(directory / "log"),
@@ -69,7 +89,22 @@ def rabbitmq(program: Program, spawn: Spawn, tmp_path: Path) -> str:
     # Erlang's own name server, which would otherwise be started as a daemon and stay.
     spawn([program("epmd", "rabbitmq-server"), "-address", "127.0.0.1"], environment)
     spawn([server], environment, ready="Server startup complete", timeout_seconds=90)
-    return f"amqp://guest:guest@127.0.0.1:{port}//"
+
+
+def test_all_works_over_rabbitmq_by_tls(rabbitmq_by_tls: str, new_world: NewWorld) -> None:
+    """The certificate is verified, its name too, by everything that connects."""
+    assert answer(rabbitmq_by_tls) == ""
+    work(new_world(rabbitmq_by_tls), seed=6)
+    bare = rabbitmq_by_tls.partition("?")[0]
+    another_authority = rabbitmq_by_tls.replace("ca.pem", "other.pem")
+    for wrong in (
+        bare,
+        bare.replace("amqps", "amqp"),
+        another_authority,
+        rabbitmq_by_tls.replace("localhost", "127.0.0.1"),
+    ):
+        assert answer(wrong).startswith("does not "), wrong
+    assert answer(rabbitmq_by_tls.replace("localhost", "127.0.0.1") + "&ssl_check_hostname=false") == ""
 
 
 def test_two_workers_of_one_machine_share_rabbitmq(rabbitmq: str, new_world: NewWorld, spawn: Spawn) -> None:
