@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from ..jobs import Queues
-from . import agreement, installation
+from . import agreement, installation, network
 from .accounts import AccountSettings, read_account
 from .environment import Environment, read_environment, warn_of_misspelled
 from .findings import Findings
@@ -104,6 +104,13 @@ def check_secrets(settings: Settings, environ: Mapping[str, str] = os.environ) -
 def doubtful_secrets(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[str]:
     """Secrets that are there and look as if something stood around them: "key: what it is; the remedy"."""
     return agreement.doubtful_secrets(settings.accounts.values(), environ)
+
+
+def unread_variables(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Variables for other programs' way through a network, which ours does not follow."""
+    accounts = settings.accounts.values()
+    used = {key: all(getattr(account, key) is not None for account in accounts) for key in ("proxy", "ca_file")}
+    return list(network.unread_variables(used, environ))
 
 
 def _read_file(path: Path, findings: Findings, *, required: bool) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from models.settings import check_secrets
+from models.settings import check_secrets, unread_variables
 from models.settings.network import checked_proxy, passwords_in
 from models.settings.secrets import FromEnv
 
@@ -117,3 +117,19 @@ def test_a_password_that_goes_into_a_body_may_be_anything(read: Read) -> None:
     iam_password = { env = "HW_IAM_PASSWORD" }
     """
     assert not check_secrets(read(iam), {"HW_IAM_PASSWORD": "geheim\u2013ß"})
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("HTTPS_PROXY", "proxy"), ("http_proxy", "proxy"), ("ALL_PROXY", "proxy"), ("SSL_CERT_FILE", "ca_file"),
+        ("REQUESTS_CA_BUNDLE", "ca_file"),
+    ],
+)  # fmt: skip
+def test_what_other_programs_heed_and_ours_does_not_is_said(read: Read, name: str, key: str) -> None:
+    """Without its value, which may hold a password; and not where each account has its own."""
+    (words,) = unread_variables(read(PHONES), {name: "http://user:secret@proxy:3128"})
+    assert words == f"{name}: calls to the providers do not heed it; where they need it, set {key} in [accounts.NAME]"
+    own = read(f'{PHONES}proxy = "http://proxy:3128"\nca_file = "/ca.pem"\n')
+    assert unread_variables(own, {name: "x"}) == []
+    assert unread_variables(read(PHONES), {name: "", "NO_PROXY": "x"}) == []
