@@ -143,6 +143,10 @@ class _Address:
             query = parse_qsl(parts.query, keep_blank_values=True)
         except ValueError:
             raise ValueError("has a port that is not a number from 1 to 65535; correct it") from None
+        if parts.fragment:
+            raise ValueError("has a part behind #, which nobody reads; take it out")
+        if re.search(r"[\s,]", parts.netloc.rpartition("@")[2]):
+            raise ValueError("has a host with a blank or a comma in it; name one server, or use sentinel://")
         if parts.port == 0:
             raise ValueError("has port 0; write the port on which the broker listens")
         if len(dict(query)) < len(query):

@@ -78,6 +78,8 @@ def checked_broker_url(text: str) -> str:
         ValueError: it is not one, or would mean different things to different libraries.
     """
     unwrapped(text)
+    if text.lower().startswith("memory:"):
+        raise ValueError("is a broker that no other process can reach; use one such as redis://HOST:6379/0")
     Broker.at(text)
     return text
 
