@@ -106,11 +106,10 @@ def doubtful_secrets(settings: Settings, environ: Mapping[str, str] = os.environ
     return agreement.doubtful_secrets(settings.accounts.values(), environ)
 
 
-def unread_variables(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[str]:
-    """Variables for other programs' way through a network, which ours does not follow."""
-    accounts = settings.accounts.values()
-    used = {key: all(getattr(account, key) is not None for account in accounts) for key in ("proxy", "ca_file")}
-    return list(network.unread_variables(used, environ))
+def unread_proxies(settings: Settings, environ: Mapping[str, str] = os.environ) -> str:
+    """Proxies of the environment, which no call takes; '' where there are none or each account names its own."""
+    direct = any(account.proxy is None for account in settings.accounts.values())
+    return network.unread_proxies(environ) if direct else ""
 
 
 def _read_file(path: Path, findings: Findings, *, required: bool) -> dict[str, Any]:

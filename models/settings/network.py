@@ -1,6 +1,6 @@
 """How an account's calls leave this machine: through which proxy, and whose certificates are trusted."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -12,24 +12,14 @@ from .urls import api_url
 _PROXY = 'must be an address such as "http://proxy.example.com:3128"'
 
 
-_UNREAD = {
-    "proxy": ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy"),
-    "ca_file": ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
-}
-"""What other programs take from the environment, by the key that says it to us."""
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
 
-def unread_variables(used: Mapping[str, bool], environ: Mapping[str, str]) -> Iterator[str]:
-    """What somebody may have set for us too: "variable: what it does not do; the remedy".
-
-    Args:
-        used: key → whether every account has its own.
-        environ: where the variables are.
-    """
-    for key, names in _UNREAD.items():
-        for name in names:
-            if environ.get(name) and not used[key]:
-                yield f"{name}: calls to the providers do not heed it; where they need it, set {key} in [accounts.NAME]"
+def unread_proxies(environ: Mapping[str, str]) -> str:
+    """What the environment says in vain: "variables: what they do not do; the remedy"; '' where it says nothing."""
+    found = [name for each in _PROXIES for name in (each, each.lower()) if environ.get(name)]
+    words = "calls to the providers do not heed it; where they need a proxy, set proxy in [accounts.NAME]"
+    return f"{', '.join(found)}: {words}" if found else ""
 
 
 def read_ca_file(table: Mapping[str, Any], folder: Path, findings: Findings) -> Path | None:
