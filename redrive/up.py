@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Collection, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -184,4 +184,5 @@ def _say_waiting(words: str) -> None:
 
 
 def _print(what: str, words: str) -> None:
-    print(f"{what:<9} {words}", flush=True)  # noqa: T201 - for the operator who started it
+    with suppress(OSError):  # a full disk: the work goes on
+        print(f"{what:<9} {words}", flush=True)  # noqa: T201 - for the operator who started it

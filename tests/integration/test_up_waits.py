@@ -1,6 +1,9 @@
-"""``redrive up`` before its database: it waits, says so, and starts when the database is there."""
+"""``redrive up`` before its database and without room for its words: it waits, and works."""
 
+import shlex
+import signal
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +14,7 @@ from sqlalchemy import make_url
 
 from models import migrate
 from tests.integration.installation import Installation
-from tests.processes import Process
+from tests.processes import Process, wait_until
 from tests.servers import Postgres
 
 
@@ -67,3 +70,23 @@ def test_a_file_that_somebody_writes_to_keeps_nobody_from_starting(installation:
         up.wait_ready("schema up to date")
         host.execute("ROLLBACK")
     up.wait_ready(lambda: at_work(up.output()))
+
+
+def test_a_full_disk_for_its_words_keeps_nobody_from_working(
+    installation: Installation, spawn: Callable[..., Process]
+) -> None:
+    """Nothing of what it says can be written, from its first line on."""
+    command = f"exec {shlex.quote(sys.executable)} -P -m redrive up --no-flower > /dev/full"
+    up = spawn(["sh", "-c", command], installation.env)
+    database = installation.home / "redrive.db"
+    wait_until(lambda: set(at_work_in(database)) == {"scheduler", "worker"}, 40, what="both parts say that they run")
+    up.signal(signal.SIGTERM)
+    assert up.wait(20) == 0, up.output()
+
+
+def at_work_in(database: Path) -> list[str]:
+    try:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as reader:
+            return [role for (role,) in reader.execute("SELECT role FROM redrive_processes")]
+    except sqlite3.OperationalError:  # not there yet
+        return []
