@@ -6,7 +6,7 @@ kombu carries the jobs, redis-py the wake-ups. An address means the same to both
 import re
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
@@ -21,6 +21,7 @@ REDIS_PORT, SENTINEL_PORT = 6379, 26379
 _TCP = {"redis": False, "valkey": False, "rediss": True, "valkeys": True}
 """Schemes of a server reached by TCP → whether by TLS."""
 _SOCKETS = frozenset({"unix", "redis+socket", "valkey+socket"})
+_SENTINELS = {"sentinel": False, "sentinels": True}
 _AMQP = {"amqp": False, "pyamqp": False, "amqps": True}
 _OTHERS = frozenset((
     "azureservicebus", "azurestoragequeues", "confluentkafka", "consul", "etcd", "filesystem", "gcpubsub", "kafka",
@@ -31,11 +32,21 @@ _OTHERS = frozenset((
 _DATABASE = ("db", "virtual_host")
 _TLS = ("ssl_cert_reqs", "ssl_check_hostname", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 _AMQP_NAMES = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
-_SENTINEL = ("master_name", "sentinel_username", "sentinel_password")
+_OF_SENTINEL = ("master_name", "sentinel_username", "sentinel_password")
+_SENTINEL_SECONDS = 1.0
+"""What a sentinel's answer may take; then the next one is asked."""
 _VERIFY = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
 _SWITCH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 _EXAMPLES = "redis://HOST:6379/0, redis+socket:///PATH, amqp://USER:PASSWORD@HOST//"
+
+
+def _bounds(seconds: float) -> dict[str, Any]:
+    """What an answer may take, for redis-py. Its own retries would multiply it, by eleven as it comes."""
+    from redis.backoff import NoBackoff  # noqa: PLC0415 - most commands read settings and never connect
+    from redis.retry import Retry  # noqa: PLC0415 - as above
+
+    return {"socket_timeout": seconds, "retry": Retry(NoBackoff(), 0)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +71,14 @@ class Server:
     def client(self, seconds: float) -> "redis.Redis":
         """A client that connects at its first command. Connecting and each answer take ``seconds`` at most."""
         import redis  # noqa: PLC0415 - most commands read settings and never connect
-        from redis.backoff import NoBackoff  # noqa: PLC0415 - as above
-        from redis.retry import Retry  # noqa: PLC0415 - as above
         from redis.sentinel import Sentinel  # noqa: PLC0415 - as above
 
-        # redis-py's own retries would multiply the timeout.
-        bounds: dict[str, Any] = {"socket_timeout": seconds, "retry": Retry(NoBackoff(), 0)}
+        bounds = _bounds(seconds)
         if "unix_socket_path" not in self.where:
             bounds |= {"socket_connect_timeout": seconds, "socket_keepalive": True}
         if self.sentinels:
             asked = Sentinel(  # type: ignore[no-untyped-call]
-                self.sentinels, sentinel_kwargs={**bounds, **self.sentinel_access}, **bounds
+                self.sentinels, sentinel_kwargs={**bounds, **self.tls, **self.sentinel_access}, **self.tls, **bounds
             )
             found: redis.Redis = asked.master_for(self.master, **self.access)  # type: ignore[no-untyped-call]
             return found
@@ -135,6 +143,10 @@ class _Address:
             query = parse_qsl(parts.query, keep_blank_values=True)
         except ValueError:
             raise ValueError("has a port that is not a number from 1 to 65535; correct it") from None
+        if parts.fragment:
+            raise ValueError("has a part behind #, which nobody reads; take it out")
+        if re.search(r"[\s,]", parts.netloc.rpartition("@")[2]):
+            raise ValueError("has a host with a blank or a comma in it; name one server, or use sentinel://")
         if parts.port == 0:
             raise ValueError("has port 0; write the port on which the broker listens")
         if len(dict(query)) < len(query):
@@ -152,6 +164,19 @@ class _Address:
     def user_info(self) -> str:
         user, password = (quote(unquote(each or ""), safe="") for each in (self.parts.username, self.parts.password))
         return f"{user}:{password}@" if password else f"{user}@" if user else ""
+
+    @classmethod
+    def options_of(cls, addresses: list[Self]) -> Self:
+        """The first address with the options of all: they are those of the broker, and need to be said once."""
+        query: dict[str, str] = {}
+        for name, value in (item for each in addresses for item in each.query.items()):
+            if query.setdefault(name, value) != value:
+                raise ValueError(f"names two values of {name}; keep one of the two")
+        return cls(addresses[0].parts, query)
+
+    def without(self, names: tuple[str, ...]) -> Self:
+        """The same without some options."""
+        return replace(self, query={name: value for name, value in self.query.items() if name not in names})
 
     def only(self, known: tuple[str, ...], hint: str = "") -> None:
         """Refuse options that one of the libraries would not see."""
@@ -222,11 +247,13 @@ def _socket(_scheme: str, addresses: list[_Address]) -> dict[str, Any]:
     }
 
 
-def _sentinel(_scheme: str, addresses: list[_Address]) -> dict[str, Any]:
+def _sentinel(scheme: str, addresses: list[_Address]) -> dict[str, Any]:
+    by_tls = _SENTINELS[scheme]
     for address in addresses:
-        address.only((*_SENTINEL, *_DATABASE))
-    query = {name: value for address in addresses for name, value in address.query.items()}
-    if not (master := query.get("master_name")):
+        known = (*_OF_SENTINEL, *_DATABASE, *_TLS) if by_tls else (*_OF_SENTINEL, *_DATABASE)
+        address.only(known, "" if by_tls else " (ssl_… needs sentinels://)")
+    options = _Address.options_of([each.without(_DATABASE) for each in addresses])
+    if not (master := options.query.get("master_name")):
         raise ValueError("must name the master; add ?master_name=NAME, as the sentinels know it")
     databases = {address.database() for address in addresses} - {0} or {0}
     users = {address.user_info() for address in addresses} - {""} or {""}
@@ -235,12 +262,19 @@ def _sentinel(_scheme: str, addresses: list[_Address]) -> dict[str, Any]:
     with_user = next((address for address in addresses if address.user_info()), addresses[0])
     database, user = databases.pop(), users.pop()
     sentinels = tuple((address.host, address.parts.port or SENTINEL_PORT) for address in addresses)
-    own = {name.removeprefix("sentinel_"): query[name] for name in _SENTINEL[1:] if name in query}
+    own = {name.removeprefix("sentinel_"): options.query[name] for name in _OF_SENTINEL[1:] if name in options.query}
+    tls = options.verification() if by_tls else {}
+    by_redis_py = {"ssl": True, **tls} if by_tls else {}
     return {
         "celery_url": ";".join(f"sentinel://{user}{_bracketed(host)}:{port}/{database}" for host, port in sentinels),
-        "options": {"master_name": master, "sentinel_kwargs": own},
+        "tls": tls or False,
+        "options": {"master_name": master, "sentinel_kwargs": {**own, **by_redis_py, **_bounds(_SENTINEL_SECONDS)}},
         "server": Server(
-            access={"db": database, **with_user.access()}, sentinels=sentinels, master=master, sentinel_access=own
+            access={"db": database, **with_user.access()},
+            tls=by_redis_py,
+            sentinels=sentinels,
+            master=master,
+            sentinel_access=own,
         ),
     }
 
@@ -255,11 +289,15 @@ def _amqp(scheme: str, addresses: list[_Address]) -> dict[str, Any]:
     url = ";".join(each.parts._replace(query="").geturl() for each in addresses)
     if not by_tls:
         return {"celery_url": url}
-    asked = next((each for each in addresses if each.query), addresses[0]).verification()
+    asked = _Address.options_of(addresses).verification()
     tls = {_AMQP_NAMES[name]: value for name, value in asked.items() if name in _AMQP_NAMES}
     tls["cert_reqs"] = _VERIFY[asked["ssl_cert_reqs"]]
-    if asked["ssl_check_hostname"] and len(addresses) == 1:
-        tls["server_hostname"] = None  # kombu fills in the host, once; of several it would be the first one's
+    if asked["ssl_check_hostname"]:
+        if len(addresses) > 1:  # kombu checks all certificates for one name
+            raise ValueError(
+                "names several servers, whose names Celery cannot check; name one, or ssl_check_hostname=false"
+            )
+        tls["server_hostname"] = addresses[0].host
     return {"celery_url": url, "tls": tls}
 
 
@@ -267,7 +305,7 @@ _Reader = Callable[[str, list[_Address]], dict[str, Any]]
 _READERS: tuple[tuple[Mapping[str, bool] | frozenset[str], _Reader], ...] = (
     (_TCP, _tcp),
     (_SOCKETS, _socket),
-    (frozenset({"sentinel"}), _sentinel),
+    (_SENTINELS, _sentinel),
     (_AMQP, _amqp),
 )
 

@@ -59,11 +59,20 @@ def _checked_postgresql(text: str) -> str:
     for name, value in url.query.items():
         if not isinstance(value, str) and name != "host":
             raise ValueError(f"says {name} twice; keep one of the two")
+    _check_ports(url)
     if (schema := url.query.get(SCHEMA)) is not None:
         _check_schema(str(schema))
         if "search_path" in options(url):
             raise ValueError("says schema and, in its options, search_path; keep one of the two")
     return text
+
+
+def _check_ports(url: URL) -> None:
+    """Those before the path, and those among the parameters: one for all hosts, or one for each."""
+    given = [] if url.port is None else [str(url.port)]
+    given += [each for each in str(url.query.get("port", "")).split(",") if each]
+    if not all(re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 2**16 for port in given):
+        raise ValueError("has a port that is not a number from 1 to 65535; correct it")
 
 
 def _with_hosts_as_parameters(text: str) -> str:

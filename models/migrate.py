@@ -59,8 +59,8 @@ def upgrade(url: str) -> tuple[str | None, str]:
     """Bring the database's schema up; returns the revisions before and after.
 
     Raises:
-        SchemaError: when the schema is of a newer version, or a table was in use all the time.
-        Unreachable: when the database does not answer, or the user may not do it.
+        SchemaError: when the schema is of a newer version.
+        Unreachable: when the database does not answer, the user may not do it, or a table was in use all the time.
     """
     done = upgraded(url)
     return done.before, done.after
@@ -78,15 +78,17 @@ def upgraded(url: str) -> Migrated:
 
 
 def _upgraded(database: Database) -> str | None:
+    with database.reading() as t:  # where nothing is to be done, nobody is waited for
+        if _found(t.connection)[0] == HEAD:
+            return HEAD
     give_up = boottime() + TRY_SECONDS
     while True:
         try:
             return _try_upgrade(database)
         except Locked as error:
             if boottime() > give_up:
-                raise SchemaError(
-                    "a table is in use by a long transaction; end it and run `redrive migrate` again"
-                ) from error
+                words = "a table is in use by a long transaction; end it and run `redrive migrate` again"
+                raise Locked(f"database {database.shown}: {words}") from error
             time.sleep(0.5)
 
 

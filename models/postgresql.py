@@ -5,6 +5,7 @@ first statement of a transaction sets what we need for this transaction alone, a
 """
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -43,13 +44,17 @@ _DEFAULTS = {
     # A host that vanishes without a word is noticed within a minute, not when the system's own two hours are over.
     "connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
-    # libpq would read PGOPTIONS and PGTARGETSESSIONATTRS, which somebody set for another program.
-    "options": "", "target_session_attrs": "any",
 }  # fmt: skip
 """What an address may say otherwise."""
 
 _PINNED = {"client_encoding": "utf8"}
 """What it may not."""
+
+_FILLED_IN = {"host", "user", "dbname", "password", "passfile", "service"}
+"""What libpq may take from its variables where the address leaves it out. A service adds no more than that either."""
+
+_BUILT_IN = {"sslcertmode": "allow", "min_protocol_version": "3.0", "max_protocol_version": "3.0"}
+"""What libpq does by itself and does not tell: elsewhere it takes an empty word for that."""
 
 _SETTINGS = {
     # Moments come in UTC, so that none needs to be converted, and in a form that psycopg can read.
@@ -96,6 +101,11 @@ def engine(url: URL, pool_size: int) -> Engine:
     )
     _check_parameters(made)
 
+    @event.listens_for(made, "do_connect")
+    def leave_variables_out(_dialect: object, _record: object, _args: object, given: dict[str, Any]) -> None:
+        for name, value in _without_variables(made).items():
+            given.setdefault(name, value)
+
     @event.listens_for(made, "handle_error")
     def throw_away(context: ExceptionContext) -> None:
         error = context.sqlalchemy_exception
@@ -105,10 +115,25 @@ def engine(url: URL, pool_size: int) -> Engine:
     return made
 
 
+def _without_variables(made: Engine) -> dict[str, str]:
+    """What libpq would do by itself, in place of the variables that somebody has set for another program."""
+    found = {}
+    for each in _parameters(made):
+        name, variable = each.keyword.decode(), (each.envvar or b"").decode()
+        if variable and name not in _FILLED_IN and not {variable, "PGSERVICE"}.isdisjoint(os.environ):
+            found[name] = _BUILT_IN.get(name, (each.compiled or b"").decode())
+    return found
+
+
+def _parameters(made: Engine) -> Sequence[Any]:
+    """What libpq knows, and by which variables."""
+    dbapi: Any = made.dialect.dbapi
+    return dbapi.pq.Conninfo.get_defaults()  # type: ignore[no-any-return]
+
+
 def _check_parameters(made: Engine) -> None:
     """Refuse what only the first connection would find out, as a defect of ours."""
-    dbapi: Any = made.dialect.dbapi
-    known = {each.keyword.decode() for each in dbapi.pq.Conninfo.get_defaults()}
+    known = {each.keyword.decode() for each in _parameters(made)}
     if unknown := sorted(set(made.url.query) - known):
         raise SettingsError(f"REDRIVE_DATABASE_URL: PostgreSQL knows no parameter {unknown[0]}; take it out")
 

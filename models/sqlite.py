@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 30.0
 """How long a writer waits for another before it gives up."""
 
+LOCKED_SECONDS = 1.0
+"""How long it is tried before the file is called locked."""
+
 OLDEST = (3, 35, 0)
 """Knows ``UPDATE … FROM`` and ``RETURNING``."""
 
@@ -43,6 +46,22 @@ def engine(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return made
+
+
+def is_locked(found: Engine) -> bool:
+    """Whether somebody keeps all others from writing, and for longer than any transaction of ours takes."""
+    import sqlite3  # noqa: PLC0415 - as below
+
+    raw = found.raw_connection()
+    try:
+        raw.execute(f"PRAGMA busy_timeout = {round(LOCKED_SECONDS * 1000)}")
+        raw.execute("BEGIN IMMEDIATE")
+        raw.rollback()
+    except sqlite3.OperationalError as error:
+        return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    finally:
+        raw.invalidate()  # the next one is to wait as long as all others
+    return False
 
 
 def _check_version(made: Engine) -> None:

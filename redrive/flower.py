@@ -8,6 +8,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,9 @@ MOST_TASKS = 10_000
 """Batches kept in memory; the database has them all."""
 _QUOTES = ("'", '"', "`")
 FORGET_SECONDS = 600
-NOT_READ = ("FLOWER_ADDRESS", "FLOWER_PORT", "FLOWER_BASIC_AUTH")
+ANSWER_SECONDS = 2.0
+"""What the broker may take to say how long its queues are."""
+NOT_READ = ("FLOWER_ADDRESS", "FLOWER_PORT", "FLOWER_UNIX_SOCKET", "FLOWER_BASIC_AUTH")
 """What is said elsewhere. Kubernetes sets the second to ``tcp://…`` for a Service of the name ``flower``."""
 COLUMNS = "name,state,kwargs,result,received,started,runtime,worker,uuid"
 
@@ -121,8 +124,10 @@ def run(settings: Settings, *, broker_url: str) -> int:
         Unreachable: its address is taken.
     """
     from flower import command  # noqa: PLC0415 - it takes most of a second
-    from flower.app import Flower  # noqa: PLC0415 - as above
     from flower.options import options  # noqa: PLC0415 - as above
+
+    from . import flower_queues  # noqa: PLC0415 - as above
+    from .flower_door import Door, GuardedFlower  # noqa: PLC0415 - as above
 
     logging.basicConfig(level=logging.WARNING)
     # It warns whenever it asks and no worker is there to answer, as at every start.
@@ -132,12 +137,17 @@ def run(settings: Settings, *, broker_url: str) -> int:
     _set_options(settings.flower, who)
     command.extract_settings()
     command.setup_logging()
-    flower = Flower(capp=_app(Broker.at(broker_url)), options=options, **command.settings)
+    broker = Broker.at(broker_url)
+    app = _app(broker)
+    if not options.broker_api:
+        flower_queues.show(flower_queues.Queues(_app(broker, seconds=ANSWER_SECONDS)))
+    flower = GuardedFlower(Door(who.pairs), capp=app, options=options, **command.settings)
     flower.events.on_event = sieve(flower.events.on_event)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: flower.io_loop.add_callback_from_signal(flower.stop))
     flower.start_http_server()
-    print(f"{url(settings.flower)} - {who.words()}", flush=True)  # noqa: T201 - for the operator who started it
+    with suppress(OSError):  # a full disk: the page is there all the same
+        print(f"{url(settings.flower)} - {who.words()}", flush=True)  # noqa: T201 - for the operator who started it
     flower.start()
     return 0
 
@@ -163,7 +173,7 @@ def _set_options(settings: FlowerSettings, who: Credentials) -> None:
     options.address, options.port = settings.host, settings.port
 
 
-def _app(broker: Broker) -> "Celery":
+def _app(broker: Broker, seconds: float | None = None) -> "Celery":
     """An app that knows the broker and no task."""
     from celery import Celery  # noqa: PLC0415 - as above
 
@@ -171,6 +181,5 @@ def _app(broker: Broker) -> "Celery":
 
     install()
     app = Celery("redrive", **jobs.APP)
-    jobs.connect_to(app, lambda: broker)
-    app.conf.broker_use_ssl = broker.tls  # its page of queues reads it there
+    jobs.connect_to(app, lambda: broker, seconds=seconds)
     return app

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Collection, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from .home import make_home, only_one
 from .lines import Lines, printable
 from .supervisor import Part, Say, Supervisor, python_part
 from .sweeper import Sweeper
+from .waiting import once_there
 
 DATABASE = "REDRIVE_DATABASE_URL"
 COLORS = {"redrive": 1, "broker": 35, "scheduler": 36, "worker": 32, "flower": 33}
@@ -72,8 +73,8 @@ def run(settings: Settings, *, database_url: str, with_flower: bool = True) -> i
 
     Raises:
         SettingsError: a secret is missing, another ``up`` runs in this home, no broker is installed.
-        SchemaError: the database is of a newer version.
-        Unreachable: the database does not answer, or Flower's address is taken.
+        SchemaError: the database is of a newer version, or unsuitable.
+        Unreachable: Flower's address is taken.
     """
     if problems := check_secrets(settings):
         raise SettingsError(problems)
@@ -83,7 +84,7 @@ def run(settings: Settings, *, database_url: str, with_flower: bool = True) -> i
         if with_flower:
             flower.check_address(settings.flower)
         addresses = Addresses.of(settings, home, database_url)
-        before, after = migrate.upgrade(database_url)
+        before, after = once_there(lambda: migrate.upgrade(database_url), _say_waiting)
         _announce(settings, addresses, "up to date" if before == after else f"brought to {after}")
         if with_flower:
             _print("flower", f"{flower.url(settings.flower)}, {flower.credentials(home).words()}")
@@ -150,7 +151,7 @@ def _announce(settings: Settings, addresses: Addresses, schema: str) -> None:
     _print("database", f"{hide_password(addresses.database_url)}, schema {schema}")
     kind = "" if addresses.broker is None else ", embedded"
     _print("broker", hide_password(addresses.broker_url) + kind)
-    due = _due(addresses.database_url)
+    due = once_there(lambda: _due(addresses.database_url), _say_waiting)
     for name, account in settings.accounts.items():
         limits = account.limits
         pace = f"{limits.calls_per_minute:g} calls a minute, {limits.calls_per_hour:g} an hour"
@@ -178,5 +179,10 @@ def _due(database_url: str) -> dict[tuple[str, str], int]:
     return found
 
 
+def _say_waiting(words: str) -> None:
+    _print("database", words.removeprefix("database "))
+
+
 def _print(what: str, words: str) -> None:
-    print(f"{what:<9} {words}", flush=True)  # noqa: T201 - for the operator who started it
+    with suppress(OSError):  # a full disk: the work goes on
+        print(f"{what:<9} {words}", flush=True)  # noqa: T201 - for the operator who started it

@@ -110,11 +110,12 @@ class Postgres(Server):
     OPTIONS = ("listen_addresses=", "max_connections=300", "timezone=Asia/Kathmandu", "log_checkpoints=off")
     CARELESS = ("fsync=off", "full_page_writes=off")
 
-    def __init__(self, janitor: Janitor, *, durable: bool = False) -> None:
+    def __init__(self, janitor: Janitor, *, durable: bool = False, programs: Path | None = None) -> None:
         super().__init__(janitor)
         options = self.OPTIONS if durable else (*self.OPTIONS, *self.CARELESS)
         self._options = [arg for option in options for arg in ("-c", option)]
-        self._binaries, self._identity = installed_postgres(janitor)
+        wheel, self._identity = installed_postgres(janitor)
+        self._binaries = programs or wheel
         if self._identity:
             shutil.chown(self.directory, self._identity["user"], self._identity["group"])
         self._initialize()

@@ -19,6 +19,9 @@ MOST_BYTES = 1024 * 1024
 """Of an envelope as it lies in Redis, its body in it."""
 
 
+_PARTS_OF_A_BINDING = 3
+
+
 class Envelope(Message):
     """A message whose envelope may be anything: an unreadable one is empty, and is dropped as such further on."""
 
@@ -48,6 +51,13 @@ class Channel(redis.Channel):
 
     Message = Envelope
     QoS = QoS
+
+    def get_table(self, exchange: str) -> list[tuple[str, ...]]:
+        """Where an exchange's messages go: routing key, pattern, queue. What is not such a line is left out."""
+        with self.conn_or_acquire() as client:
+            found = client.smembers(self.keyprefix_queue % exchange)
+        lines = (bytes(line).decode(errors="replace").split(self.sep) for line in found)
+        return [tuple(line) for line in lines if len(line) == _PARTS_OF_A_BINDING]
 
     def close(self) -> None:
         """Close the channel, and give messages back if there is still somebody to give them to."""

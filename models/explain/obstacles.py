@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from ..ledger.permits import Path, free_at
-from ..ledger.processes import SCHEDULER
+from ..ledger.processes import SCHEDULER, WRITING
 from ..ledger.room import claim_seconds, tasks_within
 from ..outcome import Cause
 from ..rules import GROUP_WIDE
@@ -24,7 +24,13 @@ def missing(known: Known) -> list[str]:
 
 
 def missing_words(role: str, seen_at: datetime | None, now: datetime) -> str:
-    """What it means that no process of a role runs."""
+    """What it means that no process of a role runs, or that none can write."""
+    if role == WRITING:
+        last = f"; the last line of ours is from {ago(seen_at, now)}" if seen_at is not None else ""
+        return (
+            "Another program keeps a transaction open in the SQLite file, so nobody else can write and nothing happens"
+            f"{last}: end it (`fuser` on the file names who has it open)"
+        )
     then = "nothing is claimed" if role == SCHEDULER else "nothing is sent"
     last = f" (the last one was seen {ago(seen_at, now)})" if seen_at is not None else ""
     return f"No {role} runs{last}, so {then}: start one with `redrive {role}`"

@@ -9,6 +9,9 @@ from ..tables import processes
 
 SCHEDULER, WORKER = "scheduler", "worker"
 
+WRITING = "database"
+"""In place of a role: nobody can write to the SQLite file, and so not even that it runs."""
+
 BEAT_SECONDS = 10.0
 """How often a process writes its row."""
 

@@ -61,7 +61,7 @@ def facts(t: Transaction, task_id: int, rules_of: Mapping[str, Rules] | None) ->
         set_aside_why=quarantine.among(t, [task.id]).get(task.id, ""),
         trouble=found.get(task.account) or found.get("", ""),
         stood=standstills.remembered(t, task.account, [*Operation]),
-        missing={each.role: each.seen_at for each in missing(processes(t))},
+        missing={each.role: each.seen_at for each in missing(t, processes(t))},
     )
 
 

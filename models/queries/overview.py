@@ -157,7 +157,9 @@ def overview(t: Transaction, rules_of: Mapping[str, Rules] | None) -> Overview:
     known = (found[name] for name in sorted(found))
     running = processes(t)
     shown = tuple(each for each in known if each.matters)
-    return Overview(t.now, shown, penalties, open_batches, running, missing(running), tasks_set_aside(t), troubles(t))
+    return Overview(
+        t.now, shown, penalties, open_batches, running, missing(t, running), tasks_set_aside(t), troubles(t)
+    )
 
 
 def in_the_way(t: Transaction, rules_of: Mapping[str, Rules] | None, names: Collection[str]) -> Overview:
@@ -170,7 +172,7 @@ def in_the_way(t: Transaction, rules_of: Mapping[str, Rules] | None, names: Coll
         t.now,
         tuple(found[name] for name in sorted(names)),
         tuple(each for each in penalties if each.group in groups),
-        missing=missing(processes(t)),
+        missing=missing(t, processes(t)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Which schedulers and workers run, and which kind is missing."""
+"""Which schedulers and workers run, and what is missing so that nothing happens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,9 @@ from datetime import datetime
 
 from sqlalchemy import select
 
+from .. import sqlite
 from ..db import Transaction
-from ..ledger.processes import GONE_AFTER, SCHEDULER, WORKER
+from ..ledger.processes import GONE_AFTER, SCHEDULER, WORKER, WRITING
 from ..tables import processes as table
 
 
@@ -25,7 +26,12 @@ class Process:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """A role that no living process has; ``seen_at``: when the last one was seen, as far as is known."""
+    """A role that no living process has, or :data:`WRITING`.
+
+    Attributes:
+        role: which.
+        seen_at: when the last one was seen, as far as is known.
+    """
 
     role: str
     seen_at: datetime | None
@@ -39,13 +45,21 @@ def processes(t: Transaction) -> tuple[Process, ...] | None:
     return tuple(Process(**row._mapping, alive=t.now - row.seen_at < GONE_AFTER) for row in rows)  # noqa: SLF001 - public in all but its name
 
 
-def missing(found: Sequence[Process] | None) -> tuple[Missing, ...]:
+def missing(t: Transaction, found: Sequence[Process] | None) -> tuple[Missing, ...]:
     """The roles without which no task is retried and which nobody has; none where that is not known."""
-    if found is None:
+    alive = {each.role for each in found or () if each.alive}
+    gone = [role for role in (SCHEDULER, WORKER) if role not in alive]
+    if found is None or not gone:
         return ()
-    alive = {each.role for each in found if each.alive}
+    if _is_locked(t):
+        return (Missing(role=WRITING, seen_at=max((each.seen_at for each in found), default=None)),)
     return tuple(
         Missing(role=role, seen_at=max((each.seen_at for each in found if each.role == role), default=None))
-        for role in (SCHEDULER, WORKER)
-        if role not in alive
+        for role in gone
     )
+
+
+def _is_locked(t: Transaction) -> bool:
+    """Whether nobody can write, so that nobody can say that it runs. A transaction that writes cannot tell."""
+    reads = t.connection.get_execution_options().get("redrive_reading")
+    return bool(reads) and t.dialect == "sqlite" and sqlite.is_locked(t.connection.engine)

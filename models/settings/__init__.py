@@ -6,7 +6,7 @@
 from .accounts import AccountSettings
 from .environment import Environment
 from .limits import Limits
-from .load import SECTIONS, Settings, check_secrets, doubtful_secrets, load
+from .load import SECTIONS, Settings, check_secrets, doubtful_secrets, load, unread_proxies
 from .policy import Policy
 from .services import (
     BreakerSettings,
@@ -35,4 +35,5 @@ __all__ = [
     "doubtful_secrets",
     "hide_password",
     "load",
+    "unread_proxies",
 ]

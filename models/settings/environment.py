@@ -6,15 +6,22 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from .findings import Findings
 from .section import Section, read_section
 from .services import installation_name
-from .urls import checked_broker_url, checked_database_url
+from .urls import checked_broker_url, checked_database_url, unwrapped
 
 PREFIX = "REDRIVE_"
 DATABASE_FILE = "redrive.db"
+
+
+def _path(value: object) -> object:
+    return unwrapped(value) if isinstance(value, str) else value
+
+
+_Path = Annotated[Path, Field(strict=False), BeforeValidator(_path)]
 
 
 class Environment(Section):
@@ -34,8 +41,8 @@ class Environment(Section):
 
     database_url: Annotated[str, AfterValidator(checked_database_url)] | None = Field(default=None, repr=False)
     broker_url: Annotated[str, AfterValidator(checked_broker_url)] | None = Field(default=None, repr=False)
-    config: Annotated[Path, Field(strict=False)] = Path("redrive.toml")
-    home: Annotated[Path, Field(strict=False)] = Path(".redrive")
+    config: _Path = Path("redrive.toml")
+    home: _Path = Path(".redrive")
     installation: Annotated[str, AfterValidator(installation_name)] | None = None
 
     @property

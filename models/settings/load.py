@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ..capabilities import capabilities_of
 from ..jobs import Queues
-from . import agreement, installation
+from . import agreement, installation, network
 from .accounts import AccountSettings, Shared, read_account
 from .environment import Environment, read_environment, warn_of_misspelled
 from .findings import Findings
@@ -106,6 +106,12 @@ def check_secrets(settings: Settings, environ: Mapping[str, str] = os.environ) -
 def doubtful_secrets(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[str]:
     """Secrets that are there and look as if something stood around them: "key: what it is; the remedy"."""
     return agreement.doubtful_secrets(settings.accounts.values(), environ)
+
+
+def unread_proxies(settings: Settings, environ: Mapping[str, str] = os.environ) -> str:
+    """Proxies of the environment, which no call takes; '' where there are none or each account names its own."""
+    direct = any(account.proxy is None for account in settings.accounts.values())
+    return network.unread_proxies(environ) if direct else ""
 
 
 def _read_file(path: Path, findings: Findings, *, required: bool) -> dict[str, Any]:

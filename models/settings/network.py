@@ -12,6 +12,16 @@ from .urls import api_url
 _PROXY = 'must be an address such as "http://proxy.example.com:3128"'
 
 
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+
+
+def unread_proxies(environ: Mapping[str, str]) -> str:
+    """What the environment says in vain: "variables: what they do not do; the remedy"; '' where it says nothing."""
+    found = [name for each in _PROXIES for name in (each, each.lower()) if environ.get(name)]
+    words = "calls to the providers do not heed it; where they need a proxy, set proxy in [accounts.NAME]"
+    return f"{', '.join(found)}: {words}" if found else ""
+
+
 def read_ca_file(table: Mapping[str, Any], folder: Path, findings: Findings) -> Path | None:
     """The file of further authorities; a relative path starts at the settings file. Only workers need to have it."""
     path = table.get("ca_file")

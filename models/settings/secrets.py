@@ -80,6 +80,10 @@ def reference(table: Mapping[str, object], folder: Path) -> Reference:
 
 _LEFTOVERS: tuple[tuple[str, str], ...] = (
     (r"\ufeff", "begins with a byte-order mark; save it without one"),
+    (
+        r"\s*(\$\{[^}]*\}|\$\([^)]*\)|\$[A-Z][A-Z0-9_]*|%[A-Z][A-Z0-9_]*%|\{\{.*\}\}|<[^>]*>)\s*\Z",
+        "is a placeholder that nobody has filled in; write the secret itself",
+    ),
     (r"\s|.*\s\Z", "begins or ends with a blank; take it off"),
     (r"(?i)[a-z_][a-z0-9_]*=\s*[\"']", "looks like a whole line of an .env file; keep what stands after the ="),
     (r"[\"'`\u2018-\u201f]|.*[\"'`\u2018-\u201f]\Z", "begins or ends with a quote; take the quotes off"),

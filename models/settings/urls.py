@@ -74,7 +74,7 @@ def checked_database_url(text: str) -> str:
     Raises:
         ValueError: it is neither PostgreSQL nor an SQLite file, or says what cannot be kept.
     """
-    _without_wrapping(text)
+    unwrapped(text)
     return database_address.checked(text)
 
 
@@ -84,13 +84,15 @@ def checked_broker_url(text: str) -> str:
     Raises:
         ValueError: it is not one, or would mean different things to different libraries.
     """
-    _without_wrapping(text)
+    unwrapped(text)
+    if text.lower().startswith("memory:"):
+        raise ValueError("is a broker that no other process can reach; use one such as redis://HOST:6379/0")
     Broker.at(text)
     return text
 
 
-def _without_wrapping(text: str) -> None:
-    """Say what an ``.env`` file or a copy left around the address.
+def unwrapped(text: str) -> str:
+    """What an ``.env`` file or a copy has left nothing around: an address or a path.
 
     Raises:
         ValueError: there are quotes or blanks.
@@ -99,6 +101,7 @@ def _without_wrapping(text: str) -> None:
         raise ValueError("is in quotes; take them off")
     if text != text.strip():
         raise ValueError("begins or ends with a blank; take it off")
+    return text
 
 
 def hide_password(url: str) -> str:

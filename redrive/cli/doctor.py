@@ -11,7 +11,7 @@ from models.errors import SchemaError, SettingsError, Unreachable
 from models.explain.words import many
 from models.jobs import former_queues
 from models.rules import rules_of
-from models.settings import Settings, check_secrets, doubtful_secrets, hide_password, load
+from models.settings import Settings, check_secrets, doubtful_secrets, hide_password, load, unread_proxies
 
 from .broker import answer, leftovers, warnings
 from .context import broker_url, open_database
@@ -52,6 +52,8 @@ def examine() -> Iterator[Finding]:
         yield from (_wrong(problem) for problem in error.problems)
         return
     yield from (_about(Level.WARNING, warning) for warning in settings.warnings)
+    if proxies := unread_proxies(settings):
+        yield _about(Level.WARNING, proxies)
     yield _accounts(settings)
     yield from _secrets(settings)
     yield from _broker(settings)

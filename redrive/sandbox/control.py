@@ -1,12 +1,25 @@
 """The sandbox's own paths, ``/_sandbox/...``: what it saw, which faults it commits, starting over."""
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ConfigDict
 
 from .faults import Fault, Kind
 from .misbehave import REDIRECTED
 from .sandbox import Sandbox
 from .watch import Violation
+
+PREFIX = "/_sandbox/"
+
+
+@web.middleware
+async def refuse_web_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse what a page in somebody's browser asks for. Browsers say so; a program does not."""
+    asked_by_a_page = "Origin" in request.headers or request.headers.get("Sec-Fetch-Site", "none") != "none"
+    if asked_by_a_page and request.path.startswith(PREFIX):
+        words = "a web page asks for this; the sandbox is driven from a program, such as curl, or from the address bar"
+        return web.json_response({"error": words}, status=403)
+    return await handler(request)
 
 
 class Change(BaseModel):

@@ -16,7 +16,7 @@ from aiohttp import web
 from models.errors import SettingsError
 
 from .config import SandboxConfig
-from .control import Control
+from .control import Control, refuse_web_pages
 from .faults import Fault, Kind
 from .misbehave import respond
 from .page import page
@@ -38,7 +38,7 @@ def create_app(config: SandboxConfig, clock: Clock | None = None) -> web.Applica
 
 
 def _application(sandbox: Sandbox) -> web.Application:
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[refuse_web_pages])
     for method, path in sandbox.endpoints:
         app.router.add_route(method, path, partial(sandbox.serve, path))
     app.add_routes(Control(sandbox).routes())

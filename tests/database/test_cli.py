@@ -275,6 +275,17 @@ def test_an_unknown_account_is_said(run: Run, shop: World) -> None:  # noqa: ARG
 # --- setting up ----------------------------------------------------------------------------------------------------
 
 
+def test_the_doctor_says_which_proxies_are_not_heeded(
+    run: Run,
+    shop: World,  # noqa: ARG001 - a database
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://user:secret-9@proxy:3128")
+    told = run("doctor").stdout
+    assert "https_proxy: calls to the providers do not heed it; where they need a proxy, set proxy" in told
+    assert "secret-9" not in told
+
+
 def test_from_nothing_to_a_healthy_installation(
     run: Run, home: Path, broker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

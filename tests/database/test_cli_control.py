@@ -1,6 +1,8 @@
 """Taking back control: what stands in the way is said, and people can end it."""
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,45 @@ def test_a_process_that_is_not_seen_any_more_is_missed(run: Run, shop: World) ->
     assert [(each["role"], each["alive"]) for each in found["processes"]] == [("scheduler", False), ("worker", False)]
     runs(shop, "scheduler")
     assert "No scheduler" not in run("explain", task_id).stdout, "it is back"
+
+
+@pytest.fixture
+def host(shop: World) -> Iterator[sqlite3.Connection]:
+    """A program of somebody else's with its own connection to the same file."""
+    with closing(sqlite3.connect(str(shop.database.url.database), isolation_level=None)) as connection:
+        yield connection
+
+
+SILENCE = timedelta(minutes=2)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("statements", ["BEGIN IMMEDIATE", "BEGIN; DELETE FROM redrive_limits", "BEGIN EXCLUSIVE"])
+def test_who_keeps_sqlites_only_writers_place_is_said(
+    run: Run, shop: World, host: sqlite3.Connection, statements: str
+) -> None:
+    """Whoever runs cannot say so: nobody is told to start a scheduler that is there."""
+    task_id = shop.add("1")
+    shop.clock.forward(-SILENCE.total_seconds())
+    at_work(shop)
+    host.executescript(statements)
+    words = "Another program keeps a transaction open in the SQLite file"
+    for command, code in ((["status"], 0), (["status", "--check"], 1), (["explain", task_id], 0)):
+        told = " ".join(run(*command, code=code).stdout.split())
+        assert f"{words}, so nobody else can write and nothing happens; the last line of ours is from 2 min" in told
+        assert "No scheduler" not in told
+    host.execute("ROLLBACK")
+    told = run("status").stdout
+    assert words not in told
+    assert "No scheduler runs (the last one was seen 2 min" in told
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("statement", ["BEGIN", "PRAGMA user_version"])
+def test_who_only_reads_sqlite_keeps_nobody_waiting(run: Run, host: sqlite3.Connection, statement: str) -> None:
+    host.execute(statement)
+    host.execute("SELECT * FROM redrive_tasks").fetchall()
+    assert "Another program" not in run("status").stdout
 
 
 def test_a_process_that_ends_as_it_should_is_off_the_list(run: Run, shop: World) -> None:

@@ -147,7 +147,7 @@ def test_a_schema_without_the_table_is_no_trouble(world: World) -> None:
     presence.beat()
     presence.end()
     with world.database.reading() as t:
-        assert queries.missing(queries.processes(t)) == ()
+        assert queries.missing(t, queries.processes(t)) == ()
 
 
 def test_a_scheduler_says_what_came_in_the_way(world: World, scheduler: Scheduler) -> None:

@@ -1,8 +1,8 @@
 """What the session of a transaction is, whatever server, user, address or neighbour it has."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Event
 
@@ -74,6 +74,45 @@ def test_parameters_of_the_address_hold(url: str, monkeypatch: pytest.MonkeyPatc
     more = "&options=-cstatement_timeout%3D60s%20-csearch_path%3Dpublic&application_name=billing&connect_timeout=3"
     names = ("statement_timeout", "search_path", "application_name")
     assert shown(url + more, *names) == ["1min", "public", "billing"]
+
+
+OTHERS = {
+    "PGHOSTADDR": "127.0.0.9", "PGPORT": "1", "PGSSLMODE": "verify-full", "PGSSLNEGOTIATION": "direct",
+    "PGSSLCERT": "/none", "PGSSLKEY": "/none", "PGSSLCERTMODE": "require", "PGSSLROOTCERT": "/none",
+    "PGREQUIREPEER": "somebody", "PGREQUIREAUTH": "md5", "PGMINPROTOCOLVERSION": "3.2", "PGMAXPROTOCOLVERSION": "x",
+    "PGSSLMINPROTOCOLVERSION": "x", "PGSSLMAXPROTOCOLVERSION": "x", "PGGSSENCMODE": "require", "PGGSSLIB": "x",
+    "PGCHANNELBINDING": "require", "PGCONNECT_TIMEOUT": "x", "PGTARGETSESSIONATTRS": "standby",
+    "PGLOADBALANCEHOSTS": "x", "PGAPPNAME": "theirs", "PGOPTIONS": "-cgeqo=off", "PGCLIENTENCODING": "LATIN1",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*OTHERS, "all of them"])
+def test_variables_of_other_programs_change_nothing(url: str, name: str) -> None:
+    """Nor lead elsewhere: what the address leaves out is as libpq has it built in."""
+    with variables({each: value for each, value in OTHERS.items() if name in {each, "all of them"}}):
+        assert shown(url, "transaction_read_only", "application_name", "geqo") == ["off", "redrive", "on"]
+
+
+@contextmanager
+def variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Set them here alone: the fixtures have connections of their own to make."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in values.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.mark.parametrize("line", ["hostaddr=127.0.0.9", "port=1", "sslmode=verify-full", "options=-cgeqo=off"])
+def test_a_service_of_other_programs_leads_nowhere_else(url: str, line: str, tmp_path: Path) -> None:
+    (tmp_path / "services").write_text(f"[theirs]\n{line}\n")
+    with variables({"PGSERVICEFILE": str(tmp_path / "services"), "PGSERVICE": "theirs"}):
+        assert shown(url, "transaction_read_only", "geqo") == ["off", "on"]
+
+
+def test_variables_fill_in_what_the_address_leaves_out(url: str) -> None:
+    parts = make_url(url)
+    with variables({"PGHOST": str(parts.query["host"]), "PGUSER": "postgres", "PGDATABASE": str(parts.database)}):
+        assert shown("postgresql+psycopg://", "transaction_read_only") == ["off"]
 
 
 @pytest.mark.parametrize(

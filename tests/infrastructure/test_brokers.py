@@ -1,8 +1,10 @@
 """Brokers as others run them: RabbitMQ, Redis behind sentinels, Redis by TLS."""
 
 import base64
+import socket
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -46,15 +48,35 @@ def finish(world: World, *, seed: int) -> None:
 @pytest.fixture
 def rabbitmq(program: Program, spawn: Spawn, tmp_path: Path) -> str:
     """A server of the test's own; its URL."""
+    port = free_port()
+    start_rabbitmq(program, spawn, tmp_path / "rabbitmq", f"listeners.tcp.1 = 127.0.0.1:{port}\n")
+    return f"amqp://guest:guest@127.0.0.1:{port}//"
+
+
+@pytest.fixture
+def rabbitmq_by_tls(program: Program, spawn: Spawn, tmp_path: Path) -> str:
+    """The same by TLS alone, with a certificate of a private authority for ``localhost``."""
+    port, files = free_port(), certified(tmp_path, "localhost")
+    start_rabbitmq(
+        program,
+        spawn,
+        tmp_path / "rabbitmq",
+        f"listeners.tcp = none\nlisteners.ssl.1 = 127.0.0.1:{port}\nssl_options.verify = verify_none\n"
+        f"ssl_options.cacertfile = {files['ca']}\n"
+        f"ssl_options.certfile = {files['server']}\nssl_options.keyfile = {files['server']}\n",
+    )
+    return f"amqps://guest:guest@localhost:{port}//?ssl_ca_certs={files['ca']}"
+
+
+def start_rabbitmq(program: Program, spawn: Spawn, directory: Path, configuration: str) -> None:
     server = program("rabbitmq-server", "rabbitmq-server")
-    directory, port = tmp_path / "rabbitmq", free_port()
     directory.mkdir()
     (directory / "plugins").write_text("[].")
+    (directory / "rabbitmq.conf").write_text(configuration)
     environment = {
         "HOME": str(directory),
-        "RABBITMQ_NODENAME": f"redrive-{port}@localhost",
-        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_NODENAME": f"redrive-{free_port()}@localhost",
+        "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq"),
         "RABBITMQ_DIST_PORT": str(free_port()),
         "RABBITMQ_MNESIA_BASE": str(directory / "data"),
         "RABBITMQ_LOG_BASE": str(directory / "log"),
@@ -67,7 +89,22 @@ def rabbitmq(program: Program, spawn: Spawn, tmp_path: Path) -> str:
     # Erlang's own name server, which would otherwise be started as a daemon and stay.
     spawn([program("epmd", "rabbitmq-server"), "-address", "127.0.0.1"], environment)
     spawn([server], environment, ready="Server startup complete", timeout_seconds=90)
-    return f"amqp://guest:guest@127.0.0.1:{port}//"
+
+
+def test_all_works_over_rabbitmq_by_tls(rabbitmq_by_tls: str, new_world: NewWorld) -> None:
+    """The certificate is verified, its name too, by everything that connects."""
+    assert answer(rabbitmq_by_tls) == ""
+    work(new_world(rabbitmq_by_tls), seed=6)
+    bare = rabbitmq_by_tls.partition("?")[0]
+    another_authority = rabbitmq_by_tls.replace("ca.pem", "other.pem")
+    for wrong in (
+        bare,
+        bare.replace("amqps", "amqp"),
+        another_authority,
+        rabbitmq_by_tls.replace("localhost", "127.0.0.1"),
+    ):
+        assert answer(wrong).startswith("does not "), wrong
+    assert answer(rabbitmq_by_tls.replace("localhost", "127.0.0.1") + "&ssl_check_hostname=false") == ""
 
 
 def test_two_workers_of_one_machine_share_rabbitmq(rabbitmq: str, new_world: NewWorld, spawn: Spawn) -> None:
@@ -118,44 +155,74 @@ def test_a_wrong_password_of_rabbitmqs_is_said(rabbitmq: str) -> None:
 
 
 class Sentinels:
-    """A master, its replica and a sentinel that watches both."""
+    """A master, its replica and a sentinel that watches both, by TLS where a certificate is given."""
 
-    def __init__(self, server: Path, spawn: Spawn, directory: Path) -> None:
+    def __init__(self, server: Path, spawn: Spawn, directory: Path, tls: Mapping[str, Path] | None = None) -> None:
         self.ports = [free_port(), free_port()]
         self.sentinel = free_port()
+        self.tls = tls
         common = ["--bind", "127.0.0.1", "--save", "", "--dir", directory]
         auth = ["--requirepass", "p@ss", "--masterauth", "p@ss"]
         replica = ["--replicaof", f"127.0.0.1 {self.ports[0]}"]
-        self.master = spawn([server, "--port", str(self.ports[0]), *common, *auth], ready="Ready to accept")
-        spawn([server, "--port", str(self.ports[1]), *common, *auth, *replica], ready="Finished with success")
+        where = [self._listening(port) for port in (*self.ports, self.sentinel)]
+        self.master = spawn([server, *where[0], *common, *auth], ready="Ready to accept")
+        spawn([server, *where[1], *common, *auth, *replica], ready="Finished with success")
         configuration = directory / "sentinel.conf"
         configuration.write_text(
-            f"port {self.sentinel}\nbind 127.0.0.1\ndir {directory}\n"
-            f"sentinel monitor ours 127.0.0.1 {self.ports[0]} 1\nsentinel auth-pass ours p@ss\n"
+            f"bind 127.0.0.1\ndir {directory}\nsentinel monitor ours 127.0.0.1 {self.ports[0]} 1\n"
+            "sentinel auth-pass ours p@ss\n"
             "sentinel down-after-milliseconds ours 1000\nsentinel failover-timeout ours 5000\n"
         )
-        spawn([server, configuration, "--sentinel"], ready="monitor master ours")
+        self.watching = spawn([server, configuration, *where[2], "--sentinel"], ready="monitor master ours")
+
+    def _listening(self, port: int) -> list[str | Path]:
+        if self.tls is None:
+            return ["--port", str(port)]
+        server, authority = self.tls["server"], self.tls["ca"]
+        files = ["--tls-cert-file", server, "--tls-key-file", server, "--tls-ca-cert-file", authority]
+        return ["--port", "0", "--tls-port", str(port), *files, "--tls-auth-clients", "no", "--tls-replication", "yes"]
 
     @property
     def url(self) -> str:
         """One sentinel that is there and one that is not, as after a machine was lost."""
-        there, gone = f"sentinel://:p%40ss@127.0.0.1:{self.sentinel}/3", "sentinel://127.0.0.1:1"
-        return f"{there};{gone}?master_name=ours"
+        return self.url_with("127.0.0.1:1")
+
+    def url_with(self, first: str) -> str:
+        """The address with another sentinel that is asked first."""
+        scheme = "sentinel" if self.tls is None else "sentinels"
+        authority = "" if self.tls is None else f"&ssl_ca_certs={self.tls['ca']}"
+        there = f"{scheme}://:p%40ss@127.0.0.1:{self.sentinel}/3"
+        return f"{scheme}://{first};{there}?master_name=ours{authority}"
 
     def knows_the_replica(self) -> bool:
-        with redis.Redis(port=self.sentinel) as client:
+        tls: dict[str, Any] = {} if self.tls is None else {"ssl": True, "ssl_ca_certs": str(self.tls["ca"])}
+        with redis.Redis(host="127.0.0.1", port=self.sentinel, **tls) as client:
             return bool(client.execute_command("SENTINEL", "replicas", "ours"))
 
 
 @pytest.fixture
-def sentinels(program: Program, spawn: Spawn, tmp_path: Path) -> Sentinels:
+def sentinels(program: Program, spawn: Spawn, tmp_path: Path, request: pytest.FixtureRequest) -> Sentinels:
+    """In plain text, or by TLS where the parameter says so."""
     directory = tmp_path / "redis"
     directory.mkdir()
-    found = Sentinels(program("redis-server", "redis-server"), spawn, directory)
+    tls = certified(directory, "localhost", "127.0.0.1") if getattr(request, "param", "") == "TLS" else None
+    found = Sentinels(program("redis-server", "redis-server"), spawn, directory, tls)
     wait_until(found.knows_the_replica, 30, what="the sentinel knows the replica")
     return found
 
 
+def certified(directory: Path, *names: str) -> dict[str, Path]:
+    """A server's certificate, and that of its private authority and of another one."""
+    authority = trustme.CA()
+    files = {name: directory / f"{name}.pem" for name in ("server", "ca", "other")}
+    certificate = authority.issue_cert(*names)
+    certificate.private_key_and_cert_chain_pem.write_to_path(files["server"])
+    authority.cert_pem.write_to_path(files["ca"])
+    trustme.CA().cert_pem.write_to_path(files["other"])
+    return files
+
+
+@pytest.mark.parametrize("sentinels", ["plain", "TLS"], indirect=True)
 def test_work_goes_on_after_sentinels_chose_another_master(sentinels: Sentinels, new_world: NewWorld) -> None:
     """The same scheduler and worker, with the address they were started with."""
     assert answer(sentinels.url) == ""
@@ -173,6 +240,22 @@ def test_a_wrong_master_or_password_is_said(sentinels: Sentinels, wrong: str, wo
     assert answer(sentinels.url.replace(wrong, words)).startswith("does not ")
 
 
+@pytest.mark.parametrize("sentinels", ["TLS"], indirect=True)
+def test_sentinels_are_verified_too(sentinels: Sentinels) -> None:
+    assert answer(sentinels.url) == ""
+    assert answer(sentinels.url.replace("ca.pem", "other.pem")).startswith("does not ")
+    assert answer(sentinels.url.partition("&")[0]).startswith("does not ")
+    assert answer(sentinels.url.replace("sentinels:", "sentinel:").partition("&")[0]).startswith("does not ")
+
+
+def test_a_frozen_sentinel_costs_seconds(sentinels: Sentinels) -> None:
+    """It takes the connection and never answers; the next one is asked by both libraries."""
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        began = time.monotonic()
+        assert answer(sentinels.url_with(f"127.0.0.1:{frozen.getsockname()[1]}")) == ""
+    assert time.monotonic() - began < 15
+
+
 # --- TLS -------------------------------------------------------------------------------------------------------------
 
 
@@ -180,11 +263,7 @@ def test_a_wrong_master_or_password_is_said(sentinels: Sentinels, wrong: str, wo
 def by_tls(program: Program, spawn: Spawn, tmp_path: Path) -> Callable[..., str]:
     """A server with a certificate of a private CA for ``localhost``; returns its URL with options."""
     server, port = program("redis-server", "redis-server"), free_port()
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
-    certificate = authority.issue_cert("localhost")
-    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    certified(tmp_path, "localhost")
     files = ["--tls-cert-file", tmp_path / "server.pem", "--tls-key-file", tmp_path / "server.pem"]
     more = ["--tls-ca-cert-file", tmp_path / "ca.pem", "--tls-auth-clients", "no", "--save", "", "--dir", tmp_path]
     spawn([server, "--port", "0", "--tls-port", str(port), *files, *more], ready="Ready to accept")

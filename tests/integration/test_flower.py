@@ -2,12 +2,14 @@
 
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import redis
 from celery import Celery
 
 from models.errors import SettingsError
@@ -16,9 +18,87 @@ from redrive.flower import credentials, url
 from redrive.sandbox.samples import sample_rows
 from tests.integration.world import World
 from tests.processes import Process, wait_until
-from tests.servers import free_port
+from tests.servers import Valkey, free_port
 
 AUTH = ("operator", "pass:word")
+
+
+NewFlower = Callable[[str], httpx.Client]
+
+
+@pytest.fixture
+def new_flower(spawn: Callable[..., Process], tmp_path: Path) -> Iterator[NewFlower]:
+    """Flower alone on this broker; somebody who asks it."""
+    asking: list[httpx.Client] = []
+
+    def new(broker_url: str) -> httpx.Client:
+        address = f"127.0.0.1:{free_port()}"
+        (tmp_path / "redrive.toml").write_text(f'[flower]\naddress = "{address}"\n')
+        environment = {
+            "REDRIVE_BROKER_URL": broker_url,
+            "REDRIVE_HOME": str(tmp_path),
+            "FLOWER_BASIC_AUTH": ":".join(AUTH),
+            # A setting of Flower's that could lead past its address.
+            "FLOWER_UNIX_SOCKET": str(tmp_path / "flower.sock"),
+        }
+        spawn([sys.executable, "-P", "-m", "redrive", "flower"], environment)
+        http = httpx.Client(base_url=f"http://{address}", trust_env=False)
+        asking.append(http)
+        wait_until(lambda: is_up(http), 30, what="Flower")
+        return http
+
+    yield new
+    for http in asking:
+        http.close()
+
+
+@pytest.fixture
+def flower(new_flower: NewFlower, broker: str) -> httpx.Client:
+    return new_flower(broker)
+
+
+@pytest.mark.parametrize("by", ["TCP", "a socket"])
+def test_the_queues_are_those_of_the_address(
+    new_flower: NewFlower, new_broker_server: Callable[[], Valkey], by: str
+) -> None:
+    """Of its database, by its way, as its user: Flower's own code knows fewer addresses."""
+    with closing(new_broker_server()) as server:
+        with redis.Redis(port=server.port, db=3) as client:
+            client.acl_setuser(
+                "guest", enabled=True, passwords=["+p@ss/w"], keys=["*"], channels=["*"], commands=["+@all"]
+            )
+            client.rpush("redrive.requests", "one", "two")
+        where = f"127.0.0.1:{server.port}/3" if by == "TCP" else f"{server.socket}?virtual_host=3"
+        http = new_flower(f"{'redis' if by == 'TCP' else 'redis+socket'}://guest:p%40ss%2Fw@{where}")
+        queues = http.get("/api/queues/length", auth=AUTH).raise_for_status().json()["active_queues"]
+        assert queues == [{"name": "redrive.requests", "messages": 2}]
+        page = http.get("/broker", auth=AUTH).raise_for_status().text
+        assert "redrive.requests" in page
+        assert not any(word in page for word in ("p@ss", "p%40ss"))
+        server.kill()
+        refused = http.get("/api/queues/length", auth=AUTH)
+        assert (refused.status_code, "Traceback" in refused.text) == (503, False)
+        assert http.get("/broker", auth=AUTH).status_code == 200
+
+
+def test_wrong_passwords_come_to_an_end(flower: httpx.Client) -> None:
+    """From then on not even the right one is looked at, so that nobody can find it out by trying."""
+    guesses = [flower.get("/api/workers", auth=("operator", f"guess-{number}")) for number in range(13)]
+    assert [guess.status_code for guess in guesses] == [401] * 10 + [429] * 3
+    assert guesses[-1].headers["Retry-After"] == "60"
+    for path in ("/", "/tasks", "/api/task/send-task/redrive.request"):
+        assert flower.request("POST" if "send" in path else "GET", path, auth=AUTH).status_code == 429
+    assert flower.get("/").status_code == 401
+    assert flower.get("/healthcheck").text == "OK"
+
+
+def test_what_is_no_sign_in_is_refused(flower: httpx.Client) -> None:
+    """In words: an error page would show the inside of the program to somebody who has no password."""
+    for strange in ("Basic", "Basic x", "Basic !!!", "Bearer abc", "Basic b3A6cMOkc3M=", "bäsic", ""):
+        answer = flower.get("/api/workers", headers={"Authorization": strange.encode()})
+        assert (answer.status_code, answer.text) == (401, "User or password is wrong."), strange
+        assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+    assert flower.get("/api/workers", auth=AUTH).status_code == 200
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -102,6 +102,14 @@ def test_both_libraries_connect_alike(url: str, meaning: dict[str, Any], monkeyp
         ("rediss://h?ssl_ca_certs=/a&ssl_ca_certs=/b", "twice"),
         ("redis://h/1?db=2", "two databases"),
         ("redis://h/name", "not a number"),
+        ("redis://h/0#x", "behind #, which nobody reads"),
+        ("amqp://h//#x", "behind #"),
+        ("redis://a,b/0", "comma"),
+        ("redis://a:1,b:2/0", "port"),
+        ("redis://h /0", "blank"),
+        ("amqp://a,b//", "comma"),
+        ("memory://", "no other process can reach"),
+        ("MEMORY://localhost/", "no other process can reach"),
         ("redis://h:99999/0", "port"),
         ("redis://h:x/0", "port"),
         ("redis://h:0/0", "port 0"),
@@ -111,7 +119,13 @@ def test_both_libraries_connect_alike(url: str, meaning: dict[str, Any], monkeyp
         ("unix://", "whole path"),
         ("sentinel://a;sentinel://b", "master_name=NAME"),
         ("sentinel://a?master_name=", "master_name=NAME"),
-        ("sentinel://a?master_name=m&ssl_cert_reqs=none", "ssl_cert_reqs is not an option"),
+        ("sentinel://a?master_name=m&ssl_cert_reqs=none", "ssl_cert_reqs is not an option .* needs sentinels://"),
+        ("sentinels://a?master_name=m&ssl_cert_reqs=zz", "ssl_cert_reqs is one of"),
+        ("sentinels://a;sentinel://b?master_name=m", "different kinds"),
+        ("sentinel://a?master_name=m;sentinel://b?master_name=n", "two values of master_name"),
+        ("sentinels://a?master_name=m&ssl_ca_certs=/x;sentinels://b?ssl_ca_certs=/y", "two values of ssl_ca_certs"),
+        ("amqps://a//?ssl_ca_certs=/x;amqps://b//?ssl_ca_certs=/y", "two values of ssl_ca_certs"),
+        ("amqps://a//;amqps://b//", "whose names Celery cannot check; name one, or ssl_check_hostname=false"),
         ("sentinel://u:p@a;sentinel://v:p@b?master_name=m", "two users"),
         ("amqp://h//?heartbeat=3", "heartbeat is not an option"),
         ("amqp://h//?ssl_ca_certs=/x", "needs amqps://"),
@@ -139,22 +153,51 @@ def test_sentinels_share_the_masters_user_and_database() -> None:
     url = "sentinel://:p%40@[::1]:1;sentinel://b/2?master_name=m&sentinel_password=s"
     broker = Broker.at(url)
     assert broker.celery_url == "sentinel://:p%40@[::1]:1/2;sentinel://:p%40@b:26379/2"
-    assert broker.options == {"master_name": "m", "sentinel_kwargs": {"password": "s"}}
+    assert broker.options["master_name"] == "m"
+    assert broker.options["sentinel_kwargs"].items() >= {"password": "s", "socket_timeout": 1.0}.items()
     assert broker.server is not None
     assert broker.server.sentinels == (("::1", 1), ("b", 26379))
     assert "p@" not in repr(broker)
 
 
 @pytest.mark.parametrize(
+    ("query", "tls"),
+    [
+        ("", {"ssl_cert_reqs": "required", "ssl_check_hostname": True}),
+        ("&ssl_ca_certs=/ca", {"ssl_cert_reqs": "required", "ssl_check_hostname": True, "ssl_ca_certs": "/ca"}),
+        ("&ssl_check_hostname=false", {"ssl_cert_reqs": "required", "ssl_check_hostname": False}),
+        ("&ssl_cert_reqs=CERT_NONE", {"ssl_cert_reqs": "none", "ssl_check_hostname": False}),
+    ],
+)
+def test_sentinels_and_their_master_are_verified_by_both_libraries(query: str, tls: dict[str, Any]) -> None:
+    broker = Broker.at(f"sentinels://a;sentinels://b:7/2?master_name=m{query}")
+    assert broker.celery_url == "sentinel://a:26379/2;sentinel://b:7/2"
+    assert broker.tls == tls
+    assert broker.options["sentinel_kwargs"].items() >= {"ssl": True, **tls}.items()
+    assert broker.server is not None
+    with broker.server.client(1) as client:
+        pool: Any = client.connection_pool
+        assert pool.connection_class is redis.sentinel.SentinelManagedSSLConnection
+        assert pool.connection_kwargs.items() >= tls.items()
+        for sentinel in pool.sentinel_manager.sentinels:
+            assert sentinel.connection_pool.connection_class is redis.SSLConnection
+            assert sentinel.connection_pool.connection_kwargs.items() >= tls.items()
+
+
+@pytest.mark.parametrize(
     ("url", "tls"),
     [
         ("amqp://h//", False),
-        ("amqps://h//", {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}),
+        ("amqps://h//", {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "h"}),
         ("amqps://h//?ssl_cert_reqs=CERT_NONE", {"cert_reqs": ssl.CERT_NONE}),
         (
             "amqps://h//?ssl_ca_certs=/ca",
-            {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None, "ca_certs": "/ca"},
+            {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "h", "ca_certs": "/ca"},
         ),
+        # kombu itself would look for the name 127.0.0.1
+        ("amqps://localhost//", {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "localhost"}),
+        ("amqps://a//;amqps://b//?ssl_check_hostname=false", {"cert_reqs": ssl.CERT_REQUIRED}),
+        ("amqps://a//;amqps://b//?ssl_cert_reqs=none", {"cert_reqs": ssl.CERT_NONE}),
     ],
 )
 def test_rabbitmq_is_verified_too(url: str, tls: object) -> None:
@@ -192,6 +235,7 @@ def test_variables_of_a_hosts_own_celery_change_nothing(name: str, monkeypatch: 
     [
         ("redis://h", ("socket_timeout", "socket_connect_timeout")),
         ("sentinel://h?master_name=m", ("socket_timeout", "socket_connect_timeout")),
+        ("sentinels://h?master_name=m", ("socket_timeout", "socket_connect_timeout")),
         ("amqp://h//", ("read_timeout", "write_timeout")),
         ("amqps://h//", ("read_timeout", "write_timeout")),
     ],

@@ -133,6 +133,22 @@ def test_a_variable_set_and_empty_is_no_way_to_ask_for_the_embedded_parts(proble
     assert problem == f"{name}: is empty; give it a value or unset it"
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ('"x.toml"', "is in quotes; take them off"),
+        ("'/srv/x'", "is in quotes; take them off"),
+        ("x'", "is in quotes; take them off"),
+        (" x.toml", "begins or ends with a blank; take it off"),
+        ("x.toml\r", "begins or ends with a blank; take it off"),
+    ],
+)
+@pytest.mark.parametrize("name", ["REDRIVE_HOME", "REDRIVE_CONFIG"])
+def test_what_an_env_file_left_around_a_path_is_refused(problems: Problems, name: str, value: str, words: str) -> None:
+    """Else an empty home and no settings would be found there, without a word."""
+    assert problems(PHONES, {name: value}) == (f"{name}: {words}",)
+
+
 def test_a_misspelled_variable_is_a_warning(read: Read) -> None:
     (warning,) = read("", {"REDRIVE_DATABSE_URL": "x", "REDRIVE_PORT_5555_TCP": "x", "DATABASE_URL": "x"}).warnings
     assert warning == "REDRIVE_DATABSE_URL: is not read; did you mean REDRIVE_DATABASE_URL?"

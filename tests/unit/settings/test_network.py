@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from models.settings import check_secrets
+from models.settings import check_secrets, unread_proxies
 from models.settings.network import checked_proxy, passwords_in
 from models.settings.secrets import FromEnv
 
@@ -117,3 +117,13 @@ def test_a_password_that_goes_into_a_body_may_be_anything(read: Read) -> None:
     iam_password = { env = "HW_IAM_PASSWORD" }
     """
     assert not check_secrets(read(iam), {"HW_IAM_PASSWORD": "geheim\u2013ß"})
+
+
+@pytest.mark.parametrize("names", [["HTTPS_PROXY"], ["http_proxy"], ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"]])
+def test_proxies_of_the_environment_are_said(read: Read, names: list[str]) -> None:
+    """In one line, without their addresses, which may hold a password; not where each account has its own."""
+    environ = dict.fromkeys(names, "http://user:secret@proxy:3128")
+    words = "calls to the providers do not heed it; where they need a proxy, set proxy in [accounts.NAME]"
+    assert unread_proxies(read(PHONES), environ) == f"{', '.join(names)}: {words}"
+    assert unread_proxies(read(PHONES + 'proxy = "http://proxy:3128"\n'), environ) == ""
+    assert unread_proxies(read(PHONES), {"HTTPS_PROXY": "", "NO_PROXY": "x"}) == ""

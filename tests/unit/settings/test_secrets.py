@@ -158,7 +158,9 @@ def test_the_examples_are_the_toml_they_seem() -> None:
         ('"tok"', "quote"), ("'tok'", "quote"), ("“tok”", "quote"), ("tok'", "quote"), (" tok", "blank"),
         ("tok ", "blank"), ("tok\r", "blank"), ("\ufefftok", "byte-order mark"), ("Bearer tok", "Authorization"),
         ("bearer: tok", "Authorization"), ("to k", "wrapped"), ("tök", "ASCII"), ("tok\u200b", "ASCII"),
-        ("TOKEN='tok'", "line of an .env file"),
+        ("TOKEN='tok'", "line of an .env file"), ("${TOK}", "placeholder"), ("$TOK_1", "placeholder"),
+        ("%TOK%", "placeholder"), ("{{ tok }}", "placeholder"), ("<your tok>", "placeholder"),
+        ("$(cat tok)", "placeholder"), ("${TOK:-}\n", "placeholder"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("where", ["env", "file"])
@@ -176,7 +178,10 @@ def test_a_secret_that_hardly_can_be_right_is_doubted(tmp_path: Path, value: str
     assert "tok" not in doubt.removeprefix("accounts.phones.token: ").replace("token", "")
 
 
-@pytest.mark.parametrize("value", ["tok", "Bearer", "a=b", "x" * 9000, "dG9r==", "TOKEN=abc", "bearers-of-news"])
+@pytest.mark.parametrize(
+    "value",
+    ["tok", "Bearer", "a=b", "x" * 9000, "dG9r==", "TOKEN=abc", "bearers-of-news", "$ecret", "a${b}c", "5%off%"],
+)
 def test_other_secrets_are_not(tmp_path: Path, value: str) -> None:
     path = tmp_path / "redrive.toml"
     path.write_text('[accounts.phones]\nprovider = "geelark"\ntoken = { env = "GEELARK_TOKEN" }\n')
