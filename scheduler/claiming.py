@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
+import structlog
+
 from models import ledger
-from models.db import Database
+from models.db import Database, Transaction
 from models.db_errors import is_row_fault
 from models.due import Due
 from models.rules import Rules
@@ -13,7 +15,8 @@ from models.states import Operation
 
 from .later import Later
 from .publish import Publisher
-from .setting_aside import set_aside
+
+log = structlog.get_logger("redrive.scheduler")
 
 
 @dataclass(slots=True)
@@ -76,7 +79,8 @@ class Claims:
     def _set_aside(self, rules: Rules, operation: Operation) -> bool:
         with self.database.reading() as t:
             ids = ledger.due_ids(t, rules, operation)
-        return set_aside(
-            self.database, rules.account, ids,
-            lambda t, part: ledger.claim(t, rules, operation, self.rng, only=part),
-        )  # fmt: skip
+
+        def attempt(t: Transaction, part: Sequence[int]) -> None:
+            ledger.claim(t, rules, operation, self.rng, only=part)
+
+        return bool(ledger.set_aside_faulty(self.database, rules.account, ids, attempt, log.error))

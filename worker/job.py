@@ -22,7 +22,7 @@ from models.task import Task
 
 from .deps import Deps
 from .providers.base import Call, Plan, TaskRef
-from .recording import Recording, say_unreachable, set_aside
+from .recording import Recording, say_unreachable
 from .sender import Sender
 from .window import MARGIN_SECONDS, Window
 
@@ -94,7 +94,7 @@ def _set_aside(deps: Deps, batch_id: UUID) -> bool:
 
     with deps.database.reading() as t:
         account, ids = ledger.made_for(t, batch_id)
-    return bool(set_aside(deps, account, ids, attempt))
+    return bool(ledger.set_aside_faulty(deps.database, account, ids, attempt, log.error))
 
 
 @dataclass(slots=True)

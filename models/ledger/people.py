@@ -80,25 +80,25 @@ def _readmit(t: Transaction, ids: Sequence[int], rules_of: Mapping[str, Rules]) 
         BadInput: it names the task and what is wrong with it.
     """
     told = []
-    for task_id, why in sorted(quarantine.among(t, ids).items()):
+    for task_id, odd in sorted(quarantine.among(t, ids).items()):
         try:
             with t.connection.begin_nested():
                 told += _let_out(t, task_id, rules_of)
         except Exception as error:
             if isinstance(error, BadInput) or not is_row_fault(error):
                 raise
-            raise BadInput(f"task {task_id}: is set aside, because {why}; mend its row first: {blame(error)}") from None
+            words = f"is set aside, because {odd.why}; mend its row first: {blame(error)}"
+            raise BadInput(f"task {task_id}: {words}") from None
     return told
 
 
 def _let_out(t: Transaction, task_id: int, rules_of: Mapping[str, Rules]) -> list[Told]:
     (task,) = locked_by_ids(t, [task_id])
-    if (rules := rules_of.get(task.account)) is None:
-        return []
-    if rules.capabilities.kind(task.kind) is None:
-        raise BadInput(
-            f"task {task_id}: {rules.capabilities.title} has no kind {task.kind!r}; stop it, and add it anew"
-        )
+    rules = rules_of[task.account]
+    known = rules.capabilities
+    # An account without settings may be of a provider that nobody knows, and then nobody knows its kinds.
+    if known.provider and known.kind(task.kind) is None:
+        raise BadInput(f"task {task_id}: {known.title} has no kind {task.kind!r}; stop it, and add it anew")
     made = attempts.of(t, task_id)
     numbered = replace(task, attempts=max([task.attempts, *made]))
     if numbered.status is Status.IN_FLIGHT:

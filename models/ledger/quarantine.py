@@ -28,7 +28,7 @@ _NEVER_CLAIMED = sorted(cause.value for cause in NEVER_CLAIMED)
 
 @dataclass(frozen=True, slots=True)
 class Odd:
-    """A task to be set aside, and why."""
+    """A task that is set aside, or is to be, and why."""
 
     task_id: int
     account: str
@@ -89,20 +89,12 @@ def held_as_unknown(t: Transaction, account: str, limit: int) -> list[int]:
     return [row.task_id for row in t.rows(select(quarantine.c.task_id).where(mine, still).limit(limit))]
 
 
-def among(t: Transaction, ids: Sequence[int]) -> dict[int, str]:
-    """Task id → why it is set aside, for those of the ids that are."""
+def among(t: Transaction, ids: Sequence[int]) -> dict[int, Odd]:
+    """Those of the tasks that are set aside, by their ids."""
     if t.level < LEVEL:
         return {}
-    rows = t.rows(select(quarantine.c.task_id, quarantine.c.why).where(one_of(quarantine.c.task_id, ids)))
-    return {row.task_id: row.why for row in rows}
-
-
-def causes(t: Transaction, ids: Sequence[int]) -> dict[int, SetAside]:
-    """Task id → the cause for which it is set aside."""
-    if t.level < LEVEL:
-        return {}
-    rows = t.rows(select(quarantine.c.task_id, quarantine.c.cause).where(one_of(quarantine.c.task_id, ids)))
-    return {row.task_id: SetAside(row.cause) for row in rows}
+    rows = t.rows(select(quarantine).where(one_of(quarantine.c.task_id, ids)))
+    return {row.task_id: Odd(row.task_id, row.account, SetAside(row.cause), row.why) for row in rows}
 
 
 def forget_holds(t: Transaction, ids: Sequence[int]) -> None:

@@ -56,6 +56,28 @@ def test_a_held_one_is_named_while_it_is_held(run: Run, shop: World) -> None:
     assert "nobody can tell" not in run("status").stdout
 
 
+@pytest.mark.parametrize(
+    ("account", "kind", "cause"),
+    [
+        ("phnoes", "task", SetAside.ROW),
+        ("reviews", "review_rule", SetAside.ROW),
+        ("of another package", "wat", SetAside.KIND),
+        ("plain", "", SetAside.ROW),
+    ],
+)
+def test_one_of_an_account_without_settings_can_be_released(
+    run: Run, shop: World, account: str, kind: str, cause: SetAside
+) -> None:
+    """Releasing needs no rules; explain says what is in its way, and afterwards that it is not any more."""
+    with shop.begin() as t:
+        odd = ledger.add(t, [ledger.NewTask(account=account, kind=kind, external_id="7")], shop.rules)[0].id
+        ledger.set_aside(t, [Odd(odd, account, cause, "numeric value out of range")])
+    assert "Redrive has set it aside" in " ".join(run("explain", odd).stdout.split())
+    assert "1 task released" in run("release", odd).stdout
+    assert "set it aside" not in " ".join(run("explain", odd).stdout.split())
+    assert shop.task(odd).status is Status.FAILED
+
+
 @pytest.mark.parametrize("account", ["phones", ""])
 def test_what_keeps_the_scheduler_from_an_account_is_said(run: Run, shop: World, account: str) -> None:
     """Of one, or of all; and no more when it is over."""
