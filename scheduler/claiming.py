@@ -63,6 +63,14 @@ class Claims:
                     moved += ledger.release_unknown(t, rules, self.rng)
         return moved
 
+    def adopt(self) -> int:
+        """Find what the release before has held, so that it is shown and revised like the rest; for how many tasks."""
+        adopted = 0
+        for name in self.rules:
+            with self.database.transaction() as t:
+                adopted += ledger.adopt_holds(t, name)
+        return adopted
+
     def _claim(self, rules: Rules, operation: Operation) -> ledger.Claim:
         try:
             with self.database.transaction() as t:

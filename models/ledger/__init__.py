@@ -29,6 +29,7 @@ from .batches import (
 from .claims import Batch, Claim, claim
 from .due_tasks import due_ids
 from .ensuring import ensure
+from .holds import adopt_holds
 from .isolation import set_aside_faulty
 from .looking import advance_checks
 from .people import Told, act, report
@@ -61,6 +62,7 @@ __all__ = [
     "Work",
     "act",
     "add",
+    "adopt_holds",
     "advance",
     "advance_checks",
     "beat",
