@@ -241,7 +241,7 @@ class Client:
             limit: how many at most, up to 10,000.
 
         Raises:
-            BadInput: for a status or reason there is none of, or another wrong value.
+            BadInput: for an account, a kind, a status or a reason that does not exist, or another wrong value.
         """
         wanted = queries.TaskFilter(
             accounts=arguments.texts("account", account or None),
@@ -259,6 +259,7 @@ class Client:
         after = arguments.between("after", after, 0, 2**63 - 1)
         limit = arguments.between("limit", limit, 1, arguments.MOST_FOUND)
         with self._access.reading() as (t, rules):
+            queries.check_names(t, wanted, rules)
             return [task_info(task, rules) for task in queries.find(t, wanted, after=after, limit=limit)]
 
     def explain(self, task_id: int) -> Explanation:

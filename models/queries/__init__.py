@@ -7,7 +7,7 @@ Every function takes a transaction, best one of :meth:`models.db.Database.readin
 from .actions import ActionFilter, Done, done
 from .facts import facts
 from .history import Action, Archive, Attempt, History, history
-from .names import check_accounts, check_kinds, suggestion
+from .names import check_accounts, check_names, suggestion
 from .news import News, Obstacles, news, obstacles
 from .overview import AccountOverview, BatchState, BreakerState, Overview, Pause, Penalty, in_the_way, overview
 from .plain import plain
@@ -36,7 +36,7 @@ __all__ = [
     "TaskFilter",
     "TaskSetAside",
     "check_accounts",
-    "check_kinds",
+    "check_names",
     "count",
     "done",
     "ended_accounts",

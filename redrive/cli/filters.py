@@ -88,8 +88,7 @@ class Wanted:
         from models import queries  # noqa: PLC0415 - heavy
 
         wanted = queries.TaskFilter(**self.fields)
-        queries.check_accounts(t, wanted.accounts, rules_of)
-        queries.check_kinds(t, wanted.kinds, rules_of)
+        queries.check_names(t, wanted, rules_of)
         return replace(wanted, ids=queries.ids_of_batches(t, self.batches)) if self.batches else wanted
 
 

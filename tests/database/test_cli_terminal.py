@@ -82,7 +82,8 @@ def test_stored_text_cannot_steer_a_terminal(house: World, tmp_path: Path) -> No
     """Whatever it is stored in, and in every form of every command."""
     commands = [
         "status", "list", "accounts", "actions", "show 4", "explain 4", "status --check --json", "list --json",
-        "show 4 --json", "explain 4 --json", "accounts --json", "retry 4 --dry-run --json",
+        "show 4 --json", "explain 4 --json", "accounts --json", "retry 4 --dry-run --json", "export",
+        "export --format jsonl",
     ]  # fmt: skip
     program = [sys.executable, "-P", "-c", EVERYTHING.replace("assert", "None and"), *commands]
     told = on_terminal(program, cwd=tmp_path, env=environment(house, NO_COLOR="1"))
@@ -107,6 +108,16 @@ def test_characters_that_the_encoding_lacks_are_replaced(house: World, tmp_path:
         assert done.returncode == (2 if WIDE in args else 0)
     answer = run(house, ["list", "-a", WIDE, "--json"], tmp_path, PYTHONIOENCODING=encoding, PYTHONUTF8="0")
     assert json.loads(answer.stdout.decode(encoding))[0]["account"] == WIDE, "JSON has another way to say it"
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_an_export_into_a_pipe_has_every_character(house: World, tmp_path: Path, form: str) -> None:
+    """It is to be imported again, whatever it may do to a terminal."""
+    written = run(house, ["export", "--format", form], tmp_path, PYTHONIOENCODING="ascii", PYTHONUTF8="0").stdout
+    rows = written.decode().splitlines()
+    evil = [json.loads(row)["account"] for row in rows] if form == "jsonl" else rows
+    assert sum(EVIL in row for row in evil) == 1
+    assert sum(WIDE in row for row in rows) == 1
 
 
 def test_a_zero_is_a_dot_also_in_ascii(house: World, tmp_path: Path) -> None:
