@@ -91,6 +91,39 @@ def test_stored_text_cannot_steer_a_terminal(house: World, tmp_path: Path) -> No
     assert [character for character in told if not character.isprintable() and character != "\n"] == []
 
 
+@pytest.mark.parametrize("rows", [["phones,591"], ["phones,591", "phones,5.91E+17", "phones,592"], ["phone,1"] * 150])
+def test_an_import_shows_how_far_it_is(house: World, tmp_path: Path, rows: list[str]) -> None:
+    """A bar that goes away again, and what is said meanwhile stays."""
+    (tmp_path / "tasks.csv").write_text("\n".join(["account,external_id", *rows]) + "\n")
+    told = on_terminal([*REDRIVE, "import", "tasks.csv"], cwd=tmp_path, env=environment(house))
+    good = sum(row.startswith("phones,59") for row in rows)
+    assert "importing" in told
+    assert told.count("line ") == min(len(rows) - good, 100)
+    assert f"added {good}, known 0, refused {len(rows) - good}" in told.splitlines()[-1]
+
+
+LIVE = """
+import sys
+from rich.live import Live
+from redrive.cli import console, streams
+streams.prepare()
+shown = getattr(console, sys.argv[1])
+with Live("it moves", console=shown, transient=True):
+    print("printed")
+    print("an error", file=sys.stderr)
+    shown.print("said")
+console.print_json({"n": 1})
+"""
+
+
+@pytest.mark.parametrize("name", ["console", "errors"])
+def test_what_moves_on_the_screen_leaves_room_for_what_is_said(house: World, tmp_path: Path, name: str) -> None:
+    """On either stream: each line once, and an end."""
+    told = on_terminal([sys.executable, "-P", "-c", LIVE, name], cwd=tmp_path, env=environment(house, NO_COLOR="1"))
+    assert [told.count(words) for words in ("printed", "an error", "said", '"n": 1')] == [1, 1, 1, 1]
+    assert "it moves" in told
+
+
 @pytest.mark.parametrize("command", ["status", "show 1"])
 def test_colors_are_for_terminals_that_want_them(house: World, tmp_path: Path, command: str) -> None:
     program = [*REDRIVE, *command.split()]
