@@ -82,7 +82,7 @@ def _next(files: Files, *, keeps: bool) -> Iterator[str]:
         yield "  redrive status; redrive list --status dead; redrive explain 1"
     else:
         yield "To look around afterwards: redrive demo --keep"
-    yield 'To play with it yourself: redrive init, redrive sandbox, redrive up (README, "Try it")'
+    yield 'To play with it yourself: redrive init, redrive sandbox, redrive up (README, "Try it yourself")'
 
 
 def _need_a_server() -> None:
