@@ -218,12 +218,15 @@ class Client:
         priority: int | Iterable[int] | None = None,
         ids: Iterable[int] | None = None,
         due: bool = False,
+        set_aside: bool = False,
         since: Since = None,
         until: Since = None,
         after: int = 0,
         limit: int = 100,
     ) -> list[TaskInfo]:
         """Tasks that match all that is given, in id order. Each filter takes one value or many; None means any.
+
+        A task whose row cannot be read is absent: ``redrive list --set-aside`` names it.
 
         Args:
             account: of these accounts.
@@ -235,6 +238,7 @@ class Client:
             priority: of these priorities, each -1, 0 or 1.
             ids: with these ids.
             due: only those that may be retried or looked at now.
+            set_aside: only those that Redrive itself has set aside.
             since: only those whose status changed since this moment (naive: UTC), or within this time.
             until: only those whose status changed before this moment, or longer ago than this time.
             after: only tasks with a higher id: the last one's, to go on.
@@ -250,6 +254,7 @@ class Client:
             kinds=arguments.texts("kind", kind),
             external_ids=arguments.texts("external_id", external_id or None),
             due=due,
+            set_aside=set_aside,
             since=arguments.since(since),
             until=arguments.since(until),
             origins=arguments.texts("origin", origin or None),

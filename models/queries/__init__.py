@@ -13,7 +13,7 @@ from .overview import AccountOverview, BatchState, BreakerState, Overview, Pause
 from .plain import plain
 from .processes import Missing, Process, missing, processes
 from .prunable import ended_accounts, prunable_batches, prunable_tasks
-from .set_aside import TaskSetAside, tasks_set_aside
+from .set_aside import TaskSetAside, set_aside_among, tasks_set_aside
 from .tasks import TaskFilter, count, find, get, ids_of_batches, page_of_ids
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "processes",
     "prunable_batches",
     "prunable_tasks",
+    "set_aside_among",
     "suggestion",
     "tasks_set_aside",
 ]

@@ -21,12 +21,15 @@ from sqlalchemy import (
 )
 
 from ..db import Transaction
+from ..db_errors import blame, is_row_fault
 from ..errors import BadInput
+from ..finding import readable
 from ..one_of import one_of
 from ..states import ENDED_STATES, DeadReason, Status
 from ..tables import CHECK_DUE, ENDED, RETRY_DUE, batches, tasks
 from ..task import Task
 from .moments import moment_of
+from .set_aside import is_set_aside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,7 @@ class TaskFilter:
         due: only those that may be retried or looked at now.
         since: only those whose status changed at or after this moment, or within this time; ``until``: before it.
         ids: only these; None: any.
+        set_aside: only those that Redrive itself has set aside.
     """
 
     accounts: tuple[str, ...] = ()
@@ -50,8 +54,9 @@ class TaskFilter:
     origins: tuple[str, ...] = ()
     priorities: tuple[int, ...] = ()
     ids: tuple[int, ...] | None = None
+    set_aside: bool = False
 
-    def where(self, now: datetime) -> ColumnElement[bool]:
+    def where(self, t: Transaction) -> ColumnElement[bool]:
         """The filter in SQL, with the predicates of the partial indexes spelled out where they hold."""
         named = {
             tasks.c.account: self.accounts,
@@ -70,11 +75,13 @@ class TaskFilter:
         if self.dead_reasons or (self.statuses and set(self.statuses) <= set(ENDED_STATES)):
             parts.append(literal_column(f"({ENDED})", Boolean()))
         if self.due:
-            parts.append(tasks.c.id.in_(union_all(*(_due(predicate, now) for predicate in (RETRY_DUE, CHECK_DUE)))))
+            parts.append(tasks.c.id.in_(union_all(*(_due(predicate, t.now) for predicate in (RETRY_DUE, CHECK_DUE)))))
         if self.since is not None:
-            parts.append(tasks.c.status_since >= moment_of(self.since, now))
+            parts.append(tasks.c.status_since >= moment_of(self.since, t.now))
         if self.until is not None:
-            parts.append(tasks.c.status_since < moment_of(self.until, now))
+            parts.append(tasks.c.status_since < moment_of(self.until, t.now))
+        if self.set_aside:
+            parts.append(is_set_aside(t.level))
         return and_(*parts)
 
 
@@ -84,14 +91,16 @@ def _due(predicate: str, now: datetime) -> Select[Any]:
 
 
 def find(t: Transaction, wanted: TaskFilter, *, after: int = 0, limit: int = 50) -> list[Task]:
-    """A page of the tasks that match, those with ids above ``after``, the lowest first."""
-    statement = select(tasks).where(wanted.where(t.now), _beyond(after)).order_by(tasks.c.id).limit(limit)
-    return [Task.of(row) for row in t.rows(statement)]
+    """A page of the tasks that match, those with ids above ``after``, the lowest first.
+
+    One whose row cannot be read is left out: what is set aside says which.
+    """
+    return readable(t, select(tasks).where(wanted.where(t), _beyond(after)).order_by(tasks.c.id).limit(limit))
 
 
 def page_of_ids(t: Transaction, wanted: TaskFilter, *, after: int = 0, limit: int = 500) -> list[int]:
     """The same, only their ids."""
-    statement = select(tasks.c.id).where(wanted.where(t.now), _beyond(after)).order_by(tasks.c.id).limit(limit)
+    statement = select(tasks.c.id).where(wanted.where(t), _beyond(after)).order_by(tasks.c.id).limit(limit)
     return [row.id for row in t.rows(statement)]
 
 
@@ -102,14 +111,24 @@ def _beyond(after: int) -> ColumnElement[bool]:
 
 def count(t: Transaction, wanted: TaskFilter) -> int:
     """How many tasks match."""
-    found: Any = t.execute(select(func.count()).select_from(tasks).where(wanted.where(t.now))).scalar_one()
+    found: Any = t.execute(select(func.count()).select_from(tasks).where(wanted.where(t))).scalar_one()
     return int(found)
 
 
 def get(t: Transaction, task_id: int) -> Task | None:
-    """One task, or None."""
-    row = t.execute(select(tasks).where(tasks.c.id == task_id)).one_or_none()
-    return Task.of(row) if row is not None else None
+    """One task, or None.
+
+    Raises:
+        BadInput: its row cannot be read.
+    """
+    try:
+        row = t.execute(select(tasks).where(tasks.c.id == task_id)).one_or_none()
+        return Task.of(row) if row is not None else None
+    except Exception as error:
+        if not is_row_fault(error):
+            raise
+        words = f"its row cannot be read ({blame(error)}); mend it by SQL, then redrive release {task_id}"
+        raise BadInput(f"task {task_id}: {words}") from None
 
 
 def ids_of_batches(t: Transaction, wanted: Sequence[UUID]) -> tuple[int, ...]:

@@ -217,8 +217,14 @@ def export(
     with opened(required=False) as (settings, database):
         with database.reading() as t:
             queries.check_accounts(t, account or (), settings.accounts)
+        left_out: list[int] = []
         with destination(output) if output != STANDARD else _standard() as file:
-            write(file, walk(database, account=account or (), status=status or ()))
+            write(file, walk(database, left_out.append, account=account or (), status=status or ()))
+    if left_out:
+        from .left_out import say_left_out  # noqa: PLC0415 - as above
+
+        say_left_out(left_out)
+        raise typer.Exit(NOT_WELL)
 
 
 class _Shown(TextIOBase):
