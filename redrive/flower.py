@@ -133,13 +133,23 @@ def run(settings: Settings, *, broker_url: str) -> int:
     command.extract_settings()
     command.setup_logging()
     flower = Flower(capp=_app(Broker.at(broker_url)), options=options, **command.settings)
-    flower.events.on_event = sieve(flower.events.on_event)
+    queues: set[str] = set()
+    flower.events.on_event = sieve(flower.events.on_event, queues)
+    _show_queues(queues)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: flower.io_loop.add_callback_from_signal(flower.stop))
     flower.start_http_server()
     print(f"{url(settings.flower)} - {who.words()}", flush=True)  # noqa: T201 - for the operator who started it
     flower.start()
     return 0
+
+
+def _show_queues(queues: set[str]) -> None:
+    """Let the page of queues show these too. Of itself it shows those that a worker takes: not the ones in trouble."""
+    from flower.views import BaseHandler  # noqa: PLC0415 - as above
+
+    taken = BaseHandler.get_active_queue_names
+    BaseHandler.get_active_queue_names = lambda handler: sorted({*taken(handler), *queues})
 
 
 def _set_options(settings: FlowerSettings, who: Credentials) -> None:
