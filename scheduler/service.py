@@ -173,7 +173,7 @@ class Scheduler:
                 continue
             failures = 0
             if not done.quiet:
-                log.info("pass", claimed=done.claimed, published=done.published, rescued=done.rescued, dead=done.dead)
+                log.debug("pass", claimed=done.claimed, published=done.published, rescued=done.rescued, dead=done.dead)
             if not done.more:
                 waiting.wait(self.settings.scheduler.poll_seconds)
 
