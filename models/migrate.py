@@ -197,6 +197,13 @@ def check(database: Database) -> None:
     database.level = min(int(found), NEWEST_LEVEL)
 
 
+def behind(database: Database) -> str:
+    """What a checked schema lacks of this version's, in words; nothing where it lacks nothing."""
+    if database.level == NEWEST_LEVEL:
+        return ""
+    return f"schema {database.level:04}, which works without what is new; `redrive migrate` brings it to {HEAD}"
+
+
 def _elsewhere(t: Transaction) -> list[str]:
     """Schemas that have tables of ours where this session does not look."""
     found = text(

@@ -6,7 +6,7 @@ first statement of a transaction sets what we need for this transaction alone, a
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DBAPIError
 
 from . import _house  # noqa: F401 - makes _models
+from .extras import driver_words
 from .host_connection import connection_of, saying_unusable
 
 if TYPE_CHECKING:
@@ -112,9 +113,8 @@ class Access:
 def _database(url: str) -> Database:
     try:
         return Database(url)
-    except ModuleNotFoundError as error:
-        words = f"needs the module {error.name}, which is not installed; install Redrive with its extra postgres"
-        raise SettingsError(f"database_url: {words}") from None
+    except ImportError as error:
+        raise SettingsError(f"database_url: {driver_words(error)}") from None
 
 
 def _checked(name: str, url: str | None, check: Callable[[str], str]) -> str | None:

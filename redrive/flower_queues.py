@@ -5,7 +5,7 @@ port for which nobody has asked.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,12 @@ def _length(connection: "Connection", name: str) -> int:
     return int(declared.message_count)
 
 
-def show(queues: Queues) -> None:
-    """Let Flower's pages ask them."""
-    BaseHandler.get_broker = lambda _handler: queues
+def show(queues: Queues | None, sent_to: Collection[str]) -> None:
+    """Let Flower's page show these queues too, and ask for their lengths this way, unless None is given.
+
+    Of itself it shows those that a worker takes: not the ones in trouble.
+    """
+    taken = BaseHandler.get_active_queue_names
+    BaseHandler.get_active_queue_names = lambda handler: sorted({*taken(handler), *sent_to})
+    if queues is not None:
+        BaseHandler.get_broker = lambda _handler: queues

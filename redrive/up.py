@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Collection, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -73,7 +73,7 @@ def run(settings: Settings, *, database_url: str, with_flower: bool = True) -> i
 
     Raises:
         SettingsError: a secret is missing, another ``up`` runs in this home, no broker is installed.
-        SchemaError: the database is of a newer version, or unsuitable.
+        SchemaError: the database is of a newer version, or unsuitable, or a configured one has no tables yet.
         Unreachable: Flower's address is taken.
     """
     if problems := check_secrets(settings):
@@ -84,8 +84,7 @@ def run(settings: Settings, *, database_url: str, with_flower: bool = True) -> i
         if with_flower:
             flower.check_address(settings.flower)
         addresses = Addresses.of(settings, home, database_url)
-        before, after = once_there(lambda: migrate.upgrade(database_url), _say_waiting)
-        _announce(settings, addresses, "up to date" if before == after else f"brought to {after}")
+        _announce(settings, addresses, once_there(lambda: _schema(settings, database_url), _say_waiting))
         if with_flower:
             _print("flower", f"{flower.url(settings.flower)}, {flower.credentials(home).words()}")
         if addresses.broker is not None:
@@ -146,9 +145,23 @@ def printer(lines: Lines) -> Say:
     return say
 
 
+def _schema(settings: Settings, database_url: str) -> str:
+    """What is to be said of the schema. Only the database in our own home is migrated unasked.
+
+    Raises:
+        SchemaError: a configured one has to be migrated first.
+    """
+    if settings.environment.database_url is None:
+        before, after = migrate.upgrade(database_url)
+        return "schema up to date" if before == after else f"schema brought to {after}"
+    with closing(Database(database_url)) as database:
+        migrate.check(database)
+        return migrate.behind(database) or "schema up to date"
+
+
 def _announce(settings: Settings, addresses: Addresses, schema: str) -> None:
     """Say what is about to happen, before any provider is called."""
-    _print("database", f"{hide_password(addresses.database_url)}, schema {schema}")
+    _print("database", f"{hide_password(addresses.database_url)}, {schema}")
     kind = "" if addresses.broker is None else ", embedded"
     _print("broker", hide_password(addresses.broker_url) + kind)
     due = once_there(lambda: _due(addresses.database_url), _say_waiting)
@@ -164,18 +177,15 @@ def _announce(settings: Settings, addresses: Addresses, schema: str) -> None:
 
 def _due(database_url: str) -> dict[tuple[str, str], int]:
     """What is due by account and operation, read from the partial indexes of exactly that."""
-    database, found = Database(database_url), {}
-    try:
-        with database.reading() as t:
-            for operation, predicate in (("retry", RETRY_DUE), ("check", CHECK_DUE)):
-                counted = (
-                    select(tasks.c.account, func.count().label("due"))
-                    .where(text(predicate), tasks.c.due_at <= t.now)
-                    .group_by(tasks.c.account)
-                )
-                found.update({(row.account, operation): row.due for row in t.rows(counted)})
-    finally:
-        database.close()
+    found: dict[tuple[str, str], int] = {}
+    with closing(Database(database_url)) as database, database.reading() as t:
+        for operation, predicate in (("retry", RETRY_DUE), ("check", CHECK_DUE)):
+            counted = (
+                select(tasks.c.account, func.count().label("due"))
+                .where(text(predicate), tasks.c.due_at <= t.now)
+                .group_by(tasks.c.account)
+            )
+            found.update({(row.account, operation): row.due for row in t.rows(counted)})
     return found
 
 

@@ -7,7 +7,7 @@ from random import Random
 import structlog
 
 from models import ledger
-from models.db import Database
+from models.db import Database, Transaction
 from models.db_errors import is_row_fault
 from models.due import Due
 from models.errors import Unreachable
@@ -16,7 +16,6 @@ from models.states import Operation
 
 from .later import Later, said_of
 from .publish import Publisher
-from .setting_aside import set_aside
 
 log = structlog.get_logger("redrive.scheduler")
 
@@ -82,6 +81,11 @@ class Claims:
                 moved += ledger.release_unknown(t, self.rules[name], self.rng)
         return moved
 
+    def adopt(self) -> int:
+        """Find what the release before has held, so that it is shown and revised like the rest; for how many tasks."""
+        with self.database.transaction() as t:
+            return ledger.adopt_holds(t, self.rules)
+
     def _claim(self, rules: Rules, operation: Operation) -> ledger.Claim:
         try:
             with self.database.transaction() as t:
@@ -98,7 +102,8 @@ class Claims:
     def _set_aside(self, rules: Rules, operation: Operation) -> bool:
         with self.database.reading() as t:
             ids = ledger.due_ids(t, rules, operation)
-        return set_aside(
-            self.database, rules.account, ids,
-            lambda t, part: ledger.claim(t, rules, operation, self.rng, only=part),
-        )  # fmt: skip
+
+        def attempt(t: Transaction, part: Sequence[int]) -> None:
+            ledger.claim(t, rules, operation, self.rng, only=part)
+
+        return bool(ledger.set_aside_faulty(self.database, rules.account, ids, attempt, log.error))

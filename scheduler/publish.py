@@ -43,7 +43,7 @@ class Publisher:
                 jobs.RETRY if batch.operation is Operation.RETRY else jobs.CHECK,
                 args=[str(batch.id)],
                 # For people's eyes in Flower; the worker trusts only the row.
-                kwargs={"account": batch.account, "operation": batch.operation.value, "size": batch.size},
+                kwargs={"account": batch.account, "size": batch.size, "operation": batch.operation.value},
                 task_id=str(batch.id),
                 queue=self._queues.of(batch.provider),
                 ignore_result=True,

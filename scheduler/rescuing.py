@@ -9,13 +9,12 @@ import structlog
 
 from models import ledger
 from models.capabilities import Capabilities, capabilities_of
-from models.db import Database
+from models.db import Database, Transaction
 from models.db_errors import is_row_fault
 from models.errors import Locked
 from models.rules import Rules, default_rules
 
 from .later import Later
-from .setting_aside import set_aside
 
 log = structlog.get_logger("redrive.scheduler")
 
@@ -67,13 +66,14 @@ class Rescues:
         with self.database.transaction() as t:
             return ledger.rescue(t, batch.id, rules, self.rng)
 
-    def _set_aside(self, batch: ledger.Lost, rules: Rules) -> bool:
+    def _set_aside(self, batch: ledger.Lost, rules: Rules) -> None:
         with self.database.reading() as t:
             _, ids = ledger.made_for(t, batch.id)
-        return set_aside(
-            self.database, batch.account, ids,
-            lambda t, part: ledger.rescue(t, batch.id, rules, self.rng, only=part),
-        )  # fmt: skip
+
+        def attempt(t: Transaction, part: Sequence[int]) -> None:
+            ledger.rescue(t, batch.id, rules, self.rng, only=part)
+
+        ledger.set_aside_faulty(self.database, batch.account, ids, attempt, log.error)
 
     def _rules_of(self, batch: ledger.Lost) -> Rules:
         """An account's rules; its lost work is taken back even where nobody knows it or its provider any more."""

@@ -28,6 +28,7 @@ log = structlog.get_logger("redrive.scheduler")
 
 PAUSE_AFTER_ERROR_SECONDS = 1.0
 REVISE_SECONDS = 30.0
+ADOPT_SECONDS = 3600.0
 """How often what rests is looked through for what today's policy would not leave at rest."""
 ENSURE_SECONDS = 5.0
 """How often an account's row that somebody holds is tried again."""
@@ -83,6 +84,7 @@ class Scheduler:
         self._presence = Presence(self.database, SCHEDULER)
         more = {
             "beat": (self._beat, BEAT_SECONDS),
+            "adopt": (self._claims.adopt, ADOPT_SECONDS),
             "revise": (self._claims.revise, REVISE_SECONDS),
             "ensure": (self._ensure_held, ENSURE_SECONDS),
             "news": (self._say_news, NEWS_SECONDS),
@@ -171,7 +173,7 @@ class Scheduler:
                 continue
             failures = 0
             if not done.quiet:
-                log.info("pass", claimed=done.claimed, published=done.published, rescued=done.rescued, dead=done.dead)
+                log.debug("pass", claimed=done.claimed, published=done.published, rescued=done.rescued, dead=done.dead)
             if not done.more:
                 waiting.wait(self.settings.scheduler.poll_seconds)
 

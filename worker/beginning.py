@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from models import ledger
@@ -16,8 +17,10 @@ from models.ledger import Group, Step, Work
 
 from .agenda import Agenda
 from .deps import Deps
-from .recording import Recording, say_unreachable, set_aside
+from .recording import Recording, say_unreachable
 from .sender import Sender
+
+log = structlog.get_logger("redrive.worker")
 
 
 @dataclass(slots=True)
@@ -111,4 +114,4 @@ def _set_aside(deps: Deps, batch_id: UUID) -> bool:
 
     with deps.database.reading() as t:
         account, ids = ledger.made_for(t, batch_id)
-    return bool(set_aside(deps, account, ids, attempt))
+    return bool(ledger.set_aside_faulty(deps.database, account, ids, attempt, log.error))

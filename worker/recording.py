@@ -20,7 +20,6 @@ from models.db import Transaction
 from models.db_errors import is_row_fault
 from models.errors import StaleBatch, Unreachable
 from models.ledger import LOCAL, Answered, Group, Step, Work
-from models.ledger.isolation import Attempt
 from models.outcome import Unsent
 from models.states import Operation
 
@@ -153,17 +152,9 @@ class Recording:
             self.advance(t, _without(told, others), _groups_without(groups, others))
 
         try:
-            return set_aside(self.deps, self.work.rules.account, ids, attempt)
+            return ledger.set_aside_faulty(self.deps.database, self.work.rules.account, ids, attempt, log.error)
         except (Unreachable, SQLAlchemyError):
             return frozenset()
-
-
-def set_aside(deps: Deps, account: str, ids: Sequence[int], attempt: Attempt) -> frozenset[int]:
-    """Set the tasks aside that ``attempt`` fails over even alone, and say so; returns them."""
-    odd = ledger.set_aside_faulty(deps.database, account, ids, attempt)
-    for task_id, why in odd.items():
-        log.error("task.set_aside", account=account, task=task_id, why=why)
-    return frozenset(odd)
 
 
 def say_unreachable(batch_id: UUID, error: Exception) -> None:

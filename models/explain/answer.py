@@ -44,7 +44,7 @@ def explain(facts: Facts) -> Explanation:
     if facts.rules is None:
         provider = facts.account.provider if facts.account is not None else None
         lines = list(without_rules(Known(facts, task, rules_without_settings(task.account, provider), facts.now)))
-    elif facts.set_aside in NEVER_CLAIMED:
+    elif facts.set_aside is not None and facts.set_aside.cause in NEVER_CLAIMED:
         lines = list(set_aside(Known(facts, task, facts.rules, facts.now)))
     else:
         lines = list(_BY_STATUS[task.status](Known(facts, task, facts.rules, facts.now)))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from ..lifecycle import release, revive
-from ..states import DeadReason, Operation, SetAside
+from ..states import NEVER_CLAIMED, DeadReason, Operation, SetAside
 from .facts import Known
 from .obstacles import set_aside_words
 from .past import by, last_attempt, spent
@@ -40,14 +40,21 @@ def set_aside(known: Known) -> Iterator[str]:
     status = known.task.status.value.replace("_", " ")
     yield f"has been {status} for {_time(known)}; {spent(known)}."
     yield from last_attempt(known)
-    if (cause := known.facts.set_aside) is not None:
-        why = set_aside_words(cause, known.facts.set_aside_why)
-        yield f"Redrive has set it aside and neither retries nor checks it: {why}."
-    yield f"`redrive release {known.task.id}` lets it go on."
+    yield from never_claimed(known)
+
+
+def never_claimed(known: Known) -> Iterator[str]:
+    """Why Redrive has set it aside, and what ends that; nothing where it is claimed like all others."""
+    odd = known.facts.set_aside
+    if odd is not None and odd.cause in NEVER_CLAIMED:
+        words = set_aside_words(odd.cause, odd.why)
+        yield f"Redrive has set it aside and neither retries nor checks it: {words}."
+        yield f"`redrive release {known.task.id}` lets it go on."
 
 
 def _set_aside(known: Known) -> str:
-    if known.facts.set_aside is SetAside.UNREADABLE:
+    odd = known.facts.set_aside
+    if odd is not None and odd.cause is SetAside.UNREADABLE:
         return "Its checks were answered with what nobody here understands, so that people must say what it is."
     if known.rules.policy.on_unknown == "retry":
         return 'Nobody could tell whether its last retry ran. on_unknown says "retry" by now: its turn comes soon.'

@@ -8,10 +8,11 @@ from uuid import UUID
 from ..ledger.accounts import Account
 from ..ledger.breaker import Breaker
 from ..ledger.permits import Path
+from ..ledger.quarantine import Odd
 from ..lifecycle import Context
 from ..policy import Stood, never_stood
 from ..rules import Rules
-from ..states import BatchStatus, Operation, SetAside
+from ..states import BatchStatus, Operation
 from ..task import Task
 
 
@@ -70,7 +71,7 @@ class Facts:
         missing: the processes without which nothing happens and of which none runs, by their role: when the last one
             was seen.
         ahead: due tasks of the account that come before it, counted up to a bound.
-        set_aside: why Redrive itself has set it aside, and ``set_aside_why``: in words.
+        set_aside: why Redrive itself has set it aside; None where it has not.
         trouble: what keeps the scheduler from its account's work.
         stood: how long its account has stood still since a moment.
     """
@@ -91,8 +92,7 @@ class Facts:
     excluded_by: tuple[int, ...] = ()
     ahead: int = 0
     missing: Mapping[str, datetime | None] = field(default_factory=dict)
-    set_aside: SetAside | None = None
-    set_aside_why: str = ""
+    set_aside: Odd | None = None
     trouble: str = ""
     stood: Stood = never_stood
 

@@ -50,7 +50,7 @@ def wish(known: Known) -> Iterator[str]:
         return
     then = "held" if known.task.wish is Wish.HOLD else "dead (stopped)"
     yield by(known, known.task.wish, f"asked to {known.task.wish} it") or f"An operator asked to {known.task.wish} it."
-    yield f"Once the retry under way has failed, it is {then}; if that succeeds, it is succeeded."
+    yield f"Once the retry under way has failed, it is {then}; if that succeeds, it has succeeded."
 
 
 def by(known: Known, what: str, did: str) -> str:

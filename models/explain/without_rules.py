@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ..states import ENDED_STATES, FAILED_STATES, Status
 from ..task import Task
+from .at_rest import never_claimed
 from .facts import Known
 from .obstacles import at_the_account
 from .past import last_attempt, wish
@@ -16,6 +17,7 @@ def without_rules(known: Known) -> Iterator[str]:
     yield f"{_standing(known)}."
     yield from last_attempt(known)
     yield from wish(known)
+    yield from never_claimed(known)
     if task.status not in ENDED_STATES:
         yield from at_the_account(known, task.next)
     yield from (_not_configured(task) if known.facts.settings_known else _not_here())

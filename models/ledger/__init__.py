@@ -29,6 +29,7 @@ from .batches import (
 from .claims import Batch, Claim, claim
 from .due_tasks import due_ids
 from .ensuring import ensure
+from .holds import adopt_holds, unknown_accounts
 from .isolation import set_aside_faulty
 from .leaving import leave
 from .looking import advance_checks
@@ -36,7 +37,7 @@ from .people import Told, act, report
 from .processes import beat, ended
 from .processes import forget as forget_processes
 from .pruning import Reference, prunable, prune_batches, prune_tasks, references
-from .quarantine import Odd, set_aside, unknown_accounts
+from .quarantine import Odd, set_aside
 from .revising import release_unknown, resting_accounts
 from .room import without_room
 from .sending import Group, Permit, Step, advance, finish
@@ -63,6 +64,7 @@ __all__ = [
     "Work",
     "act",
     "add",
+    "adopt_holds",
     "advance",
     "advance_checks",
     "beat",

@@ -21,6 +21,7 @@ from ..tables import batches, tasks
 from ..task import Task
 from . import accounts, attempts, breaker, contexts, quarantine, standstills
 from .claims import FIRST_REPUBLISH_SECONDS, STANDSTILL, Batch
+from .holds import note_holds
 from .quarantine import not_set_aside
 from .rows import free_by_ids, open_attempts, store, write
 from .totals import count
@@ -275,7 +276,7 @@ def _take_back(t: Transaction, ids: list[int], batch_id: UUID, lease_until: date
     mine = [task for task in free.values() if task.batch_id == batch_id or task.id in open_ones]
     changes = [(x, lost(x, was_open=x.id in open_ones, lease_until=lease_until, context=context)) for x in mine]
     steps = write(t, changes)
-    quarantine.note_holds(t, changes)
+    note_holds(t, changes)
     words = Unknown(message="its worker was lost while the call may have been under way")
     keys = {attempts.Key(i, number): words for i, number in open_ones.items()}
     steps.update(attempts.closed(t, context.rules.account, batch_id, keys))

@@ -9,6 +9,9 @@ from .quarantine import Odd, set_aside
 
 Attempt = Callable[[Transaction, Sequence[int]], object]
 
+LogError = Callable[..., object]
+"""What writes an error into the caller's log: an event and its fields."""
+
 
 def faulty(database: Database, ids: Sequence[int], attempt: Attempt) -> dict[int, str]:
     """Those of the ids for which ``attempt`` fails even alone, each with the reason. Nothing of it is kept.
@@ -43,8 +46,10 @@ def _why_it_fails(database: Database, part: Sequence[int], attempt: Attempt) -> 
     return ""
 
 
-def set_aside_faulty(database: Database, account: str, ids: Sequence[int], attempt: Attempt) -> dict[int, str]:
-    """Set those of the tasks aside for which ``attempt`` fails even alone; returns them, each with the reason.
+def set_aside_faulty(
+    database: Database, account: str, ids: Sequence[int], attempt: Attempt, log_error: LogError
+) -> frozenset[int]:
+    """Set those of the tasks aside for which ``attempt`` fails even alone, and log each; returns them.
 
     Raises:
         Unreachable: as for :func:`faulty`.
@@ -53,4 +58,6 @@ def set_aside_faulty(database: Database, account: str, ids: Sequence[int], attem
     if odd:
         with database.transaction() as t:
             set_aside(t, [Odd(task_id, account, SetAside.ROW, why) for task_id, why in odd.items()])
-    return odd
+    for task_id, why in odd.items():
+        log_error("task.set_aside", account=account, task=task_id, why=why)
+    return frozenset(odd)

@@ -13,9 +13,10 @@ from ..rowset import rowset
 from ..states import AT_WORK_STATES, FAILED_STATES, FOLLOWED_STATES, Operation
 from ..tables import archives, tasks
 from ..task import Task
-from . import attempts, contexts, permits, quarantine
+from . import attempts, contexts, permits
 from .attempts import Key
 from .batches import Work
+from .holds import note_holds
 from .rows import Change, by_ids, free_by_ids, write
 from .sending import Group, Permit, Step, permitted, waiting
 from .standing import Answered, learned, standing
@@ -105,7 +106,7 @@ def _apply(
         if isinstance(look, Reading) and look.result is not None and look.state in _ENDS:
             kept.append((task, look))
     steps = write(t, changes)
-    quarantine.note_holds(t, changes)
+    note_holds(t, changes)
     attempts.settled(t, results)
     if context.rules.archives:
         _archive(t, kept)

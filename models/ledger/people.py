@@ -20,6 +20,7 @@ from ..tables import tasks
 from ..task import Task, replace
 from . import attempts, quarantine
 from .actions import Who, acted_on
+from .holds import taken_over
 from .rows import by_id, locked_by_ids, open_attempts, store
 
 Act = Callable[[Task, Context, bool], Said]
@@ -60,10 +61,16 @@ def act(t: Transaction, what: str, ids: Sequence[int], rules_of: Mapping[str, Ru
         rules_of = {**_without_settings(t, ids, rules_of), **rules_of}
     told = _readmit(t, ids, rules_of) if what == "release" else []
     told += _change(t, [i for i in ids if i not in {each.task.id for each in told}], rules_of, ACTIONS[what])
-    if what == "hold":  # from now on it is the operator's, whatever a policy says
-        quarantine.forget_holds(t, [each.task.id for each in told if each.task.status is Status.HELD])
+    if what == "hold":
+        told = _taken_over(t, told)
     acted_on(t, who, what, (each.task for each in told if each.changed))
     return told
+
+
+def _taken_over(t: Transaction, told: Sequence[Told]) -> list[Told]:
+    """What Redrive itself had held is the operator's from now on, whatever a policy says: that is a change, too."""
+    ours = taken_over(t, [each.task.id for each in told if each.task.status is Status.HELD])
+    return [Told(each.task, changed=True) if each.task.id in ours else each for each in told]
 
 
 def _without_settings(t: Transaction, ids: Sequence[int], rules_of: Mapping[str, Rules]) -> dict[str, Rules]:
@@ -80,25 +87,25 @@ def _readmit(t: Transaction, ids: Sequence[int], rules_of: Mapping[str, Rules]) 
         BadInput: it names the task and what is wrong with it.
     """
     told = []
-    for task_id, why in sorted(quarantine.among(t, ids).items()):
+    for task_id, odd in sorted(quarantine.among(t, ids).items()):
         try:
             with t.connection.begin_nested():
                 told += _let_out(t, task_id, rules_of)
         except Exception as error:
             if isinstance(error, BadInput) or not is_row_fault(error):
                 raise
-            raise BadInput(f"task {task_id}: is set aside, because {why}; mend its row first: {blame(error)}") from None
+            words = f"is set aside, because {odd.why}; mend its row first: {blame(error)}"
+            raise BadInput(f"task {task_id}: {words}") from None
     return told
 
 
 def _let_out(t: Transaction, task_id: int, rules_of: Mapping[str, Rules]) -> list[Told]:
     (task,) = locked_by_ids(t, [task_id])
-    if (rules := rules_of.get(task.account)) is None:
-        return []
-    if rules.capabilities.kind(task.kind) is None:
-        raise BadInput(
-            f"task {task_id}: {rules.capabilities.title} has no kind {task.kind!r}; stop it, and add it anew"
-        )
+    rules = rules_of[task.account]
+    known = rules.capabilities
+    # An account without settings may be of a provider that nobody knows, and then nobody knows its kinds.
+    if known.provider and known.kind(task.kind) is None:
+        raise BadInput(f"task {task_id}: {known.title} has no kind {task.kind!r}; stop it, and add it anew")
     made = attempts.of(t, task_id)
     numbered = replace(task, attempts=max([task.attempts, *made]))
     if numbered.status is Status.IN_FLIGHT:

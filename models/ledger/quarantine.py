@@ -4,18 +4,16 @@ A row of a table of its own says so, because the task's own row may refuse every
 out before they count; an operator releases them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, delete, exists, select, true, update
 
-from .. import lifecycle
 from ..db import Transaction, insert_for
 from ..one_of import one_of
 from ..outcome import Unknown
-from ..states import NEVER_CLAIMED, SetAside, Status
+from ..states import NEVER_CLAIMED, SetAside
 from ..tables import attempts, quarantine, tasks
-from ..task import Task
 from .totals import Steps, count
 
 LEVEL = 2
@@ -28,7 +26,7 @@ _NEVER_CLAIMED = sorted(cause.value for cause in NEVER_CLAIMED)
 
 @dataclass(frozen=True, slots=True)
 class Odd:
-    """A task to be set aside, and why."""
+    """A task that is set aside, or is to be, and why."""
 
     task_id: int
     account: str
@@ -46,11 +44,12 @@ def not_set_aside(level: int) -> ColumnElement[bool]:
 def set_aside(t: Transaction, odd: Sequence[Odd]) -> None:
     """Set tasks aside. An open attempt of theirs is closed as unknown and counts: its call may have left."""
     if odd and t.level >= LEVEL:
-        _insert(t, odd)
+        note(t, odd)
         _close_attempts(t, {x.task_id: x.account for x in odd})
 
 
-def _insert(t: Transaction, odd: Sequence[Odd]) -> None:
+def note(t: Transaction, odd: Sequence[Odd]) -> None:
+    """Write down why tasks are set aside, or are from now on."""
     if not odd or t.level < LEVEL:
         return
     rows = [
@@ -73,56 +72,12 @@ def _close_attempts(t: Transaction, accounts: Mapping[int, str]) -> None:
     count(t, steps)
 
 
-def note_holds(t: Transaction, changes: Iterable[tuple[Task, Task]]) -> None:
-    """Remember of tasks that an answer or a check has made held, and no operator, why: people ask, policies change."""
-    causes = [(now, lifecycle.set_aside(was, now)) for was, now in changes]
-    _insert(t, [Odd(now.id, now.account, cause, now.last_error) for now, cause in causes if cause is not None])
-
-
-# An owner's report, or the release before, moves a task and leaves its row here.
-_HELD_AS_UNKNOWN = and_(
-    quarantine.c.cause == SetAside.UNKNOWN.value,
-    exists().where(tasks.c.id == quarantine.c.task_id, tasks.c.status == Status.HELD.value),
-)
-
-
-def held_as_unknown(t: Transaction, account: str, limit: int) -> list[int]:
-    """Tasks of an account that are set aside because nobody knows whether their retry ran."""
-    if t.level < LEVEL:
-        return []
-    mine = select(quarantine.c.task_id).where(quarantine.c.account == account, _HELD_AS_UNKNOWN)
-    return [row.task_id for row in t.rows(mine.limit(limit))]
-
-
-def unknown_accounts(t: Transaction, names: Iterable[str]) -> list[str]:
-    """The accounts among these that have such tasks."""
-    if t.level < LEVEL:
-        return []
-    theirs = select(quarantine.c.account).where(one_of(quarantine.c.account, names), _HELD_AS_UNKNOWN)
-    return sorted(row.account for row in t.rows(theirs.distinct()))
-
-
-def among(t: Transaction, ids: Sequence[int]) -> dict[int, str]:
-    """Task id → why it is set aside, for those of the ids that are."""
+def among(t: Transaction, ids: Sequence[int]) -> dict[int, Odd]:
+    """Those of the tasks that are set aside, by their ids."""
     if t.level < LEVEL:
         return {}
-    rows = t.rows(select(quarantine.c.task_id, quarantine.c.why).where(one_of(quarantine.c.task_id, ids)))
-    return {row.task_id: row.why for row in rows}
-
-
-def causes(t: Transaction, ids: Sequence[int]) -> dict[int, SetAside]:
-    """Task id → the cause for which it is set aside."""
-    if t.level < LEVEL:
-        return {}
-    rows = t.rows(select(quarantine.c.task_id, quarantine.c.cause).where(one_of(quarantine.c.task_id, ids)))
-    return {row.task_id: SetAside(row.cause) for row in rows}
-
-
-def forget_holds(t: Transaction, ids: Sequence[int]) -> None:
-    """Somebody decided about these tasks, which Redrive itself had made held, or about to be."""
-    if t.level >= LEVEL and ids:
-        ours = quarantine.c.cause.not_in(_NEVER_CLAIMED)
-        t.execute(delete(quarantine).where(one_of(quarantine.c.task_id, ids), ours))
+    rows = t.rows(select(quarantine).where(one_of(quarantine.c.task_id, ids)))
+    return {row.task_id: Odd(row.task_id, row.account, SetAside(row.cause), row.why) for row in rows}
 
 
 def forget(t: Transaction, ids: Sequence[int]) -> None:

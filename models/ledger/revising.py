@@ -12,6 +12,7 @@ from ..rules import Rules
 from ..tables import tasks
 from . import contexts, quarantine
 from .due_tasks import RESTS
+from .holds import held_as_unknown
 from .rows import free_by_ids, store
 
 PAGE = 500
@@ -28,7 +29,7 @@ def release_unknown(t: Transaction, rules: Rules, rng: Random) -> int:
     if rules.policy.on_unknown == "hold":
         return 0
     context = contexts.context(t, rules, rng)
-    found = free_by_ids(t, quarantine.held_as_unknown(t, rules.account, PAGE))
+    found = free_by_ids(t, held_as_unknown(t, rules.account, PAGE))
     store(t, [(task, unheld(task, context)) for task in found])
     quarantine.forget(t, [task.id for task in found])
     return len(found)

@@ -15,9 +15,10 @@ from ..outcome import Outcome, Reading, Unreadable
 from ..rules import Rules
 from ..states import BatchStatus, Operation, Status
 from ..task import Task, replace
-from . import accounts, attempts, breaker, contexts, permits, quarantine
+from . import accounts, attempts, breaker, contexts, permits
 from .attempts import Key
 from .batches import Work, ended, give_back, remainder, still_mine
+from .holds import note_holds
 from .rows import Change, free_by_ids, open_attempts, write
 from .standing import LOCAL, Answered, learned, standing
 from .totals import count
@@ -111,7 +112,7 @@ def advance(
     changes, outcomes = _closing(found, open_ones, told, context, probe=work.probe)
     permits_, opening = _opening(t, {i: task for i, task in found.items() if i not in open_ones}, grants, work)
     steps = write(t, changes)
-    quarantine.note_holds(t, changes)
+    note_holds(t, changes)
     steps.update(heard.steps)
     steps.update(attempts.closed(t, work.rules.account, work.id, outcomes))
     if opening:

@@ -20,7 +20,7 @@ class Said:
 def hold(task: Task, context: Context, *, is_open: bool) -> Said:
     """Nobody touches it until it is released; at once, or as a wish when a call cannot be taken back."""
     if task.status in ENDED_STATES:
-        return Said(task, f"nothing to hold: it is {_end(task)}")
+        return Said(task, f"nothing to hold: it {_end(task)}")
     if task.status is Status.HELD:
         return Said(task, "held already")
     if is_open or task.status in FOLLOWED_STATES:
@@ -44,7 +44,7 @@ def release(task: Task, context: Context) -> Said:
 def stop(task: Task, context: Context, *, is_open: bool) -> Said:
     """Dead (stopped); at once, or when the retry under way has failed."""
     if task.status in ENDED_STATES:
-        return Said(task, f"ended already: it is {_end(task)}")
+        return Said(task, f"ended already: it {_end(task)}")
     if is_open or task.status in FOLLOWED_STATES:
         return Said(replace(task, wish=Wish.STOP), "stopped when its retry has failed; success wins")
     return Said(moves.dead(task, DeadReason.STOPPED, context.now))
@@ -56,7 +56,7 @@ def retry_now(task: Task, context: Context, *, releases: bool = True) -> Said:
     ``releases``: it also releases what is held. A program's request does not.
     """
     if task.status in ENDED_STATES:
-        return Said(task, f"it is {_end(task)}: only --force retries it")
+        return Said(task, f"it {_end(task)}: only --force retries it")
     if task.status is Status.IN_FLIGHT:
         return Said(task, "a retry of it is under way")
     if task.status is Status.HELD and not releases:
@@ -87,7 +87,7 @@ def force(task: Task, context: Context) -> Said:
 def revive(task: Task, context: Context) -> Said:
     """A dead task gets another round of retries, and is looked at first."""
     if task.status not in ENDED_STATES:
-        return Said(task, f"not ended: it is {task.status}")
+        return Said(task, f"not ended: its status is {task.status}")
     if _used_up(task, context):
         return Said(task, _cap(context))
     return Said(_reopened(moves.granted_a_round(task, context), context))
@@ -108,4 +108,4 @@ def _cap(context: Context) -> str:
 
 
 def _end(task: Task) -> str:
-    return f"dead ({task.dead_reason})" if task.dead_reason else task.status.value
+    return f"is dead ({task.dead_reason})" if task.dead_reason else "has succeeded"

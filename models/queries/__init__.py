@@ -7,14 +7,14 @@ Every function takes a transaction, best one of :meth:`models.db.Database.readin
 from .actions import ActionFilter, Done, done
 from .facts import facts
 from .history import Action, Archive, Attempt, History, history
-from .names import check_accounts, check_kinds, suggestion
+from .names import check_accounts, check_names, suggestion
 from .news import News, Obstacles, news, obstacles
 from .overview import AccountOverview, BatchState, BreakerState, Overview, Pause, Penalty, in_the_way, overview
 from .plain import plain
 from .processes import Missing, Process, missing, processes
 from .prunable import ended_accounts, prunable_batches, prunable_tasks
-from .set_aside import TaskSetAside, tasks_set_aside
-from .tasks import TaskFilter, all_ids, find, get, ids_of_batches, still_matching
+from .set_aside import TaskSetAside, set_aside_among, tasks_set_aside
+from .tasks import TaskFilter, all_ids, find, get, ids_of_batches, page_of_ids, still_matching
 
 __all__ = [
     "AccountOverview",
@@ -38,6 +38,7 @@ __all__ = [
     "all_ids",
     "check_accounts",
     "check_kinds",
+    "check_names",
     "done",
     "ended_accounts",
     "facts",
@@ -50,10 +51,12 @@ __all__ = [
     "news",
     "obstacles",
     "overview",
+    "page_of_ids",
     "plain",
     "processes",
     "prunable_batches",
     "prunable_tasks",
+    "set_aside_among",
     "still_matching",
     "suggestion",
     "tasks_set_aside",

@@ -57,8 +57,7 @@ def facts(t: Transaction, task_id: int, rules_of: Mapping[str, Rules] | None) ->
         busy=retried_next and task.id in busy(t, rules.capabilities, [task]),
         excluded_by=_excluding(t, task, rules) if retried_next else (),
         ahead=_ahead(t, task),
-        set_aside=quarantine.causes(t, [task.id]).get(task.id),
-        set_aside_why=quarantine.among(t, [task.id]).get(task.id, ""),
+        set_aside=quarantine.among(t, [task.id]).get(task.id),
         trouble=found.get(task.account) or found.get("", ""),
         stood=standstills.remembered(t, task.account, [*Operation]),
         missing={each.role: each.seen_at for each in missing(t, processes(t))},
@@ -77,7 +76,7 @@ def _without_rules(t: Transaction, task: Task, *, settings_known: bool) -> Facts
         breaker=breaker.load(t, task.account, operation),
         attempt=_last_attempt(t, task.id),
         action=_last_action(t, task.id),
-        set_aside=quarantine.causes(t, [task.id]).get(task.id),
+        set_aside=quarantine.among(t, [task.id]).get(task.id),
     )
 
 

@@ -10,9 +10,20 @@ from ..db import Transaction
 from ..errors import BadInput
 from ..rules import Rules
 from ..tables import accounts, tasks
+from .tasks import TaskFilter
 
 MOST_NAMED = 12
 """So many names are listed where none is like the one that was given."""
+
+
+def check_names(t: Transaction, wanted: TaskFilter, rules_of: Mapping[str, Rules]) -> None:
+    """Refuse accounts and kinds in a filter that are not names of anything.
+
+    Raises:
+        BadInput: with the one that was probably meant.
+    """
+    check_accounts(t, wanted.accounts, rules_of)
+    check_kinds(t, wanted.kinds, rules_of)
 
 
 def check_accounts(t: Transaction, wanted: Iterable[str], configured: Collection[str]) -> None:

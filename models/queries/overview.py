@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, and_, func, select, text
+from sqlalchemy import ColumnElement, Row, and_, func, select, text, true
 
 from ..db import Transaction
 from ..ledger.breaker import row_path
+from ..ledger.quarantine import not_set_aside
 from ..ledger.totals import totals_now
 from ..ledger.troubles import troubles
 from ..one_of import one_of
@@ -206,12 +207,14 @@ def _known(t: Transaction, found: _Accounts) -> None:
 
 
 def _waiting(t: Transaction, found: _Accounts) -> None:
-    for row in _counted(t, RETRY_DUE):
+    # Mostly nothing is set aside, and then no row is asked about it.
+    claimed = not_set_aside(t.level) if tasks_set_aside(t) else true()
+    for row in _counted(t, RETRY_DUE, claimed):
         account = found[row.account]
         account.count(row.status, row.tasks)
         account.due_retries += row.due
         _due(account, row)
-    for row in _counted(t, CHECK_DUE):
+    for row in _counted(t, CHECK_DUE, claimed):
         account = found[row.account]
         account.due_checks += row.due
         _due(account, row)
@@ -219,15 +222,16 @@ def _waiting(t: Transaction, found: _Accounts) -> None:
             account.count(row.status, row.tasks)
 
 
-def _counted(t: Transaction, predicate: str) -> list[Row[Any]]:
-    due = tasks.c.due_at <= t.now
+def _counted(t: Transaction, predicate: str, claimed: ColumnElement[bool]) -> list[Row[Any]]:
+    """By account and status; what is set aside has no turn, and its moment may be none."""
+    due, later = and_(tasks.c.due_at <= t.now, claimed), and_(tasks.c.due_at > t.now, claimed)
     statement = select(
         tasks.c.account,
         tasks.c.status,
         func.count().label("tasks"),
         func.count().filter(due).label("due"),
         func.min(tasks.c.due_at).filter(due).label("due_since"),
-        func.min(tasks.c.due_at).filter(~due).label("next_due_at"),
+        func.min(tasks.c.due_at).filter(later).label("next_due_at"),
     )
     return list(t.rows(statement.where(text(predicate)).group_by(tasks.c.account, tasks.c.status)))
 

@@ -23,13 +23,15 @@ from sqlalchemy import (
 )
 
 from ..db import Transaction
+from ..db_errors import blame, is_row_fault
 from ..errors import BadInput
-from ..ledger.rows import by_id
+from ..finding import by_ids
 from ..one_of import one_of
 from ..states import ENDED_STATES, DeadReason, Status
 from ..tables import CHECK_DUE, ENDED, RETRY_DUE, batches, tasks
 from ..task import Task
 from .moments import moment_of
+from .set_aside import is_set_aside
 
 FETCHED_AT_ONCE = 10_000
 """Rows of a long answer that are held at a time."""
@@ -43,6 +45,7 @@ class TaskFilter:
         due: only those that may be retried or looked at now.
         since: only those whose status changed at or after this moment, or within this time; ``until``: before it.
         ids: only these; None: any.
+        set_aside: only those that Redrive itself has set aside.
     """
 
     accounts: tuple[str, ...] = ()
@@ -56,8 +59,9 @@ class TaskFilter:
     origins: tuple[str, ...] = ()
     priorities: tuple[int, ...] = ()
     ids: tuple[int, ...] | None = None
+    set_aside: bool = False
 
-    def where(self, now: datetime, of: FromClause = tasks) -> ColumnElement[bool]:
+    def where(self, t: Transaction, of: FromClause = tasks) -> ColumnElement[bool]:
         """What each of them says of a row, except ``due``, with the predicates of partial indexes spelled out."""
         named = {
             of.c.account: self.accounts,
@@ -76,19 +80,29 @@ class TaskFilter:
         if self.dead_reasons or (self.statuses and set(self.statuses) <= set(ENDED_STATES)):
             parts.append(and_(true(), text(ENDED)))  # as a Boolean, SQLite would compare it with 1 and not know it
         if self.since is not None:
-            parts.append(of.c.status_since >= moment_of(self.since, now))
+            parts.append(of.c.status_since >= moment_of(self.since, t.now))
         if self.until is not None:
-            parts.append(of.c.status_since < moment_of(self.until, now))
+            parts.append(of.c.status_since < moment_of(self.until, t.now))
+        if self.set_aside:
+            parts.append(is_set_aside(of, t.level))
         return and_(*parts)
 
 
 def find(t: Transaction, wanted: TaskFilter, *, after: int = 0, limit: int = 50) -> list[Task]:
-    """A page of the tasks that match, those with ids above ``after``, the lowest first."""
+    """A page of the tasks that match, those with ids above ``after``, the lowest first.
+
+    One whose row cannot be read is left out: what is set aside says which.
+    """
+    return by_ids(t, page_of_ids(t, wanted, after=after, limit=limit))
+
+
+def page_of_ids(t: Transaction, wanted: TaskFilter, *, after: int = 0, limit: int = 50) -> list[int]:
+    """The same, only their ids, those of unreadable rows too."""
     if wanted.due:
-        found = t.rows(_sorted(_ids(wanted, t.now, _beyond(after))).limit(limit))
-        return by_id(t, (row.id for row in found))
-    statement = select(tasks).where(wanted.where(t.now), _beyond(after)).order_by(tasks.c.id)
-    return [Task.of(row) for row in t.rows(statement.limit(_literal(limit)))]
+        statement = _sorted(_ids(t, wanted, _beyond(after)))
+    else:
+        statement = select(tasks.c.id).where(wanted.where(t), _beyond(after)).order_by(tasks.c.id)
+    return [row.id for row in t.rows(statement.limit(_literal(limit)))]
 
 
 def all_ids(t: Transaction, wanted: TaskFilter) -> Sequence[int]:
@@ -97,7 +111,7 @@ def all_ids(t: Transaction, wanted: TaskFilter) -> Sequence[int]:
     They are found once. Page by page, each page would be a search of its own, and one that sorts all that is left
     where the database cannot know how few are wanted.
     """
-    statement = _sorted(_ids(wanted, t.now)).execution_options(yield_per=FETCHED_AT_ONCE)
+    statement = _sorted(_ids(t, wanted)).execution_options(yield_per=FETCHED_AT_ONCE)
     return array("q", t.execute(statement).scalars())
 
 
@@ -106,17 +120,17 @@ def still_matching(t: Transaction, wanted: TaskFilter, ids: Sequence[int]) -> li
     # Without an offset, whatever it is, the database may find all that match first, and then these among them.
     mine = select(tasks).where(one_of(tasks.c.id, ids)).offset(0).subquery()
     due = or_(*(_due(predicate, mine, t.now) for predicate in _DUE)) if wanted.due else true()
-    return sorted(row.id for row in t.rows(select(mine.c.id).where(wanted.where(t.now, mine), due)))
+    return sorted(row.id for row in t.rows(select(mine.c.id).where(wanted.where(t, mine), due)))
 
 
-def _ids(wanted: TaskFilter, now: datetime, *more: ColumnElement[bool]) -> Select[Any] | CompoundSelect[Any]:
+def _ids(t: Transaction, wanted: TaskFilter, *more: ColumnElement[bool]) -> Select[Any] | CompoundSelect[Any]:
     """The ids of the tasks that match, in no order.
 
     Of the two indexes of what is due each is asked for itself: a database may not see that an OR of them needs no
     other. No task is in both.
     """
-    mine = select(tasks.c.id).where(wanted.where(now), *more)
-    return union_all(*(mine.where(_due(predicate, tasks, now)) for predicate in _DUE)) if wanted.due else mine
+    mine = select(tasks.c.id).where(wanted.where(t), *more)
+    return union_all(*(mine.where(_due(predicate, tasks, t.now)) for predicate in _DUE)) if wanted.due else mine
 
 
 def _sorted(ids: Select[Any] | CompoundSelect[Any]) -> Select[Any]:
@@ -145,9 +159,19 @@ def _literal(number: int) -> ColumnElement[int]:
 
 
 def get(t: Transaction, task_id: int) -> Task | None:
-    """One task, or None."""
-    row = t.execute(select(tasks).where(tasks.c.id == task_id)).one_or_none()
-    return Task.of(row) if row is not None else None
+    """One task, or None.
+
+    Raises:
+        BadInput: its row cannot be read.
+    """
+    try:
+        row = t.execute(select(tasks).where(tasks.c.id == task_id)).one_or_none()
+        return Task.of(row) if row is not None else None
+    except Exception as error:
+        if not is_row_fault(error):
+            raise
+        words = f"its row cannot be read ({blame(error)}); mend it by SQL, then redrive release {task_id}"
+        raise BadInput(f"task {task_id}: {words}") from None
 
 
 def ids_of_batches(t: Transaction, wanted: Sequence[UUID]) -> tuple[int, ...]:

@@ -83,7 +83,8 @@ class Acting:
 
     def _meant(self, wanted: TaskFilter) -> TaskFilter:
         """A filter that names no status means those where there is something to do."""
-        if wanted.statuses or wanted.dead_reasons:
+        named = wanted.statuses or wanted.dead_reasons
+        if named or (wanted.set_aside and self.what == "release"):  # which keep the status they had
             return wanted
         return replace(wanted, statuses=_MEANT[self.what])
 

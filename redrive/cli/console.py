@@ -26,7 +26,9 @@ class _Stream:
 
     @property
     def _now(self) -> "IO[str] | None":
-        return cast("IO[str] | None", getattr(sys, self._name))
+        stream = getattr(sys, self._name)
+        # While something moves on the screen, rich puts a stream in its place that writes to us: round and round.
+        return cast("IO[str] | None", getattr(stream, "rich_proxied_file", stream))
 
     @property
     def encoding(self) -> str:

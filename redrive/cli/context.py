@@ -109,15 +109,16 @@ def driver_installed() -> Iterator[None]:
     """Turn "no such module" into the command that installs it.
 
     Raises:
-        SettingsError: the database's driver is missing.
+        SettingsError: the database's driver is missing, or lacks what it needs.
     """
     from models.errors import SettingsError  # noqa: PLC0415 - beside the others
 
+    from ..extras import driver_words  # noqa: PLC0415 - only where something is missing
+
     try:
         yield
-    except ModuleNotFoundError as error:
-        words = f"needs the module {error.name}, which is not installed; pip install 'redrive[postgres]'"
-        raise SettingsError(f"REDRIVE_DATABASE_URL: {words}") from None
+    except ImportError as error:
+        raise SettingsError(f"REDRIVE_DATABASE_URL: {driver_words(error)}") from None
 
 
 @contextmanager

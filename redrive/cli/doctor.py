@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from models import queries
+from models import migrate, queries
 from models.db import Database
 from models.errors import SchemaError, SettingsError, Unreachable
 from models.explain.words import many
@@ -107,7 +107,10 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield from (Finding(Level.WARNING, "database", words) for words in found.warnings)
         if not found.problems:
             by = ", through a pooler" if found.through_a_pooler else ""
-            yield Finding(Level.OK, "database", f"{database.shown} takes writes{by}, its schema is right")
+            behind = migrate.behind(database)
+            right = "" if behind else ", its schema is right"
+            yield Finding(Level.OK, "database", f"{database.shown} takes writes{by}{right}")
+            yield from [Finding(Level.WARNING, "database", f"is at {behind}")] if behind else ()
             yield from _rows(settings, database)
 
 

@@ -59,6 +59,9 @@ _FILTER: Mapping[str, object] = {
         ),
     ],
     "due": Annotated[bool, typer.Option("--due", help="To be retried or checked now.", rich_help_panel=WHICH)],
+    "set_aside": Annotated[
+        bool, typer.Option("--set-aside", help="Set aside by Redrive itself.", rich_help_panel=WHICH)
+    ],
     "since": Annotated[
         Any, typer.Option(metavar="WHEN", parser=when, help=f"Status changed since: {WHEN}.", rich_help_panel=WHICH)
     ],
@@ -88,16 +91,18 @@ class Wanted:
         from models import queries  # noqa: PLC0415 - heavy
 
         wanted = queries.TaskFilter(**self.fields)
-        queries.check_accounts(t, wanted.accounts, rules_of)
-        queries.check_kinds(t, wanted.kinds, rules_of)
+        queries.check_names(t, wanted, rules_of)
         return replace(wanted, ids=queries.ids_of_batches(t, self.batches)) if self.batches else wanted
+
+
+_FLAGS = {"due", "set_aside"}
 
 
 def takes_filter(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of a filter; what they mean is handed to it as ``wanted``."""
     own = [each for each in signature(command).parameters.values() if each.name != "wanted"]
     options = [
-        Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=False if name == "due" else None)
+        Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=False if name in _FLAGS else None)
         for name, annotation in _FILTER.items()
     ]
 

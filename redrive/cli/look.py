@@ -98,21 +98,28 @@ def list_tasks(
     as_json: Json = False,
 ) -> None:
     """Tasks by filter, in the order of their ids. Without a filter: all of them."""
-    from models import queries  # noqa: PLC0415 - heavy
+    from models import finding, queries  # noqa: PLC0415 - heavy
 
-    from .tasks import task_table  # noqa: PLC0415 - heavy
+    from .left_out import say_left_out  # noqa: PLC0415 - heavy
+    from .tasks import set_aside_table, task_table  # noqa: PLC0415 - heavy
 
     with opened(required=False) as (settings, database), database.reading() as t:
         rules = known_rules(settings) or {}
-        found, now = queries.find(t, wanted.found(t, rules), after=after, limit=limit), t.now
+        meant = wanted.found(t, rules)
+        ids, now = queries.page_of_ids(t, meant, after=after, limit=limit), t.now
+        aside = queries.set_aside_among(t, ids) if meant.set_aside else ()
+        found = finding.by_ids(t, ids) if not aside else []
     if as_json:
-        print_json(queries.plain(found))
-    elif found:
-        console.print(task_table(found, rules, now))
-        if len(found) == limit:
-            console.print(f"There may be more: --after {found[-1].id}", style="dim")
+        print_json(queries.plain(list(aside) or found))
+    elif ids:
+        console.print(set_aside_table(aside, now) if aside else task_table(found, rules, now))
+        if len(ids) == limit:
+            console.print(f"There may be more: --after {ids[-1]}", style="dim")
     else:
         console.print("No task matches.")
+    if not aside and len(found) < len(ids):
+        say_left_out(sorted({*ids} - {task.id for task in found}))
+        raise typer.Exit(NOT_WELL)
 
 
 def show(task_id: OneId, *, as_json: Json = False) -> None:

@@ -115,10 +115,12 @@ def _is_late(account: AccountOverview, overview: Overview) -> bool:
 
 
 def _penalties(overview: Overview) -> Iterator[Notice]:
+    names = {account.account for account in overview.accounts}
     for penalty in overview.penalties:
+        account = penalty.group if penalty.group in names else "ACCOUNT"  # a group of one has its account's name
         wait = duration((penalty.until - overview.at).total_seconds())
         words = f"no call on {penalty.path or 'all paths'} for {wait}: {penalty.why}"
-        yield Notice(f"limits.{penalty.group}", f"{words}; redrive resume ACCOUNT --force ends the wait", Needs.TIME)
+        yield Notice(f"limits.{penalty.group}", f"{words}; redrive resume {account} --force ends the wait", Needs.TIME)
 
 
 def _unbegun(overview: Overview) -> Iterator[Notice]:

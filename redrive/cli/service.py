@@ -150,6 +150,9 @@ def sandbox(
     host: Annotated[str, typer.Option(help="Where it listens.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = SANDBOX_PORT,
     port_file: Annotated[Path | None, typer.Option(help="Written with the port once it takes calls.")] = None,
+    write_tasks: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write tasks of its three accounts here, for redrive import.")
+    ] = None,
     run_seconds: Annotated[float, typer.Option(min=0, help="How long a re-run takes.")] = 1.0,
     settle_lag_seconds: Annotated[float, typer.Option(min=0, help="How long checks still show the old end.")] = 0.0,
     latency_seconds: Annotated[float, typer.Option(min=0, help="Between applying a call and answering it.")] = 0.0,
@@ -178,7 +181,19 @@ def sandbox(
         huawei_new_ids=not huawei_same_ids,
         seed=seed,
     )
+    if write_tasks is not None:
+        _write_samples(write_tasks)
     run(config, host, port, port_file=port_file, announce=lambda url: typer.echo(f"{page(config, url)}\nIt is {url}/"))
+
+
+def _write_samples(path: Path) -> None:
+    from ..sandbox.samples import sample_rows, write_csv  # noqa: PLC0415 - heavy
+
+    try:
+        with path.open("x", encoding="utf-8", newline="") as file:
+            write_csv(sample_rows(), file)
+    except OSError as error:
+        raise typer.BadParameter(f"{path}: {error.strerror}", param_hint="--write-tasks") from None
 
 
 def _broker_url(settings: "Settings") -> str:

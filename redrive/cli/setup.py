@@ -35,7 +35,7 @@ def init(
     except FileExistsError:
         errors.print(f"{path} is there already: change it, or overwrite it with --force.", style="red")
         raise typer.Exit(NOT_WELL) from None
-    console.print(f"Wrote {path}. Next: fill in the accounts, then `redrive doctor` and `redrive up`.")
+    console.print(f"Wrote {path}. Next: fill in the accounts; then `redrive migrate`, `redrive doctor`, `redrive up`.")
 
 
 def migrate() -> None:

@@ -8,8 +8,9 @@ from rich.console import Group
 from rich.text import Text
 
 from models.explain import Explanation
+from models.explain.obstacles import set_aside_words
 from models.explain.words import ahead, clock, many
-from models.queries import Action, Attempt, Done, History
+from models.queries import Action, Attempt, Done, History, TaskSetAside
 from models.rules import Rules
 from models.task import Task
 
@@ -35,6 +36,21 @@ def task_table(found: Sequence[Task], rules_of: Mapping[str, Rules], now: dateti
             f"{task.account} {_what(task)}",
             task.last_error,
         )
+    return lines
+
+
+def set_aside_table(found: Sequence[TaskSetAside], now: datetime) -> Grid:
+    """A line per task, without a word of its row, which may be what is wrong."""
+    lines = Grid(
+        [
+            Column("ID", right=True, names=True),
+            Column("Account", names=True),
+            Column("Since"),
+            Column("Why", prose=True),
+        ]
+    )
+    for each in found:
+        lines.add(str(each.id), each.account, clock(each.since, now), set_aside_words(each.cause, each.why))
     return lines
 
 

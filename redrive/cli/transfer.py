@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
-from io import TextIOWrapper, UnsupportedOperation
+from io import TextIOBase, TextIOWrapper, UnsupportedOperation
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
+from ..terminal import safe
 from .context import console, errors, load_settings, open_database, opened, print_json, wake_schedulers
 from .failures import NOT_WELL, WRONG
 from .options import Accounts, DryRun, Json, Statuses
@@ -203,6 +204,8 @@ def export(
     A provider's words may begin like a formula, which a spreadsheet runs when it opens the file: for people with
     spreadsheets use `--safe-for-spreadsheets`.
     """
+    from models import queries  # noqa: PLC0415 - heavy, as all below
+
     from ..transfer.exporting import WRITERS, walk  # noqa: PLC0415
     from ..transfer.files import destination  # noqa: PLC0415
     from ..transfer.reading import JSON_SUFFIXES  # noqa: PLC0415
@@ -211,13 +214,33 @@ def export(
     if safe and form != "csv":
         raise typer.BadParameter("is for CSV; a spreadsheet opens no JSON lines", param_hint="--safe-for-spreadsheets")
     write = WRITERS["safe-csv" if safe else form]
-    with opened(required=False) as (_, database), destination(output) if output != STANDARD else _standard() as file:
-        write(file, walk(database, account=account or (), status=status or ()))
+    with opened(required=False) as (settings, database):
+        with database.reading() as t:
+            queries.check_accounts(t, account or (), settings.accounts)
+        left_out: list[int] = []
+        with destination(output) if output != STANDARD else _standard() as file:
+            write(file, walk(database, left_out.append, account=account or (), status=status or ()))
+    if left_out:
+        from .left_out import say_left_out  # noqa: PLC0415 - as above
+
+        say_left_out(left_out)
+        raise typer.Exit(NOT_WELL)
+
+
+class _Shown(TextIOBase):
+    """Somebody looks at it: what steers a terminal is shown and does not steer. Files and pipes get every character."""
+
+    def write(self, text: str) -> int:
+        """Write."""
+        return sys.stdout.write("\n".join(map(safe, text.split("\n"))))
 
 
 @contextmanager
 def _standard() -> Iterator[IO[str]]:
     _refuse_closed(sys.stdout, "standard output")
+    if sys.stdout.isatty():
+        yield cast("IO[str]", _Shown())
+        return
     file = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
     try:
         yield file

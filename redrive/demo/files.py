@@ -94,13 +94,9 @@ class Files:
         finally:
             database.close()
         if used:
-            raise BadInput(f"{hide_password(url)} holds tasks, and a demo needs an empty database; {self._other()}")
+            words = f"unset {DATABASE}, or let it name another"
+            raise BadInput(f"{hide_password(url)} holds tasks, and a demo needs an empty database; {words}")
         return url
-
-    def _other(self) -> str:
-        if os.environ.get(DATABASE):
-            return f"unset {DATABASE}, or let it name another"
-        return "name another directory with --home"
 
     def import_tasks(self, n_per_provider: int) -> int:
         """Write the tasks and import them, by the command that a user would give; how many."""

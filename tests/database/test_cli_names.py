@@ -1,6 +1,7 @@
 """Names in filters and lists of ids: what does not exist is said, whatever form it comes in."""
 
 import json
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -25,10 +26,21 @@ def test_a_misspelt_account_is_an_error_with_a_suggestion(run: Run, shop: World,
 
 
 @pytest.mark.parametrize(
-    "args", [("actions", "-a", "phone"), ("pause", "phone"), ("resume", "phone"), ("prune", "-a", "phone", "--yes")]
-)
-def test_commands_about_accounts_know_them(run: Run, shop: World, args: tuple[str, ...]) -> None:  # noqa: ARG001
+    "args",
+    [
+        ("actions", "-a", "phone"), ("pause", "phone"), ("resume", "phone"), ("prune", "-a", "phone", "--yes"),
+        ("export", "-a", "phone", "-o", "phones.csv"), ("export", "-a", "phones", "-a", "phone", "--format", "jsonl"),
+    ],
+)  # fmt: skip
+def test_commands_about_accounts_know_them(
+    run: Run,
+    shop: World,  # noqa: ARG001
+    home: Path,
+    args: tuple[str, ...],
+) -> None:
+    before = sorted(home.iterdir())
     assert "no account named 'phone'; did you mean phones?" in run(*args, code=1).stderr
+    assert sorted(home.iterdir()) == before
 
 
 @pytest.mark.parametrize(

@@ -82,12 +82,46 @@ def test_stored_text_cannot_steer_a_terminal(house: World, tmp_path: Path) -> No
     """Whatever it is stored in, and in every form of every command."""
     commands = [
         "status", "list", "accounts", "actions", "show 4", "explain 4", "status --check --json", "list --json",
-        "show 4 --json", "explain 4 --json", "accounts --json", "retry 4 --dry-run --json",
+        "show 4 --json", "explain 4 --json", "accounts --json", "retry 4 --dry-run --json", "export",
+        "export --format jsonl",
     ]  # fmt: skip
     program = [sys.executable, "-P", "-c", EVERYTHING.replace("assert", "None and"), *commands]
     told = on_terminal(program, cwd=tmp_path, env=environment(house, NO_COLOR="1"))
     assert told.count("PWNED") >= len(commands) - 1  # nobody has done anything to it
     assert [character for character in told if not character.isprintable() and character != "\n"] == []
+
+
+@pytest.mark.parametrize("rows", [["phones,591"], ["phones,591", "phones,5.91E+17", "phones,592"], ["phone,1"] * 150])
+def test_an_import_shows_how_far_it_is(house: World, tmp_path: Path, rows: list[str]) -> None:
+    """A bar that goes away again, and what is said meanwhile stays."""
+    (tmp_path / "tasks.csv").write_text("\n".join(["account,external_id", *rows]) + "\n")
+    told = on_terminal([*REDRIVE, "import", "tasks.csv"], cwd=tmp_path, env=environment(house))
+    good = sum(row.startswith("phones,59") for row in rows)
+    assert "importing" in told
+    assert told.count("line ") == min(len(rows) - good, 100)
+    assert f"added {good}, known 0, refused {len(rows) - good}" in told.splitlines()[-1]
+
+
+LIVE = """
+import sys
+from rich.live import Live
+from redrive.cli import console, streams
+streams.prepare()
+shown = getattr(console, sys.argv[1])
+with Live("it moves", console=shown, transient=True):
+    print("printed")
+    print("an error", file=sys.stderr)
+    shown.print("said")
+console.print_json({"n": 1})
+"""
+
+
+@pytest.mark.parametrize("name", ["console", "errors"])
+def test_what_moves_on_the_screen_leaves_room_for_what_is_said(house: World, tmp_path: Path, name: str) -> None:
+    """On either stream: each line once, and an end."""
+    told = on_terminal([sys.executable, "-P", "-c", LIVE, name], cwd=tmp_path, env=environment(house, NO_COLOR="1"))
+    assert [told.count(words) for words in ("printed", "an error", "said", '"n": 1')] == [1, 1, 1, 1]
+    assert "it moves" in told
 
 
 @pytest.mark.parametrize("command", ["status", "show 1"])
@@ -107,6 +141,16 @@ def test_characters_that_the_encoding_lacks_are_replaced(house: World, tmp_path:
         assert done.returncode == (2 if WIDE in args else 0)
     answer = run(house, ["list", "-a", WIDE, "--json"], tmp_path, PYTHONIOENCODING=encoding, PYTHONUTF8="0")
     assert json.loads(answer.stdout.decode(encoding))[0]["account"] == WIDE, "JSON has another way to say it"
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_an_export_into_a_pipe_has_every_character(house: World, tmp_path: Path, form: str) -> None:
+    """It is to be imported again, whatever it may do to a terminal."""
+    written = run(house, ["export", "--format", form], tmp_path, PYTHONIOENCODING="ascii", PYTHONUTF8="0").stdout
+    rows = written.decode().splitlines()
+    evil = [json.loads(row)["account"] for row in rows] if form == "jsonl" else rows
+    assert sum(EVIL in row for row in evil) == 1
+    assert sum(WIDE in row for row in rows) == 1
 
 
 def test_a_zero_is_a_dot_also_in_ascii(house: World, tmp_path: Path) -> None:

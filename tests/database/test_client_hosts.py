@@ -16,7 +16,7 @@ task_id = client.add(account="phones", external_id="591", status="failed")
 assert client.add(account="phones", external_id="591") == task_id
 assert client.get(task_id).status == "failed"
 assert client.report(account="phones", external_id="591", status="succeeded").status == "succeeded"
-assert [task.hint for task in client.hold([task_id])] == ["nothing to hold: it is succeeded"]
+assert [task.hint for task in client.hold([task_id])] == ["nothing to hold: it has succeeded"]
 try:
     client.add(account="phones", external_id="5.91E+17")
 except redrive.BadInput as error:

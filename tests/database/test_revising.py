@@ -5,7 +5,7 @@ from datetime import timedelta
 from random import Random
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from models.errors import BadInput
 from models.ledger import standstills
@@ -13,7 +13,7 @@ from models.lifecycle import Context
 from models.outcome import Blocked, Cause, Deferred, Throttled, Unknown
 from models.settings import Settings
 from models.states import DeadReason, Operation, Status
-from models.tables import batches
+from models.tables import actions, batches, quarantine
 from scheduler.service import Scheduler
 
 from .test_isolation import quarantined
@@ -75,6 +75,62 @@ def test_unknown_tasks_that_were_held_go_on_when_the_policy_retries_them(
     revise(scheduler)
     assert (world.task(task_id).status is Status.HELD) == held_by_operator
     assert quarantined(world) == {}
+
+
+def held_by_the_release_before(world: World, external_id: str = "1") -> int:
+    """A task that ``on_unknown`` has held, and of which nobody wrote down why."""
+    world.ruled("blind", policy={"on_unknown": "hold"})
+    task_id = world.add(external_id, account="blind", kind="task")
+    work = world.opened("blind")
+    world.answer(work, {task_id: Unknown(message="no answer")})
+    world.finish(work)
+    with world.begin() as t:
+        t.execute(delete(quarantine))
+    return task_id
+
+
+@pytest.mark.parametrize("before", [(), ("hold", "release"), ("hold", "retry")])
+def test_what_the_release_before_held_goes_on_too(world: World, scheduler: Scheduler, before: tuple[str, ...]) -> None:
+    """It is shown from the first pass on, whatever was done to it before, and released when the policy changes."""
+    task_id = held_by_the_release_before(world)
+    for what in before:
+        world.act(what, task_id)
+    if before:
+        work = world.opened("blind")
+        world.answer(work, {task_id: Unknown(message="no answer")})
+        world.finish(work)
+        with world.begin() as t:
+            t.execute(delete(quarantine))
+    scheduler.run_once()
+    assert quarantined(world).keys() == {task_id}
+    assert world.task(task_id).status is Status.HELD
+    world.ruled("blind", policy={"on_unknown": "retry"})
+    revise(scheduler)
+    assert world.task(task_id).status is not Status.HELD
+
+
+@pytest.mark.parametrize("adopted", [False, True])
+def test_what_an_operator_holds_is_recorded_and_stays(world: World, scheduler: Scheduler, *, adopted: bool) -> None:
+    """Also where Redrive had held it before; and where the operator's hold was only a wish."""
+    ours = held_by_the_release_before(world)
+    if adopted:
+        scheduler.run_once()
+    (told,) = world.act("hold", ours)
+    assert (told.changed, told.hint) == (True, "")
+    (again,) = world.act("hold", ours)
+    assert (again.changed, again.hint) == (False, "held already")
+    direct, wished = world.add("2", account="blind", kind="task"), world.add("3", account="blind", kind="task")
+    work = world.opened("blind")
+    world.act("hold", wished)
+    world.answer(work, {direct: Deferred(message="busy"), wished: Unknown(message="no answer")})
+    world.finish(work)
+    world.act("hold", direct)
+    world.ruled("blind", policy={"on_unknown": "retry"})
+    revise(scheduler)
+    assert {world.task(i).status for i in (ours, direct, wished)} == {Status.HELD}
+    with world.database.reading() as t:
+        done = t.rows(select(actions.c.task_id).where(actions.c.what == "hold").order_by(actions.c.id))
+    assert [row.task_id for row in done] == [ours, wished, direct]
 
 
 def test_a_provider_that_lost_its_status_call_leaves_nothing_behind(world: World, scheduler: Scheduler) -> None:

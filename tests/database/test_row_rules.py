@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
 from sqlalchemy import text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from typer.testing import CliRunner
@@ -15,9 +14,9 @@ from typer.testing import CliRunner
 from models import migrate
 from models.db import Database
 from models.migrations.row_rules_0002 import HIGHEST_ID, LARGEST_JSON, MOST, MOST_RETRIES, RULES
-from models.tables import metadata
 from redrive.cli import app
 from tests import oddities
+from tests.schemas import make_schema
 
 from .world import World
 
@@ -171,10 +170,8 @@ def test_the_command_says_which_rows_it_sets_aside(request: pytest.FixtureReques
 
 def at_first_schema(url: str, *, max_retries: list[int]) -> None:
     """A database as the first release made it, with these tasks."""
-    config = migrate._config()
+    make_schema(url, "0001")
     with closing(Database(url)) as database, database.transaction() as t:
-        config.attributes.update(connection=t.connection, metadata=metadata)
-        command.upgrade(config, "0001")
         for number in max_retries:
             with suppress(DataError, IntegrityError), t.connection.begin_nested():
                 t.execute(

@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 from sqlalchemy import select, update
+from structlog.testing import capture_logs
 
 from models.clock import boottime
 from models.db import Database
@@ -227,8 +228,11 @@ def test_the_loop_goes_on_at_once_while_there_is_something_due(world: World, bro
     world.add_many([str(n) for n in range(250)])
     stop = threading.Event()
     broker.then = lambda _: stop.set() if len(broker.sent) == 3 else None
-    assert looping(world, broker, stop) < 10
+    with capture_logs() as lines:
+        assert looping(world, broker, stop) < 10
     assert [batch.size for batch in broker.sent] == [100, 100, 50]
+    passes = [line for line in lines if line["event"] == "pass"]
+    assert [(line["claimed"], line["log_level"]) for line in passes] == [(n, "debug") for n in (100, 100, 50)]
 
 
 def test_tasks_moved_to_a_look_do_not_wait_for_a_poll(world: World, broker: Broker) -> None:

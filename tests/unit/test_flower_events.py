@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from redrive import flower_events
-from redrive.flower_events import is_plausible, sieve
+from redrive.flower_events import Event, is_plausible, sieve
 
 HEARTBEAT: dict[str, Any] = {
     "type": "worker-heartbeat", "hostname": "redrive-7@host", "timestamp": 1.5, "local_received": 1.6, "clock": 4,
@@ -21,6 +21,52 @@ RECEIVED: dict[str, Any] = {
 @pytest.mark.parametrize("event", [HEARTBEAT, RECEIVED, {**RECEIVED, "type": "task-succeeded", "runtime": 0.1}])
 def test_our_own_events_are_believed(event: dict[str, Any]) -> None:
     assert is_plausible(event)
+
+
+SUCCEEDED: dict[str, Any] = {
+    "type": "task-succeeded", "hostname": "redrive-7@host", "timestamp": 1.5, "uuid": "a", "runtime": 0.1, "clock": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("result", "end"),
+    [
+        ("{'accepted': 94, 'refused': 2, 'unknown': 1}", "task-succeeded"),
+        ("{'throttled': 5, 'unsent': 48}", "task-failed"),
+        ("{'unknown': 100}", "task-failed"),
+        ("{'blocked': 1}", "task-failed"),
+        ("{'refused': 3}", "task-succeeded"),
+        ("{'running': 3, 'unreadable': 1}", "task-succeeded"),
+        ("{'stale': 1}", "task-failed"),
+        ("{'deferred': 7, 'unkn...", "task-failed"),
+        ("{'asked': 3, 'due': 1}", "task-succeeded"),
+        ("{}", "task-succeeded"),
+        ("None", "task-succeeded"),
+        (None, "task-succeeded"),
+    ],
+)
+def test_a_batch_without_a_usable_answer_has_failed(result: str | None, end: str) -> None:
+    """Red, counted and found as such, with what came of it in words; all others are as they were."""
+    event = {**SUCCEEDED, "result": result}
+    taken: list[Event] = []
+    sieve(taken.append, set())(event)
+    (seen,) = taken
+    assert seen["type"] == end
+    assert seen == event if end == "task-succeeded" else seen["exception"] == f"no usable answer: {result}"
+
+
+def test_queues_are_remembered_that_batches_are_sent_to() -> None:
+    """Whether a worker takes them or not; not those of others, and not any number of them."""
+    queues: set[str] = set()
+    see = sieve(lambda _: None, queues)
+    sent = {**RECEIVED, "type": "task-sent"}
+    for queue in ("redrive.shop.geelark", "celery", "", 5, None, "redrive.shop.docflow"):
+        see({**sent, "queue": queue})
+    see({**sent, "queue": "redrive.forged", "name": "somebody.elses"})
+    assert queues == {"redrive.shop.geelark", "redrive.shop.docflow"}
+    for n in range(2 * flower_events.MOST_QUEUES):
+        see({**sent, "queue": f"redrive.{n}"})
+    assert len(queues) == flower_events.MOST_QUEUES
 
 
 @pytest.mark.parametrize("event", [HEARTBEAT, RECEIVED])
@@ -46,7 +92,7 @@ def test_only_so_many_workers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is a row of a page and some lines of its metrics; those that are known go on."""
     monkeypatch.setattr(flower_events, "MOST_WORKERS", 3)
     taken: list[Any] = []
-    take = sieve(taken.append)
+    take = sieve(taken.append, set())
     for number in range(10):
         take({**HEARTBEAT, "hostname": f"forged-{number}"})
     take({**HEARTBEAT, "hostname": "forged-0"})

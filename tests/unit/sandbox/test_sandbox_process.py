@@ -9,6 +9,7 @@ import pytest
 
 from redrive.sandbox.faults import Fault, Faults, Kind
 
+ROOT = Path(__file__).parents[3]
 COMMANDS = {
     "module": [sys.executable, "-P", "-m", "redrive.sandbox"],
     "command": [sys.executable, "-P", "-m", "redrive", "sandbox"],
@@ -33,6 +34,21 @@ def test_a_process_of_its_own(tmp_path: Path, number: signal.Signals) -> None:
             process.send_signal(number)
             output, errors = process.communicate(timeout=10)
     assert (process.returncode, output, errors) == (0, "", "")
+
+
+@pytest.mark.processes
+def test_tasks_to_import_are_written_where_nothing_is(tmp_path: Path) -> None:
+    """For those who have no checkout with examples; a file of somebody's stays."""
+    command = [*COMMANDS["command"], "--port", "0", "--write-tasks", "tasks.csv"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if line.startswith("It is http://"))
+        process.terminate()
+    assert (tmp_path / "tasks.csv").read_text() == (ROOT / "examples" / "demo_tasks.csv").read_text()
+    (tmp_path / "tasks.csv").write_text("mine")
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30)
+    assert (again.returncode, "--write-tasks" in again.stderr, "File exists" in again.stderr) == (2, True, True)
+    assert (tmp_path / "tasks.csv").read_text() == "mine"
 
 
 @pytest.mark.processes

@@ -1,0 +1,17 @@
+"""Databases as earlier releases made them."""
+
+from contextlib import closing
+
+from alembic import command
+
+from models import migrate
+from models.db import Database
+from models.tables import metadata
+
+
+def make_schema(url: str, revision: str) -> None:
+    """Make the tables as the release of that revision did."""
+    config = migrate._config()
+    with closing(Database(url)) as database, database.transaction() as t:
+        config.attributes.update(connection=t.connection, metadata=metadata)
+        command.upgrade(config, revision)
