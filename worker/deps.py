@@ -27,6 +27,7 @@ from .desk import Desk
 from .draining import Draining
 from .heart import Heart
 from .leaving import Leaving
+from .line import Lines
 from .loop import EventLoop
 from .providers import load as load_provider
 from .providers.base import Account, Provider
@@ -54,6 +55,7 @@ class Deps:
     draining: Draining = field(default_factory=Draining)
     heart: Heart = field(init=False)
     leaving: Leaving = field(init=False)
+    lines: Lines = field(init=False, default_factory=Lines)
 
     def __post_init__(self) -> None:
         self.leaving = Leaving(self.database, self.desk)

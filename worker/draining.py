@@ -22,14 +22,15 @@ class Draining(threading.Event):
             with suppress(RuntimeError):  # that loop is closed: nobody waits in it any more
                 loop.call_soon_threadsafe(_wake, waiter)
 
-    async def within(self, seconds: float) -> bool:
-        """Wait for it at most so long; whether it has been said."""
+    async def within(self, seconds: float, *, unless: "asyncio.Future[None] | None" = None) -> bool:
+        """Wait for it at most so long, or until something else happens; whether it has been said."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
         self._waiters[waiter] = loop
         try:
             if not self.is_set():  # looked at once it would be woken, so that nothing slips between
-                await asyncio.wait([waiter], timeout=seconds)
+                others = [] if unless is None else [unless]
+                await asyncio.wait([waiter, *others], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             del self._waiters[waiter]
         return self.is_set()

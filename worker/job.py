@@ -21,12 +21,15 @@ from .agenda import Agenda
 from .beginning import Begun, begin
 from .calls import Calls, last_moment
 from .deps import Deps
+from .line import Turn
 from .recording import Recording
 
 log = structlog.get_logger("redrive.worker")
 
 SLOT_SECONDS = 0.25
 """How long a batch without a slot waits before it looks again whether it shall stop."""
+TURN_SECONDS = 1.0
+"""How often a batch with calls under way looks whether its turn has come to ask for permits."""
 
 
 def run(deps: Deps, batch_id: UUID) -> dict[str, int]:
@@ -70,6 +73,7 @@ class Job:
     record: Recording
     agenda: Agenda
     calls: Calls
+    turn: Turn | None = None
 
     @classmethod
     def of(cls, deps: Deps, begun: Begun) -> "Job":
@@ -85,6 +89,8 @@ class Job:
         except StaleBatch as error:
             log.warning("batch.stale", batch=str(work.id), account=work.rules.account, why=str(error))
             counts["stale"] += 1
+        finally:
+            self._leave_line()
         log.info(
             "batch.done", batch=str(work.id), account=work.rules.account, operation=work.operation.value,
             ms=round((boottime() - began) * 1000), **counts,
@@ -94,6 +100,7 @@ class Job:
     async def _work(self) -> None:
         step = self._send(self.begun.first, self.begun.slots)
         while True:
+            self._line_up(step)
             told = await self._hear(step) if self.calls else []
             if not self.calls and not told and self.agenda.groups:
                 await self._wait(step.wait_until)
@@ -111,8 +118,31 @@ class Job:
             return False
         return await self.deps.leaving.leave(self.begun.work, self.record.counts)
 
+    def _line_up(self, step: Step) -> None:
+        """Stand in line for the next permit where there was none; leave it where none is needed any more."""
+        if not self.agenda.groups:
+            self._leave_line()
+            return
+        path = self.begun.work.rules.account, self.agenda.groups[0].path
+        if step.wait_until is not None and (self.turn is None or self.turn.path != path):
+            self._leave_line()
+            self.turn = self.deps.lines.join(path)
+
+    def _leave_line(self) -> None:
+        turn, self.turn = self.turn, None
+        if turn is not None:
+            self.deps.lines.leave(turn)
+
+    @property
+    def _may_ask(self) -> bool:
+        """Whether no other batch of this process is before it."""
+        return self.turn is None or self.turn.come.done()
+
     async def _wait(self, until: float | None) -> None:
-        """Wait for the path's next moment, or for a slot; a drain cuts it short."""
+        """Wait for its turn and the path's next moment, or for a slot; a drain cuts it short."""
+        if self.turn is not None and not self._may_ask:
+            patience = max(0.0, last_moment(self.begun.work) - boottime())
+            await self.deps.draining.within(patience, unless=self.turn.come)
         if until is not None:
             await self.deps.draining.within(max(0.0, until - boottime()))
         await self.begun.sender.slots.wait(len(self.agenda.groups), SLOT_SECONDS)
@@ -128,11 +158,13 @@ class Job:
         """How long answers are waited for: while there is more to send, until that may be opened."""
         if not self.agenda.groups:
             return None
+        if not self._may_ask:
+            return TURN_SECONDS
         return SLOT_SECONDS if step.wait_until is None else max(0.0, step.wait_until - boottime())
 
     async def _record_and_open(self, told: Sequence[Answered]) -> Step:
         """Record what came back, and start what there is a slot and a permit for."""
-        slots = self.begun.sender.slots.take(len(self.agenda.groups))
+        slots = self.begun.sender.slots.take(len(self.agenda.groups)) if self._may_ask else 0
         if not slots and not told:
             return Step()
         try:

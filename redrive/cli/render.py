@@ -143,7 +143,7 @@ class Grid:
                 overflow="ellipsis" if column.spare else "fold", style="dim" if column.spare else "",
             )  # fmt: skip
         for row in self._rows:
-            table.add_row(*(row[place] for place in places))
+            table.add_row(*(Text.assemble(row[place]) for place in places))  # not plain: brackets mean nothing
         return table
 
     def _lines(self, row: Sequence[Cell], places: Sequence[int], width: int) -> Iterator[RenderableType]:
@@ -162,8 +162,8 @@ class Grid:
 
     def _named(self, row: Sequence[Cell], places: Sequence[int]) -> Iterator[Cell]:
         """What the lines are about."""
-        for number_, place in enumerate(place for place in places if self._columns[place].names):
-            yield " " * GAP if number_ else ""
+        for nth, place in enumerate(place for place in places if self._columns[place].names):
+            yield " " * GAP if nth else ""
             yield row[place]
 
     def _pair(self, row: Sequence[Cell], place: int) -> Text:

@@ -623,3 +623,21 @@ def test_a_row_that_a_host_holds_keeps_no_other_batch_from_being_given_back(
                 assert each.result(30) in ({}, {"stale": 1})
         waits = [task.id for task in ours.world.tasks().values() if task.status is not Status.FAILED]
         assert waits == [held], "its lease ends, and the rescue finds it"
+
+
+PACED = {"[accounts.reviews.limits]\ncalls_per_minute = 60000": "[accounts.reviews.limits]\ncalls_per_minute = 124"}
+
+
+def test_batches_that_wait_for_one_path_ask_one_after_the_other(at: Callable[..., Any]) -> None:
+    """A moment of the path costs one transaction, however many batches wait for it; the first to come goes first."""
+    commits: list[object] = []
+    with tiny(accepting()) as server, at(server.url, change=PACED) as ours:
+        ours.world.ruled("reviews", interval_seconds=0.001, batch_size=1, max_in_flight=20)
+        ours.world.add_many([str(n) for n in range(14)], account="reviews")
+        claimed = [ours.world.claimed("reviews") for _ in range(14)]
+        event.listen(ours.deps.database.engine, "commit", commits.append)
+        assert sum(each.result(60)["accepted"] for each in [job.start(ours.deps, x.id) for x in claimed]) == 14
+        ends = [ours.world.batch(batch.id)["ended_at"] for batch in claimed]
+    assert len(server.asked) == 14
+    assert len(commits) <= 4 * len(claimed)
+    assert max(ends) - min(ends) > timedelta(seconds=3), "they did not end all at once"

@@ -42,6 +42,12 @@ def _one_trust_store() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _exact_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checks are due when the policy says, to the microsecond."""
+    monkeypatch.setattr("models.lifecycle.grid.PART", 10**12)
+
+
 @pytest.fixture(scope="module")
 def loop() -> Iterator[EventLoop]:
     """Where the providers of this module run."""

@@ -1,5 +1,6 @@
 """Tables and paragraphs: names, ids and numbers are whole at any width."""
 
+import re
 from io import StringIO
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from redrive.cli.render import Column, Grid, Pairs, Paragraph, number
@@ -91,3 +93,40 @@ def test_pairs_stand_side_by_side_as_far_as_there_is_room() -> None:
 )
 def test_text_from_outside_is_shown_and_steers_nothing(text: str, shown: str) -> None:
     assert safe(text) == shown
+
+
+CELLS = st.one_of(
+    NAMES,
+    st.builds(Text, NAMES, st.sampled_from(["", "red", "dim"])),
+    st.builds(lambda a, b: Text.assemble((a, "bold"), b), NAMES, NAMES),
+)
+
+
+def colored(what: RenderableType) -> str:
+    console = Console(
+        file=StringIO(), width=1000, soft_wrap=True, markup=False, highlight=False, force_terminal=True,
+        color_system="standard",
+    )  # fmt: skip
+    console.print(what)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+@given(st.lists(st.tuples(CELLS, CELLS, CELLS), max_size=4))
+def test_lines_of_our_own_look_as_a_table_of_rich(rows: list[tuple[Text, Text, Text]]) -> None:
+    """Where nothing is folded each cell is written as it is: numbers end at the right, styles are kept."""
+    ours = Grid([Column("Account", names=True), Column("Dead", right=True), Column("Next due")])
+    theirs = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
+    for heading, justify in (("Account", "left"), ("Dead", "right"), ("Next due", "left")):
+        theirs.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for row in rows:
+        ours.add(*row)
+        theirs.add_row(*row)
+    assert drawn(ours, 1000) == drawn(theirs, 1000)
+    assert styled(colored(ours)) == styled(colored(theirs))
+
+
+def styled(written: str) -> list[tuple[str, str]]:
+    """What is shown, with the style it is shown in: blanks have none."""
+    styles = re.findall(r"(?:\x1b\[([0-9;]*)m)?([^\x1b]*)", written)
+    return [(style if style != "0" else "", word) for style, words in styles for word in words.split()]
