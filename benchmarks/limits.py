@@ -17,14 +17,14 @@ from random import Random
 
 import httpx
 
-from models import ledger
-from models.capabilities import DOCFLOW, GEELARK, Capabilities
-from models.db import Database
-from models.ledger import Answered, Group
-from models.outcome import Accepted
-from models.rules import Rules
-from models.settings.policy import Policy
-from models.states import Operation
+from redrive.models import ledger
+from redrive.models.capabilities import DOCFLOW, GEELARK, Capabilities
+from redrive.models.db import Database
+from redrive.models.ledger import Answered, Group
+from redrive.models.outcome import Accepted
+from redrive.models.rules import Rules
+from redrive.models.settings.policy import Policy
+from redrive.models.states import Operation
 
 from . import plain
 from .ground import Ground, Provider

@@ -7,9 +7,9 @@ from typing import Any
 
 import psycopg
 
-from models.capabilities import BUILT_IN, Capabilities
-from models.rules import interval_seconds
-from models.settings.policy import Policy
+from redrive.models.capabilities import BUILT_IN, Capabilities
+from redrive.models.rules import interval_seconds
+from redrive.models.settings.policy import Policy
 from tests.processes import Process
 
 from . import plain

@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import redis
 
-from models.jobs import WAKE_CHANNEL
+from redrive.models.jobs import WAKE_CHANNEL
 from tests.processes import Process
 
 from .ground import Ground, Provider

@@ -2,7 +2,7 @@
 
 from psycopg import connect
 
-from models.migrate import upgrade
+from redrive.models.migrate import upgrade
 from tests.servers import Databases
 
 from .ground import Ground

@@ -1,6 +1,6 @@
 """What the scheduler, the settings and the CLI must know of a provider, as plain values.
 
-The code that builds requests and reads answers lives in ``worker.providers`` and is loaded by the worker only.
+The code that builds requests and reads answers lives in ``redrive.worker.providers`` and is loaded by the worker only.
 A third party's provider announces its capabilities as the attribute ``capabilities`` of the class it registers
 in the entry-point group ``redrive.providers``.
 """

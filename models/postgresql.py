@@ -83,7 +83,7 @@ WEAKER = {*_SETTINGS, *_PINNED, "synchronous_commit", "idle_in_transaction_sessi
 
 
 def engine(url: URL, pool_size: int) -> Engine:
-    """The engine for an address that :func:`models.database_address.checked` has read.
+    """The engine for an address that :func:`redrive.models.database_address.checked` has read.
 
     Raises:
         SettingsError: the address has a parameter that libpq does not know.

@@ -1,4 +1,4 @@
-"""A task as a value: what :mod:`models.lifecycle` decides about, and what the ledger reads and writes."""
+"""A task as a value: what :mod:`redrive.models.lifecycle` decides about, and what the ledger reads and writes."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -7,7 +7,7 @@ The errors a :class:`Client` raises are here too: catch ``redrive.BadInput``, ``
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from models.errors import BadInput, DatabaseError, RedriveError, SchemaError, SettingsError, Unreachable
+    from redrive.models.errors import BadInput, DatabaseError, RedriveError, SchemaError, SettingsError, Unreachable
 
     from .client import Client
     from .task_info import ActionInfo, AttemptInfo, Explanation, TaskInfo, TaskRow

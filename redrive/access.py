@@ -4,32 +4,20 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
-from . import _house  # noqa: F401 - makes _models
+from redrive.models import finding, ledger, migrate
+from redrive.models.capabilities import capabilities_of
+from redrive.models.db import Database, Transaction, words
+from redrive.models.errors import DatabaseError, SchemaError, SettingsError
+from redrive.models.rules import Rules, default_rules, rules_of
+from redrive.models.settings import load
+from redrive.models.settings.urls import checked_broker_url, checked_database_url
+from redrive.models.wake import Waker
+
 from .extras import driver_words
 from .host_connection import connection_of, saying_unusable
-
-if TYPE_CHECKING:
-    from models import finding, ledger, migrate
-    from models.capabilities import capabilities_of
-    from models.db import Database, Transaction, words
-    from models.errors import DatabaseError, SchemaError, SettingsError
-    from models.rules import Rules, default_rules, rules_of
-    from models.settings import load
-    from models.settings.urls import checked_broker_url, checked_database_url
-    from models.wake import Waker
-else:
-    from ._models import finding, ledger, migrate
-    from ._models.capabilities import capabilities_of
-    from ._models.db import Database, Transaction, words
-    from ._models.errors import DatabaseError, SchemaError, SettingsError
-    from ._models.rules import Rules, default_rules, rules_of
-    from ._models.settings import load
-    from ._models.settings.urls import checked_broker_url, checked_database_url
-    from ._models.wake import Waker
 
 _FIRST_DATABASE = "run `redrive migrate`, or name another with database_url= or REDRIVE_DATABASE_URL"
 

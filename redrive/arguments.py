@@ -5,20 +5,11 @@ import os
 import socket
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-from . import _house  # noqa: F401 - makes _models
-
-if TYPE_CHECKING:
-    from models.errors import BadInput
-    from models.intake import values
-    from models.intake.refusal import refused
-    from models.ledger import Who
-else:
-    from ._models.errors import BadInput
-    from ._models.intake import values
-    from ._models.intake.refusal import refused
-    from ._models.ledger import Who
+from redrive.models.errors import BadInput
+from redrive.models.intake import values
+from redrive.models.intake.refusal import refused
+from redrive.models.ledger import Who
 
 Ids = int | Iterable[int]
 Texts = str | Iterable[str] | None

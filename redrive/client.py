@@ -7,10 +7,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, Unpack, overload
 
-from . import (
-    _house,  # noqa: F401 - makes _models
-    arguments,
-)
+from redrive.models import finding, intake, ledger, queries
+from redrive.models.errors import BadInput, DatabaseError, RedriveError, SchemaError, SettingsError, Unreachable
+from redrive.models.explain import explain
+from redrive.models.intake import values
+from redrive.models.intake.refusal import refused
+from redrive.models.states import DeadReason as KnownReason
+from redrive.models.states import Status
+
+from . import arguments
 from .access import Access
 from .arguments import Ids, Since, Texts
 from .task_info import (
@@ -30,33 +35,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.orm import Session, scoped_session
 
-    from models import finding, intake, ledger, queries
-    from models.db import Transaction
-    from models.errors import BadInput, DatabaseError, RedriveError, SchemaError, SettingsError, Unreachable
-    from models.explain import explain
-    from models.intake import values
-    from models.intake.refusal import refused
-    from models.queries import History
-    from models.rules import Rules
-    from models.states import DeadReason as KnownReason
-    from models.states import Status
+    from redrive.models.db import Transaction
+    from redrive.models.queries import History
+    from redrive.models.rules import Rules
 
     HostConnection: TypeAlias = Connection | Session | scoped_session[Any]
-else:
-    from ._models import finding, intake, ledger, queries
-    from ._models.errors import (
-        BadInput,
-        DatabaseError,
-        RedriveError,
-        SchemaError,
-        SettingsError,
-        Unreachable,
-    )
-    from ._models.explain import explain
-    from ._models.intake import values
-    from ._models.intake.refusal import refused
-    from ._models.states import DeadReason as KnownReason
-    from ._models.states import Status
+
 
 __all__ = [
     "ActionInfo",

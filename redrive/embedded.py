@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from models.errors import SettingsError, Unreachable
+from redrive.models.errors import SettingsError, Unreachable
 
 from .extras import install_command
 from .supervisor import Part

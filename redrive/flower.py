@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models import jobs
-from models.broker import Broker
-from models.errors import SettingsError, Unreachable
-from models.settings import FlowerSettings, Settings
+from redrive.models import jobs
+from redrive.models.broker import Broker
+from redrive.models.errors import SettingsError, Unreachable
+from redrive.models.settings import FlowerSettings, Settings
 
 from .embedded import write_private
 from .flower_events import sieve
@@ -178,7 +178,7 @@ def _app(broker: Broker, seconds: float | None = None) -> "Celery":
     """An app that knows the broker and no task."""
     from celery import Celery  # noqa: PLC0415 - as above
 
-    from worker.broker import install  # noqa: PLC0415 - as above
+    from redrive.worker.broker import install  # noqa: PLC0415 - as above
 
     install()
     app = Celery("redrive", **jobs.APP)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
-from models import jobs
+from redrive.models import jobs
 
 Event = Mapping[str, Any]
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from models.errors import SettingsError
-from models.settings.environment import DATABASE_FILE
+from redrive.models.errors import SettingsError
+from redrive.models.settings.environment import DATABASE_FILE
 
 LOCK_FILE = "up.lock"
 # A killed one's sweeper holds the lock until all of it is gone.

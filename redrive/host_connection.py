@@ -2,19 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from . import _house  # noqa: F401 - makes _models
-
-if TYPE_CHECKING:
-    from models.db_errors import meaning, words
-    from models.errors import BadInput, DatabaseError, RedriveError
-else:
-    from ._models.db_errors import meaning, words
-    from ._models.errors import BadInput, DatabaseError, RedriveError
+from redrive.models.db_errors import meaning, words
+from redrive.models.errors import BadInput, DatabaseError, RedriveError
 
 _DIALECTS = ("postgresql", "sqlite")
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Required, TypedDict
 from .words import DeadReason, NextStep, OwnerStatus, TaskStatus, Wish
 
 if TYPE_CHECKING:
-    from models.explain import Explanation as Explained
-    from models.queries import Action, Attempt
-    from models.rules import Rules
-    from models.task import Task
+    from redrive.models.explain import Explanation as Explained
+    from redrive.models.queries import Action, Attempt
+    from redrive.models.rules import Rules
+    from redrive.models.task import Task
 
 
 class TaskRow(TypedDict, total=False):

@@ -5,9 +5,9 @@ As in other configuration files, ``#key = value`` is a setting at its default an
 
 from collections.abc import Iterator, Sequence
 
-from models.capabilities import BUILT_IN, Capabilities, Option, capabilities_of, known_providers
-from models.errors import BadInput
-from models.settings.limits import Limits, default_limits
+from redrive.models.capabilities import BUILT_IN, Capabilities, Option, capabilities_of, known_providers
+from redrive.models.errors import BadInput
+from redrive.models.settings.limits import Limits, default_limits
 
 _GENERAL = """\
 # Settings of Redrive. Every key is shown with its default: remove the # before a key to change it.

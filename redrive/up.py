@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import func, select, text
 
-from models import migrate
-from models.db import Database
-from models.errors import SettingsError
-from models.settings import Settings, check_secrets, hide_password
-from models.tables import CHECK_DUE, RETRY_DUE, tasks
+from redrive.models import migrate
+from redrive.models.db import Database
+from redrive.models.errors import SettingsError
+from redrive.models.settings import Settings, check_secrets, hide_password
+from redrive.models.tables import CHECK_DUE, RETRY_DUE, tasks
 
 from . import flower
 from .embedded import EmbeddedBroker, announced

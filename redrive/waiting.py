@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from models.errors import Unreachable, Unsuitable
+from redrive.models.errors import Unreachable, Unsuitable
 
 from .supervisor import BACKOFF_SECONDS
 

@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import structlog
 
-from models import ledger
-from models.clock import boottime
-from models.db import Database
-from models.settings.services import RetentionSettings
+from redrive.models import ledger
+from redrive.models.clock import boottime
+from redrive.models.db import Database
+from redrive.models.settings.services import RetentionSettings
 
 from .later import Later
 from .prune import Pruner

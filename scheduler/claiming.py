@@ -6,13 +6,13 @@ from random import Random
 
 import structlog
 
-from models import ledger
-from models.db import Database, Transaction
-from models.db_errors import is_row_fault
-from models.due import Due
-from models.errors import Unreachable
-from models.rules import Rules
-from models.states import Operation
+from redrive.models import ledger
+from redrive.models.db import Database, Transaction
+from redrive.models.db_errors import is_row_fault
+from redrive.models.due import Due
+from redrive.models.errors import Unreachable
+from redrive.models.rules import Rules
+from redrive.models.states import Operation
 
 from .later import Later, said_of
 from .publish import Publisher

@@ -7,10 +7,10 @@ from pathlib import Path
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from models import ledger
-from models.clock import boottime
-from models.db import Database, Transaction
-from models.errors import Locked, Unreachable
+from redrive.models import ledger
+from redrive.models.clock import boottime
+from redrive.models.db import Database, Transaction
+from redrive.models.errors import Locked, Unreachable
 
 log = structlog.get_logger("redrive.scheduler")
 

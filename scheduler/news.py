@@ -2,8 +2,8 @@
 
 import structlog
 
-from models.db import Transaction
-from models.queries import News, Obstacles, news, obstacles
+from redrive.models.db import Transaction
+from redrive.models.queries import News, Obstacles, news, obstacles
 
 log = structlog.get_logger("redrive.scheduler")
 

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import structlog
 
-from models import ledger
-from models.clock import boottime
-from models.db import Database, Transaction
-from models.settings.services import RetentionSettings
-from models.states import Status
+from redrive.models import ledger
+from redrive.models.clock import boottime
+from redrive.models.db import Database, Transaction
+from redrive.models.settings.services import RetentionSettings
+from redrive.models.states import Status
 
 log = structlog.get_logger("redrive.scheduler")
 

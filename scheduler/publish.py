@@ -3,11 +3,11 @@
 import structlog
 from celery import Celery
 
-from models import jobs
-from models.broker import Broker, refusal
-from models.clock import boottime
-from models.ledger import Batch
-from models.states import Operation
+from redrive.models import jobs
+from redrive.models.broker import Broker, refusal
+from redrive.models.clock import boottime
+from redrive.models.ledger import Batch
+from redrive.models.states import Operation
 
 log = structlog.get_logger("redrive.scheduler")
 

@@ -7,12 +7,12 @@ from uuid import UUID
 
 import structlog
 
-from models import ledger
-from models.capabilities import Capabilities, capabilities_of
-from models.db import Database, Transaction
-from models.db_errors import is_row_fault
-from models.errors import Locked
-from models.rules import Rules, default_rules
+from redrive.models import ledger
+from redrive.models.capabilities import Capabilities, capabilities_of
+from redrive.models.db import Database, Transaction
+from redrive.models.db_errors import is_row_fault
+from redrive.models.errors import Locked
+from redrive.models.rules import Rules, default_rules
 
 from .later import Later
 

@@ -7,13 +7,13 @@ from random import Random
 
 import structlog
 
-from models import due, ledger, migrate
-from models.db import SCHEDULER_LOCK_SECONDS, Database
-from models.errors import Unreachable
-from models.ledger.processes import BEAT_SECONDS, SCHEDULER
-from models.presence import Presence
-from models.rules import Rules, rules_of
-from models.settings import Settings
+from redrive.models import due, ledger, migrate
+from redrive.models.db import SCHEDULER_LOCK_SECONDS, Database
+from redrive.models.errors import Unreachable
+from redrive.models.ledger.processes import BEAT_SECONDS, SCHEDULER
+from redrive.models.presence import Presence
+from redrive.models.rules import Rules, rules_of
+from redrive.models.settings import Settings
 
 from .chores import Chores
 from .claiming import Claims

@@ -8,9 +8,9 @@ from typing import Self
 import redis
 import structlog
 
-from models import jobs
-from models.broker import Broker, refusal
-from models.clock import boottime
+from redrive.models import jobs
+from redrive.models.broker import Broker, refusal
+from redrive.models.clock import boottime
 
 log = structlog.get_logger("redrive.scheduler")
 

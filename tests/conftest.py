@@ -89,7 +89,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def migrate(url: str) -> None:
     """Bring a database to the current schema."""
-    from models.migrate import upgrade  # noqa: PLC0415 - tests that need no database must not need this either
+    from redrive.models.migrate import upgrade  # noqa: PLC0415 - tests that need no database must not need this either
 
     upgrade(url)
 

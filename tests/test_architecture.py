@@ -13,8 +13,16 @@ from pathlib import Path
 from sqlalchemy import create_engine, text
 
 ROOT = Path(__file__).parents[1]
+
+
+def linked(path: Path) -> bool:
+    """Newer Pythons follow links to folders: the floors would be read twice."""
+    return path.resolve() != path
+
+
 PACKAGES = ("models", "scheduler", "worker", "redrive")
-SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+"""The floors, each a folder of the repository; all but the last are imported by the links that redrive/ has to them."""
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if not linked(path))
 LONGEST_FILE = 400
 
 MODELS_MAY = {"sqlalchemy", "alembic", "pydantic", "pydantic_core", "redis"}
@@ -33,15 +41,24 @@ REDRIVE_MAY = {
 }
 FLOORS = {
     "models": MODELS_MAY,
-    "scheduler": {*SCHEDULER_MAY, "models"},
-    "worker": {*WORKER_MAY, "models"},
-    "redrive": {*REDRIVE_MAY, "models", "scheduler", "worker"},
+    "scheduler": {*SCHEDULER_MAY, "redrive.models"},
+    "worker": {*WORKER_MAY, "redrive.models"},
+    "redrive": {*REDRIVE_MAY, "redrive.models", "redrive.scheduler", "redrive.worker"},
 }
 
 
 def module_name(path: Path) -> str:
+    """The name it is imported by."""
     parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    parts = parts[:-1] if parts[-1] == "__init__" else parts
+    return ".".join(parts if parts[0] == "redrive" else ("redrive", *parts))
+
+
+def floor_of(name: str) -> str:
+    """The floor of an imported name: a floor's import name, or the top of a library's."""
+    first, _, rest = name.partition(".")
+    below = rest.partition(".")[0]
+    return f"redrive.{below}" if first == "redrive" and below in PACKAGES else first
 
 
 def imports(path: Path) -> Iterator[tuple[int, str, bool]]:
@@ -63,24 +80,45 @@ def where(path: Path, line: int) -> str:
     return f"{path.relative_to(ROOT)}:{line}"
 
 
+def own(package: str) -> str:
+    """What a floor is imported as."""
+    return package if package == "redrive" else f"redrive.{package}"
+
+
 def test_each_floor_imports_only_what_is_below_it() -> None:
     wrong = []
     for path in SOURCES:
         package = path.relative_to(ROOT).parts[0]
         for line, name, _ in imports(path):
-            top = name.partition(".")[0]
-            if top != package and top not in FLOORS[package] and top not in sys.stdlib_module_names:
+            floor = floor_of(name)
+            if floor not in {own(package), *FLOORS[package], *sys.stdlib_module_names}:
                 wrong.append(f"{where(path, line)}: {package} must not import {name}")
     assert not wrong, "\n".join(wrong)
 
 
 def test_imports_inside_a_package_are_relative() -> None:
-    """So that a package still works under another name, in a host that has ``models`` of its own."""
+    """Whoever reads a file sees which of its imports cross a floor."""
     wrong = [
-        f"{where(path, line)}: write {name} relatively"
+        f"{where(path, line)}: write {name} {'absolutely' if relative else 'relatively'}"
         for path in SOURCES
         for line, name, relative in imports(path)
-        if not relative and name.partition(".")[0] == path.relative_to(ROOT).parts[0]
+        if name.partition(".")[0] == "redrive" and relative != (floor_of(name) == own(path.relative_to(ROOT).parts[0]))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_there_is_one_import_name() -> None:
+    """Installed, a floor is found by its link in ``redrive`` alone: a host may have ``models`` of its own."""
+    for floor in PACKAGES[:-1]:
+        assert (ROOT / "redrive" / floor).resolve() == ROOT / floor
+    targets = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]
+    assert targets["wheel"]["packages"] == ["redrive"]
+    everything = [*SOURCES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    wrong = [
+        f"{where(path, line)}: write redrive.{name}"
+        for path in everything
+        for line, name, relative in imports(path)
+        if not relative and name.partition(".")[0] in PACKAGES[:-1]
     ]
     assert not wrong, "\n".join(wrong)
 
@@ -152,7 +190,7 @@ def test_everything_in_the_database_carries_our_prefix(database_url: str) -> Non
 
 
 def test_jobs_and_queues_carry_our_prefix() -> None:
-    from models import jobs  # noqa: PLC0415 - the other tests read sources without running them
+    from redrive.models import jobs  # noqa: PLC0415 - the other tests read sources without running them
 
     names = [value for name, value in vars(jobs).items() if name.isupper() and isinstance(value, str)]
     assert "redrive.retry" in names
@@ -227,7 +265,7 @@ COMES_WITH = {
 def test_every_import_that_a_floor_allows_is_declared() -> None:
     groups = declared()
     names = {name.replace("-", "_") for heading in ("Runtime", "Extra `embedded`") for name in groups[heading]}
-    allowed = set().union(*FLOORS.values()) - set(PACKAGES)
+    allowed = {name for names in FLOORS.values() for name in names if not name.startswith("redrive.")}
     assert {name for name in allowed if COMES_WITH.get(name, name) not in names} == set()
 
 

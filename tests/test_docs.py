@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from models.ledger.accounts import FORBIDDEN_IN_A_ROW
-from models.outcome import Already, Blocked, Outcome, Refused, Throttled
 from redrive.cli import app
-from worker.providers import docflow, geelark, http_answers, huawei_errors
-from worker.providers.base import Split
+from redrive.models.ledger.accounts import FORBIDDEN_IN_A_ROW
+from redrive.models.outcome import Already, Blocked, Outcome, Refused, Throttled
+from redrive.worker.providers import docflow, geelark, http_answers, huawei_errors
+from redrive.worker.providers.base import Split
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from models.ledger import LOCAL, Group, Permit, Work
-from models.task import Task
+from redrive.models.ledger import LOCAL, Group, Permit, Work
+from redrive.models.task import Task
 
 from .providers.base import Call, Plan, TaskRef
 from .sender import Sender

@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 import structlog
 from celery import Celery, signals
 
-from models import jobs, ledger
-from models.broker import Broker
-from models.errors import SettingsError, Unreachable
-from models.settings.urls import checked_broker_url
+from redrive.models import jobs, ledger
+from redrive.models.broker import Broker
+from redrive.models.errors import SettingsError, Unreachable
+from redrive.models.settings.urls import checked_broker_url
 
 from . import broker, consumer, deps, job, messages, pool
 
@@ -118,7 +118,7 @@ def refuse_other_pools(sender: Any = None, **_: object) -> None:  # noqa: ANN401
         return
     name = chosen if isinstance(chosen, str) else getattr(chosen, "__module__", "")
     if name.rpartition(".")[2] not in {"threads", "thread"}:
-        _give_up("worker.app runs in Celery's pool of threads only; start it with --pool threads, or `redrive worker`")
+        _give_up("it runs in Celery's pool of threads only; start it with --pool threads, or `redrive worker`")
     sender.pool_cls = pool.Pool  # it takes the same jobs, and no thread waits for them
 
 

@@ -8,12 +8,12 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from models import ledger
-from models.clock import boottime
-from models.db import Transaction
-from models.db_errors import is_row_fault
-from models.errors import StaleBatch, Unreachable
-from models.ledger import Group, Step, Work
+from redrive.models import ledger
+from redrive.models.clock import boottime
+from redrive.models.db import Transaction
+from redrive.models.db_errors import is_row_fault
+from redrive.models.errors import StaleBatch, Unreachable
+from redrive.models.ledger import Group, Step, Work
 
 from .agenda import Agenda
 from .deps import Deps

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from models.wake import Waker
+from redrive.models.wake import Waker
 
 
 class Bell(Waker):

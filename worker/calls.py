@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from models.clock import boottime
-from models.ledger import Answered, Permit, Work
-from models.outcome import Look, Outcome
-from models.states import Operation
+from redrive.models.clock import boottime
+from redrive.models.ledger import Answered, Permit, Work
+from redrive.models.outcome import Look, Outcome
+from redrive.models.states import Operation
 
 from .agenda import ref
 from .loop import contained

@@ -11,8 +11,8 @@ from celery.worker import consumer, state
 from celery.worker.control import Panel
 from kombu import pidbox
 
-from models.broker import refusal
-from models.errors import BadInput
+from redrive.models.broker import refusal
+from redrive.models.errors import BadInput
 
 from . import drops, messages
 

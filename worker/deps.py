@@ -11,15 +11,15 @@ from secrets import token_hex
 from celery.platforms import EX_FAILURE
 from celery.worker import state
 
-from models import migrate
-from models.db import WORKER_LOCK_SECONDS, Database
-from models.errors import SettingsError
-from models.ledger.processes import WORKER
-from models.presence import Presence, own_name
-from models.rules import Rules, rules_of
-from models.settings import Settings, load
-from models.settings.network import passwords_in
-from models.wake import Waker
+from redrive.models import migrate
+from redrive.models.db import WORKER_LOCK_SECONDS, Database
+from redrive.models.errors import SettingsError
+from redrive.models.ledger.processes import WORKER
+from redrive.models.presence import Presence, own_name
+from redrive.models.rules import Rules, rules_of
+from redrive.models.settings import Settings, load
+from redrive.models.settings.network import passwords_in
+from redrive.models.wake import Waker
 
 from .bell import Bell
 from .crew import Crew

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar, TypeVarTuple, Unpack
 
-from models.clock import boottime
+from redrive.models.clock import boottime
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

@@ -10,8 +10,8 @@ from dataclasses import fields, replace
 from math import isfinite
 from typing import Any, Final, TypeVar
 
-from models.outcome import Cause, Look, Outcome, Reading, State, Unreadable
-from models.states import DeadReason
+from redrive.models.outcome import Cause, Look, Outcome, Reading, State, Unreadable
+from redrive.models.states import DeadReason
 
 from .scrub import scrubbed
 

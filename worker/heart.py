@@ -4,8 +4,8 @@ import threading
 
 import structlog
 
-from models.ledger.processes import BEAT_SECONDS
-from models.presence import Presence
+from redrive.models.ledger.processes import BEAT_SECONDS
+from redrive.models.presence import Presence
 
 log = structlog.get_logger("redrive.worker")
 

@@ -16,7 +16,7 @@ import httpx
 from aiohttp.http_exceptions import LineTooLong
 from httpx_aiohttp import AiohttpTransport
 
-from models.clock import boottime
+from redrive.models.clock import boottime
 
 from .bodies import encodings, unpacked
 from .crew import Crew
@@ -178,7 +178,7 @@ class HttpClient:
             request: relative to the account's base URL, unless it has its own.
             auth: signs the request; None sends it as it is.
             leave_in: seconds from now before which the call must not leave; ``timeout_seconds`` starts after them.
-            not_after: the moment on ``models.clock.boottime`` after which it must not leave any more.
+            not_after: the moment on ``redrive.models.clock.boottime`` after which it must not leave any more.
             may_send: asked right before the first byte.
             max_bytes: an answer with a longer body is no answer.
         """

@@ -11,11 +11,11 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from models.clock import boottime
-from models.errors import StaleBatch, Unreachable
-from models.ledger import Answered, Step
-from models.outcome import Look, Outcome, Reading
-from models.states import Operation
+from redrive.models.clock import boottime
+from redrive.models.errors import StaleBatch, Unreachable
+from redrive.models.ledger import Answered, Step
+from redrive.models.outcome import Look, Outcome, Reading
+from redrive.models.states import Operation
 
 from .agenda import Agenda
 from .beginning import Begun, begin

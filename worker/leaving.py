@@ -8,10 +8,10 @@ from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from models import ledger
-from models.db import Database
-from models.errors import Unreachable
-from models.ledger import Work
+from redrive.models import ledger
+from redrive.models.db import Database
+from redrive.models.errors import Unreachable
+from redrive.models.ledger import Work
 
 from .desk import Desk
 

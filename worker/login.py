@@ -8,8 +8,8 @@ from typing import cast
 
 from httpx import codes
 
-from models.clock import boottime
-from models.outcome import Blocked, Cause, Deferred, Outcome, Throttled, Unsent
+from redrive.models.clock import boottime
+from redrive.models.outcome import Blocked, Cause, Deferred, Outcome, Throttled, Unsent
 
 from .crew import Crew
 from .fit import fit

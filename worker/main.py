@@ -14,10 +14,10 @@ from celery.apps import worker as celery_worker
 from celery.exceptions import CPendingDeprecationWarning
 from celery.platforms import SecurityWarning
 
-from models import migrate
-from models.db import Database
-from models.errors import SettingsError
-from models.settings import Settings, check_secrets, doubtful_secrets
+from redrive.models import migrate
+from redrive.models.db import Database
+from redrive.models.errors import SettingsError
+from redrive.models.settings import Settings, check_secrets, doubtful_secrets
 
 from . import deps, heap
 from .app import app, use_broker

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from uuid import UUID
 
-from models import jobs
-from models.errors import BadInput
-from models.intake import values
+from redrive.models import jobs
+from redrive.models.errors import BadInput
+from redrive.models.intake import values
 
 MOST_BYTES = 256 * 1024
 """Of a message's body: a wish with all the ids it may name takes less."""

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from models.outcome import Deferred, Look, Outcome
-from models.states import Operation
+from redrive.models.outcome import Deferred, Look, Outcome
+from redrive.models.states import Operation
 
 from .fit import MisfitError, fit
 from .guard import ProviderFailedError, guarded

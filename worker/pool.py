@@ -17,7 +17,7 @@ from uuid import UUID
 
 from celery.concurrency.base import BasePool, apply_target
 
-from models import jobs
+from redrive.models import jobs
 
 from . import deps, job, messages
 

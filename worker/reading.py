@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, cast, get_args
 
-from models.outcome import Deferred, Look, Outcome, Unknown, Unsent
-from models.states import Operation
+from redrive.models.outcome import Deferred, Look, Outcome, Unknown, Unsent
+from redrive.models.states import Operation
 
 from .fit import MisfitError, fit
 from .guard import ProviderFailedError, guarded

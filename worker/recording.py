@@ -14,14 +14,14 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from models import ledger
-from models.clock import boottime
-from models.db import Transaction
-from models.db_errors import is_row_fault
-from models.errors import StaleBatch, Unreachable
-from models.ledger import LOCAL, Answered, Group, Step, Work
-from models.outcome import Unsent
-from models.states import Operation
+from redrive.models import ledger
+from redrive.models.clock import boottime
+from redrive.models.db import Transaction
+from redrive.models.db_errors import is_row_fault
+from redrive.models.errors import StaleBatch, Unreachable
+from redrive.models.ledger import LOCAL, Answered, Group, Step, Work
+from redrive.models.outcome import Unsent
+from redrive.models.states import Operation
 
 from .deps import Deps
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final, TypeVar, overload
 
-from models.outcome import Look, Outcome
+from redrive.models.outcome import Look, Outcome
 
 from .decoding import TooManyReadingsError, compact, readings
 

@@ -12,11 +12,11 @@ from typing import Literal
 
 import structlog
 
-from models.clock import boottime
-from models.db import Database
-from models.outcome import Blocked, Cause, Deferred, Look, Outcome, Unknown, Unreadable, Unsent
-from models.rules import Rules
-from models.states import Operation
+from redrive.models.clock import boottime
+from redrive.models.db import Database
+from redrive.models.outcome import Blocked, Cause, Deferred, Look, Outcome, Unknown, Unreadable, Unsent
+from redrive.models.rules import Rules
+from redrive.models.states import Operation
 
 from .child import ChildFailedError
 from .crew import THREAD_BYTES, Crew

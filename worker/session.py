@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NoReturn
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from models.clock import boottime
-from models.rules import LATE_SECONDS
+from redrive.models.clock import boottime
+from redrive.models.rules import LATE_SECONDS
 
 from .names import CACHE_SECONDS
 

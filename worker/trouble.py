@@ -4,10 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 
-from models.clock import boottime
-from models.ledger.accounts import FORBIDDEN_IN_A_ROW
-from models.outcome import Accepted, Already, Blocked, Deferred, Look, Outcome, Refused, Throttled, Unknown, Unsent
-from models.rules import BreakerRules
+from redrive.models.clock import boottime
+from redrive.models.ledger.accounts import FORBIDDEN_IN_A_ROW
+from redrive.models.outcome import (
+    Accepted,
+    Already,
+    Blocked,
+    Deferred,
+    Look,
+    Outcome,
+    Refused,
+    Throttled,
+    Unknown,
+    Unsent,
+)
+from redrive.models.rules import BreakerRules
 
 RECORDED_SECONDS = 60.0
 """After so long what was noticed is surely recorded: or its batch is lost, and so is what it knew."""

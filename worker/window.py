@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from models.clock import boottime
-from models.db import Database
-from models.errors import Unreachable
-from models.ledger import permits
-from models.ledger.sending import SLICE_SECONDS
-from models.rules import LATE_SECONDS, Rules
+from redrive.models.clock import boottime
+from redrive.models.db import Database
+from redrive.models.errors import Unreachable
+from redrive.models.ledger import permits
+from redrive.models.ledger.sending import SLICE_SECONDS
+from redrive.models.rules import LATE_SECONDS, Rules
 
 from .trouble import Trouble
 

@@ -6,9 +6,9 @@ from statistics import median
 
 import psycopg
 
-from models.db import Database
-from models.settings import load
-from scheduler import claiming
+from redrive.models.db import Database
+from redrive.models.settings import load
+from redrive.scheduler import claiming
 
 from ..ground import Ground
 from ..measure import memory_mb

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import NamedTuple
 
-from models.capabilities import GEELARK
+from redrive.models.capabilities import GEELARK
 
 from ..ground import Ground, Provider
 from ..options import Options

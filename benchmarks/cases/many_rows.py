@@ -12,16 +12,16 @@ from typing import NamedTuple
 import structlog
 from sqlalchemy import event, func, select
 
-from models import ledger
-from models.capabilities import DOCFLOW
-from models.db import Database
-from models.rules import Rules, rules_of
-from models.settings import load
-from models.settings.policy import Policy
-from models.states import Operation
-from scheduler.prune import PAGE_SECONDS
-from scheduler.publish import Publisher
-from scheduler.service import Scheduler
+from redrive.models import ledger
+from redrive.models.capabilities import DOCFLOW
+from redrive.models.db import Database
+from redrive.models.rules import Rules, rules_of
+from redrive.models.settings import load
+from redrive.models.settings.policy import Policy
+from redrive.models.states import Operation
+from redrive.scheduler.prune import PAGE_SECONDS
+from redrive.scheduler.publish import Publisher
+from redrive.scheduler.service import Scheduler
 
 from ..ground import Ground
 from ..measure import p99

@@ -1,4 +1,4 @@
-"""What an explanation rests on, as plain values: gathered by :func:`models.queries.facts`, made by hand in tests."""
+"""What an explanation rests on, as plain values: gathered by ``queries.facts``, made by hand in tests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

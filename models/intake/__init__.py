@@ -1,6 +1,6 @@
 """The checks on what people hand in: a row by column name → a task that may be stored.
 
-Every refusal is :class:`models.errors.BadInput`: one message with the field, its value and the remedy.
+Every refusal is :class:`redrive.models.errors.BadInput`: one message with the field, its value and the remedy.
 """
 
 from collections.abc import Iterable, Mapping

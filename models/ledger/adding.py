@@ -30,7 +30,7 @@ _INSERTED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTask:
-    """A task somebody wants retried, checked by :mod:`models.intake`."""
+    """A task somebody wants retried, checked by :mod:`redrive.models.intake`."""
 
     account: str
     kind: str

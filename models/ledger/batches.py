@@ -37,7 +37,7 @@ class Work:
     Attributes:
         worker: who began it, and the how manieth of his batches it is.
         lease_until: the moment its lease ends.
-        deadline: the same on :func:`models.clock.boottime`, from the safe side.
+        deadline: the same on :func:`redrive.models.clock.boottime`, from the safe side.
         tasks: as they were when it began.
     """
 

@@ -1,4 +1,4 @@
-"""The retry policy's knobs. The rule that turns them into moments is ``models.policy.decide``."""
+"""The retry policy's knobs. The rule that turns them into moments is ``redrive.models.policy.decide``."""
 
 from typing import Annotated, Any, Literal, get_args
 

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from rich.text import Text
 
-from models.explain.obstacles import breaker_words
-from models.explain.words import ago, many
-from models.queries import AccountOverview, BreakerState, Overview, Pause
-from models.settings import AccountSettings, Settings
+from redrive.models.explain.obstacles import breaker_words
+from redrive.models.explain.words import ago, many
+from redrive.models.queries import AccountOverview, BreakerState, Overview, Pause
+from redrive.models.settings import AccountSettings, Settings
 
 from ..terminal import safe
 from .render import Column, Grid

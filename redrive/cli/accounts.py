@@ -9,9 +9,9 @@ from .context import console, known_rules, opened, print_json, wake_schedulers, 
 from .options import Json, Reason, line
 
 if TYPE_CHECKING:
-    from models.db import Transaction
-    from models.queries import AccountOverview, Overview
-    from models.settings import Settings
+    from redrive.models.db import Transaction
+    from redrive.models.queries import AccountOverview, Overview
+    from redrive.models.settings import Settings
 
 Name = Annotated[str, typer.Argument(metavar="ACCOUNT", parser=line, help="Its name in redrive.toml.")]
 
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def accounts(*, as_json: Json = False) -> None:
     """The accounts: provider, pace and whether each is at work."""
-    from models import queries  # noqa: PLC0415 - heavy
+    from redrive.models import queries  # noqa: PLC0415 - heavy
 
     from .account_table import account_rows, account_table  # noqa: PLC0415 - heavy
 
@@ -40,7 +40,7 @@ def accounts(*, as_json: Json = False) -> None:
 
 def pause(account: Name, *, reason: Reason = "", as_json: Json = False) -> None:
     """Leave an account alone: nothing of it is claimed, and workers give back what they have not sent."""
-    from models import ledger  # noqa: PLC0415 - heavy
+    from redrive.models import ledger  # noqa: PLC0415 - heavy
 
     with opened(required=False) as (settings, database):
         with database.transaction() as t:
@@ -65,8 +65,8 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Let an account go on: ends a pause of any cause and closes its breakers."""
-    from models import ledger, queries  # noqa: PLC0415 - heavy
-    from models.queries import plain  # noqa: PLC0415 - heavy
+    from redrive.models import ledger, queries  # noqa: PLC0415 - heavy
+    from redrive.models.queries import plain  # noqa: PLC0415 - heavy
 
     with opened(required=False) as (settings, database):
         rules = known_rules(settings)
@@ -119,7 +119,7 @@ def _ensure(t: "Transaction", settings: "Settings", account: str) -> None:
     Raises:
         BadInput: it is not known.
     """
-    from models import ledger, queries  # noqa: PLC0415 - heavy
+    from redrive.models import ledger, queries  # noqa: PLC0415 - heavy
 
     if account in settings.accounts:
         ledger.ensure(t, {account: settings.accounts[account].provider})

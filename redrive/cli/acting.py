@@ -7,13 +7,13 @@ from typing import NoReturn
 
 import typer
 
-from models import ledger, queries
-from models.db import Database, Transaction
-from models.explain.words import many
-from models.ledger import Told, Who
-from models.queries import TaskFilter
-from models.rules import Rules, rules_of
-from models.states import AT_WORK_STATES, FAILED_STATES, FOLLOWED_STATES, Status
+from redrive.models import ledger, queries
+from redrive.models.db import Database, Transaction
+from redrive.models.explain.words import many
+from redrive.models.ledger import Told, Who
+from redrive.models.queries import TaskFilter
+from redrive.models.rules import Rules, rules_of
+from redrive.models.states import AT_WORK_STATES, FAILED_STATES, FOLLOWED_STATES, Status
 
 from .asking import sure
 from .context import opened, wake_schedulers, who

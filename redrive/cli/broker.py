@@ -10,9 +10,9 @@ from kombu.exceptions import KombuError
 from kombu.messaging import Consumer
 from redis.exceptions import RedisError
 
-from models import jobs
-from models.broker import Broker, refusal
-from worker import broker as worker
+from redrive.models import jobs
+from redrive.models.broker import Broker, refusal
+from redrive.worker import broker as worker
 
 SECONDS = 2.0
 EVICTING = "maxmemory-policy"

@@ -94,7 +94,7 @@ errors = _Console("stderr")
 
 
 def print_json(value: object, *, indent: int | None = 2) -> None:
-    """A value of :func:`models.queries.plain` on standard output."""
+    """A value of :func:`redrive.models.queries.plain` on standard output."""
     utf8 = console.encoding.startswith("utf")
     text = json.dumps(value, indent=indent, ensure_ascii=not utf8)
     # JSON leaves some characters as they are that would steer a terminal.

@@ -11,9 +11,9 @@ from ..terminal import safe
 from .console import console, errors, print_json
 
 if TYPE_CHECKING:
-    from models.db import Database
-    from models.rules import Rules
-    from models.settings import Settings
+    from redrive.models.db import Database
+    from redrive.models.rules import Rules
+    from redrive.models.settings import Settings
 
 __all__ = [
     "BROKER_FILE", "broker_url", "console", "database_url", "driver_installed", "errors", "known_rules",
@@ -38,7 +38,7 @@ def load_settings(*, required: bool = True, warn: Callable[[str], None] = _print
     Raises:
         SettingsError: with everything that is wrong.
     """
-    from models.settings import load  # noqa: PLC0415 - heavy
+    from redrive.models.settings import load  # noqa: PLC0415 - heavy
 
     settings = load(required=required)
     for warning in settings.warnings:
@@ -48,7 +48,7 @@ def load_settings(*, required: bool = True, warn: Callable[[str], None] = _print
 
 def known_rules(settings: "Settings") -> "dict[str, Rules] | None":
     """The rules of the accounts; None where there are no settings, so that nobody can say which accounts there are."""
-    from models.rules import rules_of  # noqa: PLC0415 - heavy
+    from redrive.models.rules import rules_of  # noqa: PLC0415 - heavy
 
     return rules_of(settings) if settings.environment.config.exists() else None
 
@@ -68,8 +68,8 @@ def _ensure_there(settings: "Settings") -> None:
     Raises:
         SchemaError: there is none.
     """
-    from models.errors import SchemaError  # noqa: PLC0415 - beside the others
-    from models.settings.environment import DATABASE_FILE  # noqa: PLC0415 - the same
+    from redrive.models.errors import SchemaError  # noqa: PLC0415 - beside the others
+    from redrive.models.settings.environment import DATABASE_FILE  # noqa: PLC0415 - the same
 
     home = settings.environment.home
     if settings.environment.database_url is None and not (home / DATABASE_FILE).exists():
@@ -87,9 +87,9 @@ def open_database(settings: "Settings") -> "Database":
     """
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - heavy
 
-    from models import migrate  # noqa: PLC0415 - heavy
-    from models.db import Database, words  # noqa: PLC0415 - heavy
-    from models.errors import Unreachable  # noqa: PLC0415 - beside the others
+    from redrive.models import migrate  # noqa: PLC0415 - heavy
+    from redrive.models.db import Database, words  # noqa: PLC0415 - heavy
+    from redrive.models.errors import Unreachable  # noqa: PLC0415 - beside the others
 
     _ensure_there(settings)
     with driver_installed():
@@ -111,7 +111,7 @@ def driver_installed() -> Iterator[None]:
     Raises:
         SettingsError: the database's driver is missing, or lacks what it needs.
     """
-    from models.errors import SettingsError  # noqa: PLC0415 - beside the others
+    from redrive.models.errors import SettingsError  # noqa: PLC0415 - beside the others
 
     from ..extras import driver_words  # noqa: PLC0415 - only where something is missing
 
@@ -144,7 +144,7 @@ def broker_url(settings: "Settings") -> str | None:
 
 def wake_schedulers(settings: "Settings") -> None:
     """Tell schedulers that something changed; without a broker they see it at their next poll."""
-    from models.wake import Waker  # noqa: PLC0415 - heavy
+    from redrive.models.wake import Waker  # noqa: PLC0415 - heavy
 
     waker = Waker(broker_url(settings))
     waker.wake()

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Table, text
 
-from models import postgresql
-from models.db import Database, Transaction
-from models.db_errors import grant
-from models.errors import Unreachable
-from models.tables import accounts, metadata
+from redrive.models import postgresql
+from redrive.models.db import Database, Transaction
+from redrive.models.db_errors import grant
+from redrive.models.errors import Unreachable
+from redrive.models.tables import accounts, metadata
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from models import migrate, queries
-from models.db import Database
-from models.errors import SchemaError, SettingsError, Unreachable
-from models.explain.words import many
-from models.jobs import former_queues
-from models.rules import rules_of
-from models.settings import Settings, check_secrets, doubtful_secrets, hide_password, load, unread_proxies
+from redrive.models import migrate, queries
+from redrive.models.db import Database
+from redrive.models.errors import SchemaError, SettingsError, Unreachable
+from redrive.models.explain.words import many
+from redrive.models.jobs import former_queues
+from redrive.models.rules import rules_of
+from redrive.models.settings import Settings, check_secrets, doubtful_secrets, hide_password, load, unread_proxies
 
 from .broker import answer, leftovers, warnings
 from .context import broker_url, open_database

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import typer
 from typer.core import TyperGroup
 
-from models.errors import BadInput, DatabaseError, SchemaError, SettingsError, Unreachable
+from redrive.models.errors import BadInput, DatabaseError, SchemaError, SettingsError, Unreachable
 
 from .context import errors
 from .remedies import with_remedy

@@ -9,14 +9,14 @@ from uuid import UUID
 
 import typer
 
-from models.states import DeadReason
+from redrive.models.states import DeadReason
 
 from .options import WHEN, WHICH, Accounts, Statuses, line, one_of, when
 
 if TYPE_CHECKING:
-    from models.db import Transaction
-    from models.queries import TaskFilter
-    from models.rules import Rules
+    from redrive.models.db import Transaction
+    from redrive.models.queries import TaskFilter
+    from redrive.models.rules import Rules
 
 
 def _batch_id(text: str) -> UUID:
@@ -88,7 +88,7 @@ class Wanted:
         Raises:
             BadInput: an account, a kind or a batch does not exist.
         """
-        from models import queries  # noqa: PLC0415 - heavy
+        from redrive.models import queries  # noqa: PLC0415 - heavy
 
         wanted = queries.TaskFilter(**self.fields)
         queries.check_names(t, wanted, rules_of)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from models.explain.words import many
+from redrive.models.explain.words import many
 
 from .console import errors
 

@@ -11,8 +11,8 @@ from .filters import Wanted, takes_filter
 from .options import LARGEST_ID, Accounts, Ids, Json, OneId, Since, Until, flat, line
 
 if TYPE_CHECKING:
-    from models.queries import Overview
-    from models.settings import Settings
+    from redrive.models.queries import Overview
+    from redrive.models.settings import Settings
 
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")]
 
@@ -35,7 +35,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Everything at a glance: tasks by account and status, what is due, what is in the way, what was done."""
-    from models import queries  # noqa: PLC0415 - heavy
+    from redrive.models import queries  # noqa: PLC0415 - heavy
 
     from .status import Screen  # noqa: PLC0415 - heavy
 
@@ -68,7 +68,7 @@ def _start(settings: "Settings") -> str:
 
 
 def _status_json(overview: "Overview") -> dict[str, Any]:
-    from models import queries  # noqa: PLC0415 - heavy
+    from redrive.models import queries  # noqa: PLC0415 - heavy
 
     from .notices import notices  # noqa: PLC0415 - heavy
 
@@ -98,7 +98,7 @@ def list_tasks(
     as_json: Json = False,
 ) -> None:
     """Tasks by filter, in the order of their ids. Without a filter: all of them."""
-    from models import finding, queries  # noqa: PLC0415 - heavy
+    from redrive.models import finding, queries  # noqa: PLC0415 - heavy
 
     from .left_out import say_left_out  # noqa: PLC0415 - heavy
     from .tasks import set_aside_table, task_table  # noqa: PLC0415 - heavy
@@ -124,7 +124,7 @@ def list_tasks(
 
 def show(task_id: OneId, *, as_json: Json = False) -> None:
     """One task with its attempts, what people did to it, and the results that were kept."""
-    from models import queries  # noqa: PLC0415 - heavy
+    from redrive.models import queries  # noqa: PLC0415 - heavy
 
     from .tasks import history  # noqa: PLC0415 - heavy
 
@@ -140,8 +140,8 @@ def show(task_id: OneId, *, as_json: Json = False) -> None:
 
 def explain(ids: Ids, *, as_json: Json = False) -> None:
     """In words: why a task is where it is, what happens next, and when."""
-    from models import queries  # noqa: PLC0415 - heavy
-    from models.explain import explain as explained  # noqa: PLC0415 - heavy
+    from redrive.models import queries  # noqa: PLC0415 - heavy
+    from redrive.models.explain import explain as explained  # noqa: PLC0415 - heavy
 
     from .tasks import explanation  # noqa: PLC0415 - heavy
 
@@ -172,7 +172,7 @@ def actions(
     as_json: Json = False,
 ) -> None:
     """What people, and Redrive itself, did to tasks and accounts: the newest first."""
-    from models import queries  # noqa: PLC0415 - heavy
+    from redrive.models import queries  # noqa: PLC0415 - heavy
 
     from .tasks import actions_table  # noqa: PLC0415 - heavy
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from models.explain.obstacles import breaker_words, missing_words, remedies, set_aside_words, trouble_words
-from models.explain.words import ago, ahead, duration, many
-from models.queries import AccountOverview, BreakerState, Overview, Pause
+from redrive.models.explain.obstacles import breaker_words, missing_words, remedies, set_aside_words, trouble_words
+from redrive.models.explain.words import ago, ahead, duration, many
+from redrive.models.queries import AccountOverview, BreakerState, Overview, Pause
 
 from .failures import NOT_WELL, WAITS
 

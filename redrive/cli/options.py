@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from models.states import Status
+from redrive.models.states import Status
 
 Word = TypeVar("Word", bound=StrEnum)
 
@@ -56,7 +56,7 @@ def one_of(words: type[Word]) -> Callable[[str], Word]:
     def parse(text: str) -> Word:
         if text in list(words):
             return words(text)
-        from models.queries import suggestion  # noqa: PLC0415 - heavy
+        from redrive.models.queries import suggestion  # noqa: PLC0415 - heavy
 
         raise typer.BadParameter(f"{text!r} is not known; {suggestion(text, list(words))}")
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from models import ledger, queries
-from models.db import Database
-from models.explain.words import many
-from models.ledger import Who
-from models.ledger.actions import acted
-from models.settings import Settings
-from models.states import Status
+from redrive.models import ledger, queries
+from redrive.models.db import Database
+from redrive.models.explain.words import many
+from redrive.models.ledger import Who
+from redrive.models.ledger.actions import acted
+from redrive.models.settings import Settings
+from redrive.models.states import Status
 
 from ..terminal import safe
 from .asking import sure

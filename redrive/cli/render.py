@@ -14,7 +14,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from models.explain.words import ago, ahead
+from redrive.models.explain.words import ago, ahead
 
 from ..terminal import safe
 

@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 import typer
 
-from models import queries
-from models.db import Transaction
-from models.explain.words import many
-from models.ledger import Told
-from models.rules import Rules
-from models.states import FAILED_STATES, FOLLOWED_STATES, Status
+from redrive.models import queries
+from redrive.models.db import Transaction
+from redrive.models.explain.words import many
+from redrive.models.ledger import Told
+from redrive.models.rules import Rules
+from redrive.models.states import FAILED_STATES, FOLLOWED_STATES, Status
 
 from ..terminal import safe
 from .context import console, errors, print_json

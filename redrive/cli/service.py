@@ -13,7 +13,7 @@ from .streams import unread
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from models.settings import Settings
+    from redrive.models.settings import Settings
 
 # Heavy modules are imported inside the commands: `redrive --help` must not wait for them.
 
@@ -72,7 +72,7 @@ def scheduler(
     once: Annotated[bool, typer.Option("--once", help="One pass, and done.")] = False,
 ) -> None:
     """Run a scheduler: it decides what is due and hands it to the workers. Any number may run."""
-    from scheduler.service import run  # noqa: PLC0415 - heavy
+    from redrive.scheduler.service import run  # noqa: PLC0415 - heavy
 
     with _logged() as settings:
         broker = _broker_url(settings)
@@ -92,7 +92,7 @@ def worker(
     if check:
         _check_workers()
         return
-    from worker.main import run  # noqa: PLC0415 - heavy
+    from redrive.worker.main import run  # noqa: PLC0415 - heavy
 
     with _logged() as settings:
         broker = _broker_url(settings)
@@ -124,7 +124,7 @@ def _silence_celery() -> None:
 
 def _check_workers() -> None:
     """For health checks: ends with 1 and says so when a worker of this machine takes no batches."""
-    from worker.health import problems  # noqa: PLC0415 - heavy
+    from redrive.worker.health import problems  # noqa: PLC0415 - heavy
 
     from .context import errors  # noqa: PLC0415 - beside the other
 
@@ -202,7 +202,7 @@ def _broker_url(settings: "Settings") -> str:
     Raises:
         SettingsError: there is none.
     """
-    from models.errors import SettingsError  # noqa: PLC0415 - heavy
+    from redrive.models.errors import SettingsError  # noqa: PLC0415 - heavy
 
     if (url := broker_url(settings)) is None:
         raise SettingsError("REDRIVE_BROKER_URL: is not set; set it, or start `redrive up`, which runs a broker")

@@ -40,9 +40,9 @@ def init(
 
 def migrate() -> None:
     """Bring the database's schema up to this version."""
-    from models.explain.words import many  # noqa: PLC0415 - heavy
-    from models.migrate import upgraded  # noqa: PLC0415 - heavy
-    from models.settings import hide_password  # noqa: PLC0415 - heavy
+    from redrive.models.explain.words import many  # noqa: PLC0415 - heavy
+    from redrive.models.migrate import upgraded  # noqa: PLC0415 - heavy
+    from redrive.models.settings import hide_password  # noqa: PLC0415 - heavy
 
     from ..home import make_home  # noqa: PLC0415 - heavy
 
@@ -62,7 +62,7 @@ def migrate() -> None:
 
 def doctor(*, as_json: Json = False) -> None:
     """Check settings, credentials, database and broker, and that they agree. Changes nothing."""
-    from models.queries import plain  # noqa: PLC0415 - heavy
+    from redrive.models.queries import plain  # noqa: PLC0415 - heavy
 
     from .doctor import examine  # noqa: PLC0415 - heavy
 
@@ -87,7 +87,7 @@ def prune(
     as_json: Json = False,
 ) -> None:
     """Delete what ended longer ago than the settings keep it. Schedulers do so by themselves."""
-    from models import queries  # noqa: PLC0415 - heavy
+    from redrive.models import queries  # noqa: PLC0415 - heavy
 
     from .pruning import Pruning  # noqa: PLC0415 - heavy
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from models.db import Database
-from models.explain.words import duration
-from models.outcome import OUTCOMES
-from models.queries import AccountOverview, Overview
-from models.states import ENDED_STATES
+from redrive.models.db import Database
+from redrive.models.explain.words import duration
+from redrive.models.outcome import OUTCOMES
+from redrive.models.queries import AccountOverview, Overview
+from redrive.models.states import ENDED_STATES
 
 from ..terminal import safe
 from .context import console

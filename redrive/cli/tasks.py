@@ -7,12 +7,12 @@ from datetime import datetime
 from rich.console import Group
 from rich.text import Text
 
-from models.explain import Explanation
-from models.explain.obstacles import set_aside_words
-from models.explain.words import ahead, clock, many
-from models.queries import Action, Attempt, Done, History, TaskSetAside
-from models.rules import Rules
-from models.task import Task
+from redrive.models.explain import Explanation
+from redrive.models.explain.obstacles import set_aside_words
+from redrive.models.explain.words import ahead, clock, many
+from redrive.models.queries import Action, Attempt, Done, History, TaskSetAside
+from redrive.models.rules import Rules
+from redrive.models.task import Task
 
 from ..terminal import safe
 from .context import console

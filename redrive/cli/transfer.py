@@ -18,8 +18,8 @@ from .failures import NOT_WELL, WRONG
 from .options import Accounts, DryRun, Json, Statuses
 
 if TYPE_CHECKING:
-    from models.db import Database
-    from models.settings import Settings
+    from redrive.models.db import Database
+    from redrive.models.settings import Settings
 
     from ..transfer.importing import Tally
     from ..transfer.rows import Row
@@ -65,7 +65,7 @@ def import_(
     A line that cannot be taken is said on standard error as `line N: why` (the header is line 1) and the exit code
     is 1; all others are in. Importing a file again adds nothing twice.
     """
-    from models.errors import SettingsError  # noqa: PLC0415 - heavy, as all below
+    from redrive.models.errors import SettingsError  # noqa: PLC0415 - heavy, as all below
 
     from ..transfer.files import refused_rows  # noqa: PLC0415
 
@@ -111,7 +111,7 @@ class Refusals:
 def _import(
     stream: IO[bytes], name: str, settings: "Settings", database: "Database | None", refuse: Refusals
 ) -> "Tally":
-    from models.rules import rules_of  # noqa: PLC0415
+    from redrive.models.rules import rules_of  # noqa: PLC0415
 
     from ..transfer.importing import Tally, import_rows  # noqa: PLC0415
     from ..transfer.lines import UnusableFile  # noqa: PLC0415
@@ -135,7 +135,7 @@ def _import(
 
 
 def _ensure(database: "Database", settings: "Settings") -> None:
-    from models import ledger  # noqa: PLC0415
+    from redrive.models import ledger  # noqa: PLC0415
 
     with database.transaction() as t:
         ledger.ensure(t, {name: account.provider for name, account in settings.accounts.items()})
@@ -204,7 +204,7 @@ def export(
     A provider's words may begin like a formula, which a spreadsheet runs when it opens the file: for people with
     spreadsheets use `--safe-for-spreadsheets`.
     """
-    from models import queries  # noqa: PLC0415 - heavy, as all below
+    from redrive.models import queries  # noqa: PLC0415 - heavy, as all below
 
     from ..transfer.exporting import WRITERS, walk  # noqa: PLC0415
     from ..transfer.files import destination  # noqa: PLC0415

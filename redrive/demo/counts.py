@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 from sqlalchemy import func, select
 
-from models.db import Database
-from models.states import ENDED_STATES
-from models.tables import tasks
+from redrive.models.db import Database
+from redrive.models.states import ENDED_STATES
+from redrive.models.tables import tasks
 
 from .compare import PROVIDERS, Ended
 

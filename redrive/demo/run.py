@@ -10,9 +10,9 @@ from tempfile import mkdtemp
 
 from rich.console import Console
 
-from models.errors import BadInput, SettingsError, Unreachable
-from models.settings import Settings, hide_password
-from models.states import Status
+from redrive.models.errors import BadInput, SettingsError, Unreachable
+from redrive.models.settings import Settings, hide_password
+from redrive.models.states import Status
 
 from .. import flower, up
 from ..embedded import EmbeddedBroker, announced, find_server

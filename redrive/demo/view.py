@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from models.states import Status
+from redrive.models.states import Status
 
 from .compare import PROVIDERS, Ended
 from .counts import Counts

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.errors import SettingsError
+from redrive.models.errors import SettingsError
 
 from .config import SandboxConfig
 from .server import LOOPBACK, run

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 from aiohttp import web
 
-from models.errors import SettingsError
+from redrive.models.errors import SettingsError
 
 from .config import SandboxConfig
 from .control import Control, refuse_web_pages

@@ -1,12 +1,12 @@
 """What the files say of a task."""
 
-from models.intake import COLUMNS
+from redrive.models.intake import COLUMNS
 
 STATE = (
     "id", "dead_reason", "next", "due_at", "wish", "attempts", "spent", "granted", "provider_ref", "status_since",
     "created_at", "updated_at",
 )  # fmt: skip
-"""What an export says besides :data:`models.intake.COLUMNS`."""
+"""What an export says besides :data:`redrive.models.intake.COLUMNS`."""
 
 REFUSAL = "refusal"
 """Why a row was refused: the column that ``redrive import --errors`` adds."""

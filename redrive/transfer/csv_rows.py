@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from models import intake
-from models.errors import BadInput
-from models.intake.cells import unwrapped
+from redrive.models import intake
+from redrive.models.errors import BadInput
+from redrive.models.intake.cells import unwrapped
 
 from .columns import REFUSAL, SKIPPED
 from .formulas import meant

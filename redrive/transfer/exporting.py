@@ -7,9 +7,9 @@ from datetime import datetime
 from functools import partial
 from typing import IO, Any
 
-from models import finding
-from models.db import Database
-from models.task import Task
+from redrive.models import finding
+from redrive.models.db import Database
+from redrive.models.task import Task
 
 from .columns import EXPORTED
 from .formulas import written

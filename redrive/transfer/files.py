@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from models.errors import BadInput
+from redrive.models.errors import BadInput
 
 SILENT_SECONDS = 3.0
 """A pipe or terminal from which nothing comes for so long is worth a word."""

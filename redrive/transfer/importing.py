@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from models import intake, ledger
-from models.db import Database
-from models.errors import BadInput, Unreachable
-from models.ledger import NewTask
-from models.rules import Rules
+from redrive.models import intake, ledger
+from redrive.models.db import Database
+from redrive.models.errors import BadInput, Unreachable
+from redrive.models.ledger import NewTask
+from redrive.models.rules import Rules
 
 from .lines import UnusableFile
 from .rows import Row

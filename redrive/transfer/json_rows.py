@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
-from models.intake.values import json_decoder
+from redrive.models.intake.values import json_decoder
 
 from .columns import REFUSAL, SKIPPED
 from .lines import LONGEST, NOT_UTF8, TOO_LONG, is_readable

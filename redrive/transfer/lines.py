@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
-from models.errors import BadInput
+from redrive.models.errors import BadInput
 
 LONGEST = 2**18
 """Characters in one row: several times what the largest task takes."""

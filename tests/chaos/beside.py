@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import redis
 
-from models.migrate import upgrade
+from redrive.models.migrate import upgrade
 from tests.limits.beside import TROUBLES, street
 from tests.limits.world import MeasuredWorld
 from tests.processes import Janitor, Process, clean_environment

@@ -10,12 +10,12 @@ import psycopg
 import redis
 from sqlalchemy import select, text
 
-from models.clock import boottime
-from models.errors import Unreachable
-from models.ledger import Batch
-from models.states import Operation
-from models.tables import batches
-from scheduler.publish import Publisher
+from redrive.models.clock import boottime
+from redrive.models.errors import Unreachable
+from redrive.models.ledger import Batch
+from redrive.models.states import Operation
+from redrive.models.tables import batches
+from redrive.scheduler.publish import Publisher
 from tests.servers import Postgres
 
 from .monkey import Deed, Monkey

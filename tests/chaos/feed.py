@@ -3,7 +3,7 @@
 from itertools import islice
 from typing import Any
 
-from models.errors import Unreachable
+from redrive.models.errors import Unreachable
 from redrive.sandbox.samples import ACCOUNTS, sample_rows
 
 from .world import ChaosWorld

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from math import inf
 
-from models.clock import boottime
-from models.errors import Unreachable
+from redrive.models.clock import boottime
+from redrive.models.errors import Unreachable
 
 from .world import ChaosWorld, Member
 

@@ -5,10 +5,10 @@ from typing import Final
 
 from sqlalchemy import select
 
-from models import ledger
-from models.ledger import Who
-from models.states import ENDED_STATES
-from models.tables import accounts, tasks
+from redrive.models import ledger
+from redrive.models.ledger import Who
+from redrive.models.states import ENDED_STATES
+from redrive.models.tables import accounts, tasks
 
 from .feed import Feed
 from .monkey import Deed, Monkey

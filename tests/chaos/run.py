@@ -8,11 +8,11 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from models.clock import boottime
-from models.db import Database
-from models.migrate import upgrade
-from models.states import ENDED_STATES
-from models.tables import batches, tasks
+from redrive.models.clock import boottime
+from redrive.models.db import Database
+from redrive.models.migrate import upgrade
+from redrive.models.states import ENDED_STATES
+from redrive.models.tables import batches, tasks
 from tests.oddities import drop_rules
 from tests.processes import Janitor
 from tests.servers import Postgres, Valkey

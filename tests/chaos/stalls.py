@@ -11,11 +11,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
-from models.errors import Unreachable
-from models.ledger.breaker import row_path
-from models.rules import Rules
-from models.states import FAILED_STATES, Operation, Status
-from models.tables import accounts, attempts, limits, tasks
+from redrive.models.errors import Unreachable
+from redrive.models.ledger.breaker import row_path
+from redrive.models.rules import Rules
+from redrive.models.states import FAILED_STATES, Operation, Status
+from redrive.models.tables import accounts, attempts, limits, tasks
 
 from .world import ChaosWorld
 

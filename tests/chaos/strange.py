@@ -7,9 +7,9 @@ from typing import Final
 from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import DBAPIError
 
-from models.ledger.rows import by_ids
-from models.states import ENDED_STATES
-from models.tables import tasks
+from redrive.models.ledger.rows import by_ids
+from redrive.models.states import ENDED_STATES
+from redrive.models.tables import tasks
 from redrive.sandbox.samples import ACCOUNTS, KINDS
 from redrive.sandbox.script import Script, make_id
 from tests.oddities import insert_odd, odd_values

@@ -14,13 +14,13 @@ from typing import Any
 import httpx
 from sqlalchemy import func, select
 
-from models import queries
-from models.db import Transaction
-from models.ledger.totals import totals_now
-from models.rules import Rules
-from models.states import DeadReason, Status
-from models.tables import attempts, batches, tasks
-from models.task import Task
+from redrive.models import queries
+from redrive.models.db import Transaction
+from redrive.models.ledger.totals import totals_now
+from redrive.models.rules import Rules
+from redrive.models.states import DeadReason, Status
+from redrive.models.tables import attempts, batches, tasks
+from redrive.models.task import Task
 from redrive.sandbox.expectation import Expectation, expectation
 from redrive.sandbox.script import parse
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 
-from models.rules import rules_of
-from models.settings import load
+from redrive.models.rules import rules_of
+from redrive.models.settings import load
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.page import environment
 from tests.integration.world import World

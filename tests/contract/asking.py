@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from models.outcome import Look, Outcome
-from models.states import Operation
-from worker.http import HttpClient
-from worker.providers.base import Call, Exchange, Looked, Plan, Provider, Split, TaskRef
-from worker.scrub import scrubbed
+from redrive.models.outcome import Look, Outcome
+from redrive.models.states import Operation
+from redrive.worker.http import HttpClient
+from redrive.worker.providers.base import Call, Exchange, Looked, Plan, Provider, Split, TaskRef
+from redrive.worker.scrub import scrubbed
 
 from .calls import exchange
 from .cases import TOKEN, Case

@@ -6,9 +6,9 @@ from typing import Any
 
 import httpx
 
-from models.clock import boottime
-from worker.http import HttpClient
-from worker.providers.base import Exchange, Request
+from redrive.models.clock import boottime
+from redrive.worker.http import HttpClient
+from redrive.worker.providers.base import Exchange, Request
 
 PATIENT_SECONDS = 20.0
 IMPATIENT_SECONDS = 0.2

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from models.capabilities import Capabilities, Option, capabilities_of, known_providers
-from models.states import Operation
-from worker.providers import load
-from worker.providers.base import Account, Provider, TaskRef
+from redrive.models.capabilities import Capabilities, Option, capabilities_of, known_providers
+from redrive.models.states import Operation
+from redrive.worker.providers import load
+from redrive.worker.providers.base import Account, Provider, TaskRef
 
 TOKEN = "s3cret-token-of-a-login"
 

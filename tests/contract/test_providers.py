@@ -8,10 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.outcome import Already, Blocked, Deferred, Look, Outcome, Reading, Throttled, Unknown, Unreadable, Unsent
-from models.states import Operation
-from worker.providers.base import Answer, Call, Exchange, TaskRef, Token
-from worker.scrub import scrubbed
+from redrive.models.outcome import (
+    Already,
+    Blocked,
+    Deferred,
+    Look,
+    Outcome,
+    Reading,
+    Throttled,
+    Unknown,
+    Unreadable,
+    Unsent,
+)
+from redrive.models.states import Operation
+from redrive.worker.providers.base import Answer, Call, Exchange, TaskRef, Token
+from redrive.worker.scrub import scrubbed
 
 from .asking import ask, plan_of, read
 from .calls import client, exchange

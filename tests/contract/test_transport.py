@@ -12,10 +12,10 @@ import httpx
 import pytest
 import trustme
 
-from models.clock import boottime
+from redrive.models.clock import boottime
 from redrive.sandbox.signatures import Signature, sign
-from worker.providers.base import Account, Answer, Request, TaskRef
-from worker.providers.huawei_workspace import HuaweiWorkspace
+from redrive.worker.providers.base import Account, Answer, Request, TaskRef
+from redrive.worker.providers.huawei_workspace import HuaweiWorkspace
 
 from .calls import IMPATIENT_SECONDS, client, exchange
 from .misbehaviour import SENT_WITHOUT_ANSWER, Misbehaviour, hang
@@ -173,7 +173,7 @@ async def test_a_call_that_becomes_late_while_connecting_sends_no_byte(
     """The clock is read again when the connection stands: a suspended machine must not send after its lease."""
     async with serving(listen) as server, client(server.http) as http_client:
         deadline = boottime() + 60
-        monkeypatch.setattr("worker.session.boottime", lambda: deadline + 0.001)
+        monkeypatch.setattr("redrive.worker.session.boottime", lambda: deadline + 0.001)
         result = await exchange(http_client, not_after=deadline)
         await server.until(lambda: server.connections == 1)
         await server.quiet()

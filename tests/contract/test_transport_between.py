@@ -12,11 +12,11 @@ import httpx
 import pytest
 import trustme
 
-from worker.bodies import UnreadableBodyError, unpacked
-from worker.http import refusal
-from worker.providers.base import Request
-from worker.session import MAX_HEADER_BYTES, MAX_HEADERS
-from worker.tls import trusting
+from redrive.worker.bodies import UnreadableBodyError, unpacked
+from redrive.worker.http import refusal
+from redrive.worker.providers.base import Request
+from redrive.worker.session import MAX_HEADER_BYTES, MAX_HEADERS
+from redrive.worker.tls import trusting
 
 from .calls import client, exchange
 from .server import Behaviour, Peer, Server, answering, free_port, http, serving

@@ -20,17 +20,17 @@ from typing import Any
 import aiohttp
 import kombu.message
 
-import worker.main
-from models import jobs, ledger, postgresql
-from models.db import Database, Transaction
-from models.settings import Settings
-from models.states import Operation
+import redrive.worker.main
 from redrive.cli import main
-from scheduler.publish import Publisher
-from worker.app import app
-from worker.calls import Calls
-from worker.http import HttpClient
-from worker.recording import Recording
+from redrive.models import jobs, ledger, postgresql
+from redrive.models.db import Database, Transaction
+from redrive.models.settings import Settings
+from redrive.models.states import Operation
+from redrive.scheduler.publish import Publisher
+from redrive.worker.app import app
+from redrive.worker.calls import Calls
+from redrive.worker.http import HttpClient
+from redrive.worker.recording import Recording
 
 
 @dataclass
@@ -228,13 +228,13 @@ def one_writer() -> None:
 
 def one_batch() -> None:
     """One job at a time, so that a life that ends takes few batches with it and leaves the rest to the next."""
-    real = worker.main.run
+    real = redrive.worker.main.run
 
     def run(settings: Settings, **more: Any) -> int:
         own = settings.worker.model_copy(update={"threads": 1, "batches": 1})
         return real(settings.model_copy(update={"worker": own}), **more)
 
-    worker.main.run = run
+    redrive.worker.main.run = run
 
 
 def follow_jobs() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from models import jobs
+from redrive.models import jobs
 from tests.crash.world import LONG, PROVIDERS, TIMEOUT, CrashWorld
 from tests.processes import Process, wait_until
 from tests.servers import Valkey

@@ -10,11 +10,11 @@ import httpx
 import redis
 from sqlalchemy import func, select
 
-from models import tables
-from models.rules import rules_of
-from models.settings import load
-from models.states import ENDED_STATES
-from models.task import Task
+from redrive.models import tables
+from redrive.models.rules import rules_of
+from redrive.models.settings import load
+from redrive.models.states import ENDED_STATES
+from redrive.models.task import Task
 from redrive.sandbox.script import Script, make_id
 from tests.integration.world import World
 from tests.processes import Process, wait_until

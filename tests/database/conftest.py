@@ -20,7 +20,7 @@ def world(database_url: str) -> Iterator[World]:
 def exact_checks(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Checks are due when the policy says, to the microsecond: that they come together has tests of its own."""
     if "checks_together" not in request.fixturenames:
-        monkeypatch.setattr("models.lifecycle.grid.PART", 10**12)
+        monkeypatch.setattr("redrive.models.lifecycle.grid.PART", 10**12)
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from models import ledger
 from redrive.cli import app
+from redrive.models import ledger
 
 from .world import Clock, World
 

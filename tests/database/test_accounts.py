@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from models import ledger
-from models.errors import BadInput, SettingsError
-from models.ledger import Answered, Who, breaker, permits
-from models.ledger.texts import LONGEST, storable
-from models.outcome import (
+from redrive.models import ledger
+from redrive.models.errors import BadInput, SettingsError
+from redrive.models.ledger import Answered, Who, breaker, permits
+from redrive.models.ledger.texts import LONGEST, storable
+from redrive.models.outcome import (
     Accepted,
     Already,
     Blocked,
@@ -23,9 +23,9 @@ from models.outcome import (
     Unknown,
     Unreadable,
 )
-from models.rules import BreakerRules
-from models.states import DeadReason, Operation, Status
-from models.tables import actions
+from redrive.models.rules import BreakerRules
+from redrive.models.states import DeadReason, Operation, Status
+from redrive.models.tables import actions
 
 from .world import ME, World
 

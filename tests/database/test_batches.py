@@ -5,12 +5,12 @@ from uuid import uuid4
 
 import pytest
 
-from models import ledger
-from models.capabilities import GEELARK
-from models.errors import StaleBatch
-from models.ledger import LOCAL, Answered, Group
-from models.outcome import Accepted, Deferred, Reading, Refused, State, Throttled, Unknown
-from models.states import DeadReason, Operation, Status
+from redrive.models import ledger
+from redrive.models.capabilities import GEELARK
+from redrive.models.errors import StaleBatch
+from redrive.models.ledger import LOCAL, Answered, Group
+from redrive.models.outcome import Accepted, Deferred, Reading, Refused, State, Throttled, Unknown
+from redrive.models.states import DeadReason, Operation, Status
 
 from .world import World, make_rules
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from models.ledger import Answered, breaker
-from models.ledger.health import Call, call_of
-from models.outcome import (
+from redrive.models.ledger import Answered, breaker
+from redrive.models.ledger.health import Call, call_of
+from redrive.models.outcome import (
     Accepted,
     Already,
     Blocked,
@@ -23,8 +23,8 @@ from models.outcome import (
     Unreadable,
     Unsent,
 )
-from models.rules import BreakerRules
-from models.states import DeadReason, Operation, Status
+from redrive.models.rules import BreakerRules
+from redrive.models.states import DeadReason, Operation, Status
 
 from .world import World
 

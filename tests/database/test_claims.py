@@ -5,10 +5,21 @@ from datetime import timedelta
 
 import pytest
 
-from models.ledger import Answered, due_tasks, permits
-from models.outcome import Accepted, Blocked, Cause, Deferred, Reading, Refused, State, Throttled, Unknown, Unsent
-from models.rules import BreakerRules
-from models.states import DeadReason, Operation, Status
+from redrive.models.ledger import Answered, due_tasks, permits
+from redrive.models.outcome import (
+    Accepted,
+    Blocked,
+    Cause,
+    Deferred,
+    Reading,
+    Refused,
+    State,
+    Throttled,
+    Unknown,
+    Unsent,
+)
+from redrive.models.rules import BreakerRules
+from redrive.models.states import DeadReason, Operation, Status
 
 from .world import World
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
-from models.outcome import Cause, Deferred, Refused
-from models.states import DeadReason, Status
-from models.tables import actions, tasks
 from redrive.cli import asking
 from redrive.cli.context import BROKER_FILE
+from redrive.models.outcome import Cause, Deferred, Refused
+from redrive.models.states import DeadReason, Status
+from redrive.models.tables import actions, tasks
 from tests.processes import wait_until
 
 from .shop import SETTINGS, Run, lines, runs, says
@@ -237,7 +237,7 @@ def test_no_match_is_no_error(run: Run, shop: World) -> None:
 def test_actions_wake_the_schedulers(run: Run, shop: World, broker: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import redis  # noqa: PLC0415 - one test needs it
 
-    from models import jobs  # noqa: PLC0415 - the same
+    from redrive.models import jobs  # noqa: PLC0415 - the same
 
     monkeypatch.setenv("REDRIVE_BROKER_URL", broker)
     with redis.Redis.from_url(broker) as client, client.pubsub() as heard:

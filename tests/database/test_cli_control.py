@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from models import ledger
-from models.outcome import Accepted, Blocked, Cause, Throttled
-from models.states import Operation, Status
-from models.tables import limits, tasks
+from redrive.models import ledger
+from redrive.models.outcome import Accepted, Blocked, Cause, Throttled
+from redrive.models.states import Operation, Status
+from redrive.models.tables import limits, tasks
 
 from .shop import Run, lines, runs, says
 from .world import World

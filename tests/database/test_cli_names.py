@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import insert
 
-from models.outcome import Accepted, Reading, State
-from models.states import Operation, Status
-from models.tables import tasks
+from redrive.models.outcome import Accepted, Reading, State
+from redrive.models.states import Operation, Status
+from redrive.models.tables import tasks
 
 from .shop import Run, lines, says
 from .world import World

@@ -6,12 +6,12 @@ from random import Random
 
 import pytest
 
-from models import ledger
-from models.ledger import Odd
-from models.settings import Settings
-from models.states import SetAside, Status
 from redrive import Client
-from scheduler.service import Scheduler
+from redrive.models import ledger
+from redrive.models.ledger import Odd
+from redrive.models.settings import Settings
+from redrive.models.states import SetAside, Status
+from redrive.scheduler.service import Scheduler
 from tests.schemas import make_schema
 
 from .shop import Run, runs, says

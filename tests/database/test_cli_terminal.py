@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from models.states import Status
-from models.tables import tasks, totals
+from redrive.models.states import Status
+from redrive.models.tables import tasks, totals
 from tests.terminal import on_terminal
 
 from .world import World

@@ -8,11 +8,11 @@ from typing import Any, get_args
 import pytest
 from sqlalchemy import event, text
 
-from models.ledger import claim
-from models.outcome import Accepted
-from models.queries import TaskFilter
-from models.states import FAILED_STATES, OWNER_STATES, DeadReason, Operation, Status, Wish
 from redrive import BadInput, Client, TaskInfo, TaskRow, words
+from redrive.models.ledger import claim
+from redrive.models.outcome import Accepted
+from redrive.models.queries import TaskFilter
+from redrive.models.states import FAILED_STATES, OWNER_STATES, DeadReason, Operation, Status, Wish
 
 from .test_client import CONFIG, FAILED
 from .world import World

@@ -27,8 +27,8 @@ from sqlalchemy import (
     text,
 )
 
-from models.migrate import upgrade
 from redrive import Client
+from redrive.models.migrate import upgrade
 
 from .test_client import CONFIG, rows
 from .test_transfer import run

@@ -13,12 +13,12 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from models import ledger
-from models.errors import StaleBatch, Unreachable
-from models.ledger import Answered, Group, NewTask, Step, accounts, breaker, permits
-from models.outcome import Accepted, Blocked, Cause, Deferred, Outcome, Refused, Throttled, Unknown
-from models.rules import BreakerRules
-from models.states import DeadReason, Operation, Status
+from redrive.models import ledger
+from redrive.models.errors import StaleBatch, Unreachable
+from redrive.models.ledger import Answered, Group, NewTask, Step, accounts, breaker, permits
+from redrive.models.outcome import Accepted, Blocked, Cause, Deferred, Outcome, Refused, Throttled, Unknown
+from redrive.models.rules import BreakerRules
+from redrive.models.states import DeadReason, Operation, Status
 
 from .world import ME, World
 

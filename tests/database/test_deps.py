@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from models.settings import load
-from worker import deps, providers
+from redrive.models.settings import load
+from redrive.worker import deps, providers
 
 ACCOUNT = '[accounts.{0}]\nprovider = "{1}"\n{2} = {{ env = "ONE_{0}" }}\n{3}'
 SECRET_CODE = 'secret_code = {{ env = "TWO_{0}" }}\n'
 PROVIDERS = {
-    "geelark": EntryPoint("geelark", "worker.providers.geelark:GeeLark", "redrive.providers"),
-    "docflow": EntryPoint("docflow", "worker.providers.docflow:DocFlow", "redrive.providers"),
+    "geelark": EntryPoint("geelark", "redrive.worker.providers.geelark:GeeLark", "redrive.providers"),
+    "docflow": EntryPoint("docflow", "redrive.worker.providers.docflow:DocFlow", "redrive.providers"),
 }
 
 

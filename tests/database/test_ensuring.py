@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select, text, update
 
-from models import ledger
-from models.clock import boottime
-from models.db import Transaction
-from models.errors import SettingsError
-from models.ledger import breaker, permits
-from models.outcome import Throttled
-from models.rules import GROUP_WIDE
-from models.states import Operation
-from models.tables import accounts, limits
+from redrive.models import ledger
+from redrive.models.clock import boottime
+from redrive.models.db import Transaction
+from redrive.models.errors import SettingsError
+from redrive.models.ledger import breaker, permits
+from redrive.models.outcome import Throttled
+from redrive.models.rules import GROUP_WIDE
+from redrive.models.states import Operation
+from redrive.models.tables import accounts, limits
 
 from .world import World
 

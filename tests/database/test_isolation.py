@@ -10,18 +10,18 @@ import pytest
 from sqlalchemy import Connection, create_engine, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from models import ledger
-from models.db import SCHEDULER_LOCK_SECONDS, Database
-from models.db_errors import meaning
-from models.errors import Locked
-from models.ledger import Answered
-from models.ledger.rows import free_by_ids, locked_by_ids
-from models.ledger.troubles import troubles
-from models.outcome import Accepted
-from models.settings import Settings
-from models.states import Operation, SetAside, Status
-from models.tables import batches
-from scheduler.service import Scheduler
+from redrive.models import ledger
+from redrive.models.db import SCHEDULER_LOCK_SECONDS, Database
+from redrive.models.db_errors import meaning
+from redrive.models.errors import Locked
+from redrive.models.ledger import Answered
+from redrive.models.ledger.rows import free_by_ids, locked_by_ids
+from redrive.models.ledger.troubles import troubles
+from redrive.models.outcome import Accepted
+from redrive.models.settings import Settings
+from redrive.models.states import Operation, SetAside, Status
+from redrive.models.tables import batches
+from redrive.scheduler.service import Scheduler
 from tests.unit.worker.site import site, tiny
 
 from .test_row_rules import drop_rules
@@ -231,7 +231,7 @@ def test_a_hundred_batches_that_cannot_be_rescued_hide_no_other(
     world: World, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page of lost batches has no head that blocks the rest."""
-    monkeypatch.setattr("models.ledger.batches.PAGE", 10)
+    monkeypatch.setattr("redrive.models.ledger.batches.PAGE", 10)
     world.ruled("reviews", batch_size=1, max_in_flight=100)
     world.add_many([str(n) for n in range(10)], account="reviews")
     for _ in range(10):
@@ -246,7 +246,7 @@ def test_a_hundred_batches_that_cannot_be_rescued_hide_no_other(
             raise RuntimeError("a defect")
         return rescue(t, batch_id, rules, rng, **more)
 
-    monkeypatch.setattr("models.ledger.rescue", stumbling)
+    monkeypatch.setattr("redrive.models.ledger.rescue", stumbling)
     world.clock.forward(world.rules["phones"].lease_seconds + 10)
     scheduler.run_once()
     scheduler.run_once()
@@ -269,7 +269,7 @@ def test_an_account_whose_claim_fails_stops_no_other(
             raise ArithmeticError("a defect")
         return claim(t, rules, operation, rng, **more)
 
-    monkeypatch.setattr("models.ledger.claim", stumbling)
+    monkeypatch.setattr("redrive.models.ledger.claim", stumbling)
     world.add(account="desktops")
     mine, theirs = world.add(), world.add(account="reviews")
     for _ in range(5):
@@ -379,7 +379,7 @@ def test_a_host_that_waits_too_long_for_a_task_gets_an_error_of_ours(
     postgres: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its transaction is as it was before, and so is its own patience."""
-    monkeypatch.setattr("models.db.PEOPLE_LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("redrive.models.db.PEOPLE_LOCK_SECONDS", 0.1)
     world = postgres
     task_id = world.add()
     with (

@@ -15,21 +15,21 @@ import pytest
 from sqlalchemy import Connection, event, select, update
 from sqlalchemy.exc import OperationalError
 
-from models import ledger
-from models.clock import boottime, utc_now
-from models.ledger import Batch, permits
-from models.states import Operation, Status
-from models.tables import archives, batches
+from redrive.models import ledger
+from redrive.models.clock import boottime, utc_now
+from redrive.models.ledger import Batch, permits
+from redrive.models.states import Operation, Status
+from redrive.models.tables import archives, batches
 from redrive.sandbox.script import Refusal, Script, make_id
 from redrive.sandbox.server import SandboxThread
+from redrive.worker import job
+from redrive.worker.app import request
+from redrive.worker.deps import Deps
+from redrive.worker.desk import MOST_THREADS
+from redrive.worker.providers.base import Plan, TaskRef
+from redrive.worker.providers.geelark import GeeLark
 from tests.processes import wait_until
 from tests.unit.worker.site import Answer, Asked, Site, site, tiny
-from worker import job
-from worker.app import request
-from worker.deps import Deps
-from worker.desk import MOST_THREADS
-from worker.providers.base import Plan, TaskRef
-from worker.providers.geelark import GeeLark
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -295,8 +295,8 @@ def test_an_opening_in_doubt_is_never_sent(ours: Site, sandbox: SandboxThread, k
 
 def test_a_wish_is_written_down_once_the_database_is_back(ours: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """It came through the broker, and nobody sends it twice."""
-    monkeypatch.setattr("worker.app.deps.get", lambda: ours.deps)
-    monkeypatch.setattr("worker.app.ASK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("redrive.worker.app.deps.get", lambda: ours.deps)
+    monkeypatch.setattr("redrive.worker.app.ASK_AGAIN_SECONDS", 0.01)
     task_id = ours.world.add()
     later = ours.world.task(task_id).created_at + timedelta(days=1)
     ours.world.put(task_id, due_at=later)
@@ -327,7 +327,7 @@ def test_a_begin_in_doubt_leaves_alone_what_another_has_begun(
             begun.append(work.worker)
             ledger.advance(t, work, [], ours.world.groups(work), ours.deps.rng, begun=True)
 
-    monkeypatch.setattr("worker.recording.sleep", meanwhile)
+    monkeypatch.setattr("redrive.worker.recording.sleep", meanwhile)
     with losing(ours, 1, kept=False):
         assert ours.run(batch) == {"not_begun": 1}
     assert (ours.world.batch(batch.id)["status"], [ours.world.batch(batch.id)["worker"]]) == ("sending", begun)
@@ -555,7 +555,7 @@ def test_while_trouble_may_not_be_recorded_yet_steps_wait_for_the_account(
         event.listen(ours.deps.database.engine, "before_cursor_execute", seen)
         assert ours.retry("phones", [TaskRef(99, "", "x")])[99].name == "blocked"
         assert waits()
-        monkeypatch.setattr("worker.trouble.RECORDED_SECONDS", 0.0)
+        monkeypatch.setattr("redrive.worker.trouble.RECORDED_SECONDS", 0.0)
         assert not waits()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
-from models.states import Status
+from redrive.models.states import Status
 from tests.unit.worker.site import Site, tiny
 
 from .test_isolation import ODD, quarantined, spoil
@@ -74,7 +74,7 @@ def test_an_answer_about_a_row_that_a_host_holds_waits_for_it(at: Callable[..., 
         ids = ours.world.add_many(["1", "2", "3"])
         batch = ours.world.claimed()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("worker.recording.sleep", letting_go)
+            patch.setattr("redrive.worker.recording.sleep", letting_go)
             assert ours.run(batch) == {"accepted": 3}
         assert {ours.world.task(i).status for i in ids} == {Status.RETRYING}
         assert ours.world.batch(batch.id)["status"] == "done"

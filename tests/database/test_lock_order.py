@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
-from models import ledger
-from models.ledger import Answered, accounts, permits
-from models.ledger.rows import locked_by_ids
-from models.outcome import Accepted, Already, Blocked, Cause, Refused, Throttled, Unknown
-from models.states import DeadReason, Operation, Status
+from redrive.models import ledger
+from redrive.models.ledger import Answered, accounts, permits
+from redrive.models.ledger.rows import locked_by_ids
+from redrive.models.outcome import Accepted, Already, Blocked, Cause, Refused, Throttled, Unknown
+from redrive.models.states import DeadReason, Operation, Status
 
 from .world import ME, World
 

@@ -18,11 +18,11 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import delete, func, select
 
-from models import ledger
-from models.capabilities import DOCFLOW, GEELARK
-from models.errors import StaleBatch
-from models.ledger import Answered, Work, standstills
-from models.outcome import (
+from redrive.models import ledger
+from redrive.models.capabilities import DOCFLOW, GEELARK
+from redrive.models.errors import StaleBatch
+from redrive.models.ledger import Answered, Work, standstills
+from redrive.models.outcome import (
     Accepted,
     Already,
     Blocked,
@@ -38,9 +38,9 @@ from models.outcome import (
     Unreadable,
     Unsent,
 )
-from models.rules import BreakerRules, Rules
-from models.states import DeadReason, Operation, Status
-from models.tables import attempts, batches, metadata, tasks
+from redrive.models.rules import BreakerRules, Rules
+from redrive.models.states import DeadReason, Operation, Status
+from redrive.models.tables import attempts, batches, metadata, tasks
 
 from .model import BASE, LONGEST, MAX_ERRORS, WAITING, Batch, Model, Spec, Task
 from .world import Clock, World, make_rules, usual_accounts

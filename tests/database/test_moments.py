@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import due
-from models.ledger import accounts, breaker, moments, pace, permits
-from models.outcome import Blocked, Cause, Throttled, Unknown
-from models.states import Operation
+from redrive.models import due
+from redrive.models.ledger import accounts, breaker, moments, pace, permits
+from redrive.models.outcome import Blocked, Cause, Throttled, Unknown
+from redrive.models.states import Operation
 
 from .world import START, World
 

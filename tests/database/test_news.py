@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import insert
 from structlog.testing import capture_logs
 
-from models import ledger
-from models.ledger import permits
-from models.outcome import Accepted, Blocked, Cause, Throttled
-from models.states import Operation
-from models.tables import limits
-from scheduler.news import Newspaper
+from redrive.models import ledger
+from redrive.models.ledger import permits
+from redrive.models.outcome import Accepted, Blocked, Cause, Throttled
+from redrive.models.states import Operation
+from redrive.models.tables import limits
+from redrive.scheduler.news import Newspaper
 
 from .world import ME, World
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
-from models import queries
-from models.ledger import people
-from models.queries import TaskFilter
-from models.states import DeadReason, Operation, Status
-from models.tables import attempts, tasks
+from redrive.models import queries
+from redrive.models.ledger import people
+from redrive.models.queries import TaskFilter
+from redrive.models.states import DeadReason, Operation, Status
+from redrive.models.tables import attempts, tasks
 
 from .test_statements import tasks_read
 from .world import START, World

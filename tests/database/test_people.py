@@ -4,10 +4,10 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
-from models import ledger
-from models.ledger import NewTask
-from models.states import Status
-from models.tables import actions
+from redrive.models import ledger
+from redrive.models.ledger import NewTask
+from redrive.models.states import Status
+from redrive.models.tables import actions
 
 from .world import ME, World
 

@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete
 
-from models.ledger import permits
-from models.ledger.sending import LEAD_SECONDS
-from models.outcome import Accepted, Already, Outcome, Reading, Refused, State, Throttled, Unknown
-from models.rules import GROUP_WIDE, Rules
-from models.states import DeadReason, Operation, Status
-from models.tables import limits
+from redrive.models.ledger import permits
+from redrive.models.ledger.sending import LEAD_SECONDS
+from redrive.models.outcome import Accepted, Already, Outcome, Reading, Refused, State, Throttled, Unknown
+from redrive.models.rules import GROUP_WIDE, Rules
+from redrive.models.states import DeadReason, Operation, Status
+from redrive.models.tables import limits
 
 from .world import World, make_rules
 

@@ -9,17 +9,17 @@ import pytest
 from sqlalchemy import update
 from structlog.testing import capture_logs
 
-from models import queries
-from models.db import Database
-from models.errors import Unreachable
-from models.presence import Presence
-from models.queries import Process
-from models.settings import Settings
-from models.tables import processes
-from scheduler.publish import Publisher
-from scheduler.service import Scheduler
-from worker import heart
-from worker.heart import Heart
+from redrive.models import queries
+from redrive.models.db import Database
+from redrive.models.errors import Unreachable
+from redrive.models.presence import Presence
+from redrive.models.queries import Process
+from redrive.models.settings import Settings
+from redrive.models.tables import processes
+from redrive.scheduler.publish import Publisher
+from redrive.scheduler.service import Scheduler
+from redrive.worker import heart
+from redrive.worker.heart import Heart
 
 from .world import World
 

@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select, text
 
-from models.ledger import prune_batches, prune_tasks, pruning
-from models.outcome import Accepted, Refused
-from models.settings.services import RetentionSettings
-from models.states import DeadReason, Operation, Status
-from models.tables import actions, attempts, batches
-from scheduler.prune import Pruner
+from redrive.models.ledger import prune_batches, prune_tasks, pruning
+from redrive.models.outcome import Accepted, Refused
+from redrive.models.settings.services import RetentionSettings
+from redrive.models.states import DeadReason, Operation, Status
+from redrive.models.tables import actions, attempts, batches
+from redrive.scheduler.prune import Pruner
 
 from .world import World
 

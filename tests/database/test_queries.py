@@ -8,12 +8,23 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from models import queries
-from models.explain import Explanation, explain
-from models.outcome import Accepted, Already, Blocked, Cause, Deferred, Reading, Refused, State, Throttled, Unknown
-from models.queries import AccountOverview, Overview, TaskFilter
-from models.states import DeadReason, Operation, Status
-from models.tables import tasks
+from redrive.models import queries
+from redrive.models.explain import Explanation, explain
+from redrive.models.outcome import (
+    Accepted,
+    Already,
+    Blocked,
+    Cause,
+    Deferred,
+    Reading,
+    Refused,
+    State,
+    Throttled,
+    Unknown,
+)
+from redrive.models.queries import AccountOverview, Overview, TaskFilter
+from redrive.models.states import DeadReason, Operation, Status
+from redrive.models.tables import tasks
 
 from .shop import runs
 from .world import World

@@ -7,14 +7,14 @@ from random import Random
 import pytest
 from sqlalchemy import delete, select
 
-from models.errors import BadInput
-from models.ledger import standstills
-from models.lifecycle import Context
-from models.outcome import Blocked, Cause, Deferred, Throttled, Unknown
-from models.settings import Settings
-from models.states import DeadReason, Operation, Status
-from models.tables import actions, batches, quarantine
-from scheduler.service import Scheduler
+from redrive.models.errors import BadInput
+from redrive.models.ledger import standstills
+from redrive.models.lifecycle import Context
+from redrive.models.outcome import Blocked, Cause, Deferred, Throttled, Unknown
+from redrive.models.settings import Settings
+from redrive.models.states import DeadReason, Operation, Status
+from redrive.models.tables import actions, batches, quarantine
+from redrive.scheduler.service import Scheduler
 
 from .test_isolation import quarantined
 from .test_scheduler import Broker

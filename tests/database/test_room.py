@@ -10,14 +10,14 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import insert, text, update
 
-from models import ledger
-from models.ledger.claims import Claim
-from models.rules import GROUP_WIDE, Rules
-from models.settings import Settings
-from models.states import Operation, Status
-from models.tables import batches, limits
-from scheduler.claiming import WORTH_A_LOOK
-from scheduler.service import Scheduler
+from redrive.models import ledger
+from redrive.models.ledger.claims import Claim
+from redrive.models.rules import GROUP_WIDE, Rules
+from redrive.models.settings import Settings
+from redrive.models.states import Operation, Status
+from redrive.models.tables import batches, limits
+from redrive.scheduler.claiming import WORTH_A_LOOK
+from redrive.scheduler.service import Scheduler
 
 from .test_scheduler import Broker
 from .world import World

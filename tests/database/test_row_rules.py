@@ -11,10 +11,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from typer.testing import CliRunner
 
-from models import migrate
-from models.db import Database
-from models.migrations.row_rules_0002 import HIGHEST_ID, LARGEST_JSON, MOST, MOST_RETRIES, RULES
 from redrive.cli import app
+from redrive.models import migrate
+from redrive.models.db import Database
+from redrive.models.migrations.row_rules_0002 import HIGHEST_ID, LARGEST_JSON, MOST, MOST_RETRIES, RULES
 from tests import oddities
 from tests.schemas import make_schema
 

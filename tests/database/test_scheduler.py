@@ -12,15 +12,15 @@ import pytest
 from sqlalchemy import select, update
 from structlog.testing import capture_logs
 
-from models.clock import boottime
-from models.db import Database
-from models.ledger import Batch
-from models.settings import Settings
-from models.states import Operation, Status
-from models.tables import batches
-from scheduler.publish import Publisher
-from scheduler.service import Scheduler
-from scheduler.wake import Waiting
+from redrive.models.clock import boottime
+from redrive.models.db import Database
+from redrive.models.ledger import Batch
+from redrive.models.settings import Settings
+from redrive.models.states import Operation, Status
+from redrive.models.tables import batches
+from redrive.scheduler.publish import Publisher
+from redrive.scheduler.service import Scheduler
+from redrive.scheduler.wake import Waiting
 
 from .world import World
 

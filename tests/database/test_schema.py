@@ -14,14 +14,14 @@ from alembic.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Table, inspect, text
 from sqlalchemy.exc import IntegrityError
 
-from models import migrate
-from models.db import Database
-from models.errors import SchemaError
-from models.migrations.row_rules_0002 import RULES
-from models.outcome import Accepted, Refused, Unknown
-from models.states import DeadReason, Status
-from models.tables import CHECK_DUE, ENDED, RETRY_DUE, metadata
-from models.types import moment_text
+from redrive.models import migrate
+from redrive.models.db import Database
+from redrive.models.errors import SchemaError
+from redrive.models.migrations.row_rules_0002 import RULES
+from redrive.models.outcome import Accepted, Refused, Unknown
+from redrive.models.states import DeadReason, Status
+from redrive.models.tables import CHECK_DUE, ENDED, RETRY_DUE, metadata
+from redrive.models.types import moment_text
 
 from .world import START, World
 

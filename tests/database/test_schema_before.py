@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from models import ledger, queries
-from models.explain import explain
-from models.ledger import accounts, breaker, pace, permits, standstills
-from models.outcome import (
+from redrive.models import ledger, queries
+from redrive.models.explain import explain
+from redrive.models.ledger import accounts, breaker, pace, permits, standstills
+from redrive.models.outcome import (
     Accepted,
     Already,
     Blocked,
@@ -22,9 +22,9 @@ from models.outcome import (
     Unknown,
     Unreadable,
 )
-from models.presence import Presence
-from models.states import Operation
-from models.tables import metadata
+from redrive.models.presence import Presence
+from redrive.models.states import Operation
+from redrive.models.tables import metadata
 
 from .world import ME, World
 

@@ -11,11 +11,11 @@ from sqlalchemy import NullPool, create_engine, event, make_url, text
 from sqlalchemy.exc import ProgrammingError
 from typer.testing import CliRunner
 
-from models import migrate
-from models.db import Database
-from models.errors import SchemaBehind, SchemaError, Unreachable, Unsuitable
 from redrive import Client
 from redrive.cli import app
+from redrive.models import migrate
+from redrive.models.db import Database
+from redrive.models.errors import SchemaBehind, SchemaError, Unreachable, Unsuitable
 from tests.conftest import NewDatabase
 from tests.processes import Process
 from tests.servers import Databases

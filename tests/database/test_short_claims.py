@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from models.outcome import Accepted
-from models.states import Operation
-from models.tables import batches
+from redrive.models.outcome import Accepted
+from redrive.models.states import Operation
+from redrive.models.tables import batches
 
 from .world import World
 

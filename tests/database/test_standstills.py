@@ -7,10 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, select
 
-from models.ledger import standstills
-from models.ledger.standstills import note, stood
-from models.states import Operation
-from models.tables import standstills as table
+from redrive.models.ledger import standstills
+from redrive.models.ledger.standstills import note, stood
+from redrive.models.states import Operation
+from redrive.models.tables import standstills as table
 
 from .world import START, World
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, delete, event
 
-from models import ledger
-from models.ledger import Answered, NewTask
-from models.outcome import Accepted, Already, Deferred, Outcome, Reading, Refused, State, Throttled, Unknown
-from models.states import DeadReason, Operation, Status
-from models.tables import metadata
+from redrive.models import ledger
+from redrive.models.ledger import Answered, NewTask
+from redrive.models.outcome import Accepted, Already, Deferred, Outcome, Reading, Refused, State, Throttled, Unknown
+from redrive.models.states import DeadReason, Operation, Status
+from redrive.models.tables import metadata
 
 from .world import ME, World
 

@@ -14,8 +14,8 @@ import redis
 from sqlalchemy import create_engine, text
 from typer.testing import CliRunner, Result
 
-from models.intake import COLUMNS
 from redrive.cli import app
+from redrive.models.intake import COLUMNS
 
 from ..processes import Process
 
@@ -429,7 +429,7 @@ def test_the_file_of_refused_rows_is_another(here: Path) -> None:
 
 PEAK = """
 import resource, sys
-from models.intake import COLUMNS
+from redrive.models.intake import COLUMNS
 from redrive.cli import app
 try:
     app(sys.argv[1:])

@@ -5,8 +5,19 @@ from typing import Any
 
 import pytest
 
-from models.outcome import Blocked, Cause, Deferred, Look, Reading, State, Throttled, Unknown, Unreadable, Unsent
-from models.states import Operation, Status
+from redrive.models.outcome import (
+    Blocked,
+    Cause,
+    Deferred,
+    Look,
+    Reading,
+    State,
+    Throttled,
+    Unknown,
+    Unreadable,
+    Unsent,
+)
+from redrive.models.states import Operation, Status
 
 from .world import World
 

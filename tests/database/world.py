@@ -10,17 +10,17 @@ from uuid import UUID
 
 from sqlalchemy import Connection, event, select, update
 
-from models import ledger
-from models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capabilities
-from models.db import Database, Transaction
-from models.ledger import Answered, Batch, Claim, Group, NewTask, Step, Told, Who, Work
-from models.ledger.totals import totals_now
-from models.outcome import Accepted, Look, Outcome
-from models.rules import Rules
-from models.settings.policy import Policy
-from models.states import Operation, Status
-from models.tables import accounts, attempts, batches, limits, tasks
-from models.task import Task
+from redrive.models import ledger
+from redrive.models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capabilities
+from redrive.models.db import Database, Transaction
+from redrive.models.ledger import Answered, Batch, Claim, Group, NewTask, Step, Told, Who, Work
+from redrive.models.ledger.totals import totals_now
+from redrive.models.outcome import Accepted, Look, Outcome
+from redrive.models.rules import Rules
+from redrive.models.settings.policy import Policy
+from redrive.models.states import Operation, Status
+from redrive.models.tables import accounts, attempts, batches, limits, tasks
+from redrive.models.task import Task
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ME = Who("tests", "to see what happens")

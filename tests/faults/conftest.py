@@ -11,9 +11,9 @@ import httpx
 import pytest
 import trustme
 
-from models.db import Database
+from redrive.models.db import Database
+from redrive.worker.loop import EventLoop
 from tests.servers import Databases
-from worker.loop import EventLoop
 
 from .provider import Provider, providing
 
@@ -45,7 +45,7 @@ def _one_trust_store() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _exact_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checks are due when the policy says, to the microsecond."""
-    monkeypatch.setattr("models.lifecycle.grid.PART", 10**12)
+    monkeypatch.setattr("redrive.models.lifecycle.grid.PART", 10**12)
 
 
 @pytest.fixture(scope="module")

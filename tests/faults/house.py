@@ -8,18 +8,18 @@ from math import inf
 from pathlib import Path
 from random import Random
 
-from models.db import Database
-from models.explain import explain
-from models.ledger import Batch
-from models.queries import facts
-from models.rules import Rules, rules_of
-from models.settings import load
-from models.wake import Waker
-from scheduler.publish import Publisher
-from scheduler.service import Pass, Scheduler
+from redrive.models.db import Database
+from redrive.models.explain import explain
+from redrive.models.ledger import Batch
+from redrive.models.queries import facts
+from redrive.models.rules import Rules, rules_of
+from redrive.models.settings import load
+from redrive.models.wake import Waker
+from redrive.scheduler.publish import Publisher
+from redrive.scheduler.service import Pass, Scheduler
+from redrive.worker import deps, job
+from redrive.worker.loop import EventLoop
 from tests.database.world import Clock, World
-from worker import deps, job
-from worker.loop import EventLoop
 
 SECRETS = {"GEELARK_TOKEN": "s3cret-1", "HW_TOKEN": "s3cret-2", "TI_APP_ID": "s3cret-3", "TI_SECRET": "s3cret-4"}
 

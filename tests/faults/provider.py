@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from redrive.worker.loop import EventLoop
 from tests.contract.server import Behaviour, Peer, Server, http, serving
-from worker.loop import EventLoop
 
 RESTART, QUERY = "/open/v1/task/restart", "/open/v1/task/query"
 EXECUTE, RECORDS = "/script-executions/retry", "/script-execution-records"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from models.db import Database
-from worker.loop import EventLoop
+from redrive.models.db import Database
+from redrive.worker.loop import EventLoop
 
 from .house import house
 from .looks import LOOKS, LookRow

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from models.states import Status
+from redrive.models.states import Status
+from redrive.worker.loop import EventLoop
 from tests.contract.server import free_port, http
-from worker.loop import EventLoop
 
 from .everybodys import THOROUGH
 from .house import House, house

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from models.states import Status
-from worker.loop import EventLoop
+from redrive.models.states import Status
+from redrive.worker.loop import EventLoop
 
 from .everybodys import EVERYBODYS, THOROUGH
 from .house import House, house

@@ -15,8 +15,8 @@ import redis
 import trustme
 from kombu.connection import Connection
 
-from models.states import ENDED_STATES
 from redrive.cli.broker import answer
+from redrive.models.states import ENDED_STATES
 from redrive.sandbox.samples import sample_rows
 from tests.infrastructure.conftest import NewWorld
 from tests.integration import forged

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url, text
 
-from models import migrate, postgresql
-from models.db import Database
-from models.errors import Unsuitable
-from models.states import ENDED_STATES
+from redrive.models import migrate, postgresql
+from redrive.models.db import Database
+from redrive.models.errors import Unsuitable
+from redrive.models.states import ENDED_STATES
 from redrive.sandbox.samples import sample_rows
 from tests.integration.world import World
 from tests.processes import Process, wait_until

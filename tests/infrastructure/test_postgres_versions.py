@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from models import migrate
-from models.states import ENDED_STATES
+from redrive.models import migrate
+from redrive.models.states import ENDED_STATES
 from redrive.sandbox.samples import sample_rows
 from tests.integration.world import World
 from tests.processes import Janitor, Process, wait_until

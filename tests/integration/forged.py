@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import uuid4
 
-from models import jobs
+from redrive.models import jobs
 
 DEEP = 100_000
 

@@ -11,14 +11,14 @@ from uuid import uuid4
 import pytest
 import redis
 
-from models import jobs
-from models.clock import boottime
-from models.ledger import Batch
-from models.states import Operation, Status
+from redrive.models import jobs
+from redrive.models.clock import boottime
+from redrive.models.ledger import Batch
+from redrive.models.states import Operation, Status
 from redrive.sandbox.samples import sample_rows
 from redrive.sandbox.script import Script, make_id
-from scheduler.publish import PUBLISH_SECONDS, Publisher
-from scheduler.wake import Waiting
+from redrive.scheduler.publish import PUBLISH_SECONDS, Publisher
+from redrive.scheduler.wake import Waiting
 from tests.integration.world import World
 from tests.processes import Process, wait_until
 from tests.servers import Valkey

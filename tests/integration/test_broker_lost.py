@@ -7,15 +7,15 @@ import pytest
 from celery import Celery
 from kombu import Consumer, Queue
 
-import worker.app
-from models import jobs
+import redrive.worker.app
+from redrive.models import jobs
 from tests.servers import Valkey
 
 
 @pytest.fixture
 def app(valkey: Valkey) -> Iterator[Celery]:
     """Configured as the worker's, whose module prepares the connections of its process."""
-    app = Celery(worker.app.app.main, broker=valkey.url, set_as_current=False)
+    app = Celery(redrive.worker.app.app.main, broker=valkey.url, set_as_current=False)
     app.conf.update(jobs.CELERY)
     yield app
     app.close()

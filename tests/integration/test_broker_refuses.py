@@ -13,13 +13,13 @@ import redis
 import structlog
 from typer.testing import CliRunner
 
-from models import jobs
-from models.ledger import Batch
-from models.states import Operation, Status
 from redrive.cli import app
 from redrive.cli.broker import answer, warnings
+from redrive.models import jobs
+from redrive.models.ledger import Batch
+from redrive.models.states import Operation, Status
 from redrive.sandbox.samples import sample_rows
-from scheduler.publish import Publisher
+from redrive.scheduler.publish import Publisher
 from tests.integration import forged
 from tests.integration.installation import descendants
 from tests.integration.world import World

@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 from sqlalchemy import create_engine, text
 
-from models.errors import SettingsError
 from redrive.demo.compare import PROVIDERS, Ended, differences
 from redrive.demo.run import Wanted, run
+from redrive.models.errors import SettingsError
 from redrive.sandbox.script import Refusal, Script, make_id
 from tests.integration.installation import descendants, runs
 from tests.processes import Process, wait_until

@@ -13,9 +13,9 @@ import pytest
 import redis
 from celery import Celery
 
-from models.errors import SettingsError
-from models.settings import FlowerSettings
 from redrive.flower import credentials, url
+from redrive.models.errors import SettingsError
+from redrive.models.settings import FlowerSettings
 from redrive.sandbox.samples import sample_rows
 from tests.integration.world import World
 from tests.processes import Process, wait_until

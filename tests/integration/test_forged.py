@@ -12,11 +12,11 @@ import redis
 from celery import Celery
 from sqlalchemy import update
 
-from models import ledger
-from models.clock import boottime
-from models.ledger import Who
-from models.states import Status
-from models.tables import tasks
+from redrive.models import ledger
+from redrive.models.clock import boottime
+from redrive.models.ledger import Who
+from redrive.models.states import Status
+from redrive.models.tables import tasks
 from redrive.sandbox.samples import sample_rows
 from redrive.sandbox.script import Script, make_id
 from tests.integration import forged

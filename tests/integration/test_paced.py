@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from models import ledger
-from models.ledger import NewTask
-from models.states import Status
-from models.tables import attempts, batches
+from redrive.models import ledger
+from redrive.models.ledger import NewTask
+from redrive.models.states import Status
+from redrive.models.tables import attempts, batches
 from tests.integration.world import World
 from tests.processes import Process, wait_until
 from tests.servers import Valkey

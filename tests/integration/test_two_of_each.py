@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from models.states import Status
+from redrive.models.states import Status
 from redrive.sandbox.script import Script, make_id
 from tests.integration.world import World
 

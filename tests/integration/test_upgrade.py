@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 
-from models import migrate
-from models.tables import batches
+from redrive.models import migrate
+from redrive.models.tables import batches
 from redrive.sandbox.samples import sample_rows
 from tests.integration.world import World
 from tests.processes import Process, wait_until

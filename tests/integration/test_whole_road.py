@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from models.states import Status
+from redrive.models.states import Status
 from redrive.sandbox.samples import sample_rows
 from redrive.sandbox.script import Script, make_id
 from tests.integration.world import World

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from models import queries
-from models.states import ENDED_STATES
 from redrive import Client
 from redrive.cli.broker import answer
+from redrive.models import queries
+from redrive.models.states import ENDED_STATES
 from redrive.sandbox.samples import sample_rows
 from tests.integration.world import World
 from tests.processes import Process, wait_until
@@ -52,7 +52,7 @@ def test_a_health_check_sees_whether_batches_are_taken(ours: World, spawn: Spawn
 def test_celerys_own_command_runs_threads_and_nothing_else(ours: World, spawn: Spawn, pool: list[str]) -> None:
     """A forked child would hear no SIGTERM of the worker's, and not drain."""
     queues = ",".join(ours.settings.queues.taken(["geelark", "docflow", "huawei_workspace"]))
-    command = [sys.executable, "-m", "celery", "--app", "worker.app", "worker", "-Q", queues, "-c", "4", *pool]
+    command = [sys.executable, "-m", "celery", "--app", "redrive.worker.app", "worker", "-Q", queues, "-c", "4", *pool]
     worker = spawn(command, {**ours.env, "CELERY_BROKER_URL": "redis://127.0.0.1:1/0"})
     if pool != ["--pool", "threads"]:
         assert worker.wait(30) == 2
@@ -79,7 +79,7 @@ def test_a_wrong_address_is_said_in_words(
 ) -> None:
     """And by an exit code that says: starting again does not help."""
     (tmp_path / "redrive.toml").touch()
-    celery = ["celery", "--app", "worker.app", "worker", "--pool", "threads"]
+    celery = ["celery", "--app", "redrive.worker.app", "worker", "--pool", "threads"]
     environment = {"REDRIVE_BROKER_URL": url} if url else {}
     worker = spawn([sys.executable, "-m", *(celery if command == "celery" else ["redrive", "worker"])], environment)
     assert worker.wait(30) == 2

@@ -9,14 +9,14 @@ from typing import Any
 import httpx
 from sqlalchemy import select
 
-from models import ledger
-from models.db import Database
-from models.ledger import NewTask
-from models.rules import Rules, rules_of
-from models.settings import Settings, load
-from models.states import ENDED_STATES, Status
-from models.tables import tasks
-from models.task import Task
+from redrive.models import ledger
+from redrive.models.db import Database
+from redrive.models.ledger import NewTask
+from redrive.models.rules import Rules, rules_of
+from redrive.models.settings import Settings, load
+from redrive.models.states import ENDED_STATES, Status
+from redrive.models.tables import tasks
+from redrive.models.task import Task
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.expectation import expectation
 from redrive.sandbox.page import accounts_toml, environment

@@ -10,23 +10,23 @@ from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-from models import ledger
-from models.db import Database
-from models.ledger import Batch, NewTask, Who
-from models.rules import Rules
-from models.settings import Settings
-from models.states import Status
-from scheduler.publish import Publisher
-from scheduler.service import Scheduler
-from worker import job
-from worker.deps import Deps
-from worker.sender import Sender
+from redrive.models import ledger
+from redrive.models.db import Database
+from redrive.models.ledger import Batch, NewTask, Who
+from redrive.models.rules import Rules
+from redrive.models.settings import Settings
+from redrive.models.states import Status
+from redrive.scheduler.publish import Publisher
+from redrive.scheduler.service import Scheduler
+from redrive.worker import job
+from redrive.worker.deps import Deps
+from redrive.worker.sender import Sender
 
 from .clock import Clock
 from .conductor import At, Stop, current
 
 if TYPE_CHECKING:
-    from worker.providers.base import Exchange
+    from redrive.worker.providers.base import Exchange
 
     from .provider import Ask
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations, pairwise
 
-from models.rules import LATE_SECONDS, Rules
-from worker.window import MARGIN_SECONDS
+from redrive.models.rules import LATE_SECONDS, Rules
+from redrive.worker.window import MARGIN_SECONDS
 
 from .audit import Row, Rows, limit_of
 from .clock import seconds_of

@@ -16,7 +16,7 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """Stands for ``models.clock.boottime``."""
+        """Stands for ``redrive.models.clock.boottime``."""
         return self.ticks / SECOND
 
     @property

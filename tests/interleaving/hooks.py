@@ -10,7 +10,7 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import OperationalError
 
-from models.db import Database
+from redrive.models.db import Database
 
 from .conductor import Actor, At, Stop, current
 

@@ -11,16 +11,16 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, create_engine, delete, event
 
-from models.capabilities import GEELARK
-from models.db import Database
-from models.outcome import Look, Outcome
-from models.rules import BreakerRules, Rules
-from models.settings.policy import Policy
-from models.tables import metadata
-from worker.providers.base import Account, Exchange, Plan, TaskRef
-from worker.providers.geelark import GeeLark
-from worker.sender import Sender
-from worker.window import Window
+from redrive.models.capabilities import GEELARK
+from redrive.models.db import Database
+from redrive.models.outcome import Look, Outcome
+from redrive.models.rules import BreakerRules, Rules
+from redrive.models.settings.policy import Policy
+from redrive.models.tables import metadata
+from redrive.worker.providers.base import Account, Exchange, Plan, TaskRef
+from redrive.worker.providers.geelark import GeeLark
+from redrive.worker.sender import Sender
+from redrive.worker.window import Window
 
 from . import audit
 from .actors import Broker, People, Stage, Worker, make_scheduler
@@ -207,9 +207,9 @@ def lived_in(house: House) -> Iterator[House]:
     words = Words(house)
     with pytest.MonkeyPatch.context() as patch:
         for module in CLOCKED:
-            patch.setattr(f"{module}.boottime", house.boottime)
+            patch.setattr(f"redrive.{module}.boottime", house.boottime)
         for module in ("worker.job", "worker.recording", "worker.sender", "scheduler.service"):
-            patch.setattr(f"{module}.log", words)
-        patch.setattr("worker.sender.HttpClient", partial(Transport, house))
-        patch.setattr("models.ledger.claims.uuid4", house.uuid)
+            patch.setattr(f"redrive.{module}.log", words)
+        patch.setattr("redrive.worker.sender.HttpClient", partial(Transport, house))
+        patch.setattr("redrive.models.ledger.claims.uuid4", house.uuid)
         yield house

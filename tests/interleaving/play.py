@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from itertools import chain, count, repeat
 from typing import TYPE_CHECKING, Any
 
-from models.errors import Unreachable
-from models.rules import Rules
-from models.states import Status
+from redrive.models.errors import Unreachable
+from redrive.models.rules import Rules
+from redrive.models.states import Status
 
 from . import audit, calls, provider
 from .actors import Broker
@@ -19,7 +19,7 @@ from .house import ACCOUNTS, House
 from .provider import Ask, Flight, Provider
 
 if TYPE_CHECKING:
-    from worker.providers.base import Exchange
+    from redrive.worker.providers.base import Exchange
 
 CALM_PASSES, CALM_SECONDS = 200, 130.0
 LONG = 300

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from worker.providers.base import Answer, Exchange, Request
+from redrive.worker.providers.base import Answer, Exchange, Request
 
 from .actors import Stage, batch
 from .clock import Clock
@@ -167,7 +167,7 @@ class Ask:
 
 
 class Transport:
-    """Takes the place of ``worker.sender.HttpClient``: the call waits until the conductor lets it leave."""
+    """Takes the place of ``redrive.worker.sender.HttpClient``: the call waits until the conductor lets it leave."""
 
     call_seconds = 0.0
 

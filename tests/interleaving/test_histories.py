@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from models.states import Status
+from redrive.models.states import Status
 
 from . import hooks
 from .conductor import in_few_lines

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
-from models.states import Status
+from redrive.models.states import Status
 
 from . import hooks, provider
 from .conductor import Actor, At

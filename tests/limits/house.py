@@ -16,20 +16,20 @@ from typing import Any, cast
 
 from sqlalchemy import select
 
-from models import tables
-from models.clock import utc_now
-from models.db import Database
-from models.ledger import Batch
-from models.rules import rules_of
-from models.settings import Settings, load
-from models.states import Operation, Status
+from redrive.models import tables
+from redrive.models.clock import utc_now
+from redrive.models.db import Database
+from redrive.models.ledger import Batch
+from redrive.models.rules import rules_of
+from redrive.models.settings import Settings, load
+from redrive.models.states import Operation, Status
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.page import environment
 from redrive.sandbox.server import SandboxThread
-from scheduler.publish import Publisher
-from scheduler.service import Scheduler
+from redrive.scheduler.publish import Publisher
+from redrive.scheduler.service import Scheduler
+from redrive.worker import deps, job
 from tests.database.world import Clock, World
-from worker import deps, job
 
 CONFIG = SandboxConfig()
 

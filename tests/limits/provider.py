@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from models.clock import boottime
+from redrive.models.clock import boottime
 from redrive.sandbox import server
 from redrive.sandbox.config import SandboxConfig
 

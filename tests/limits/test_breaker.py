@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from models.ledger import Batch
-from models.states import Operation, Status
+from redrive.models.ledger import Batch
+from redrive.models.states import Operation, Status
 from redrive.sandbox.server import SandboxThread
 from tests.limits.house import PHONES, REVIEWS, TABLETS, House, calls
 from tests.unit.worker.site import Answer, Asked, tiny

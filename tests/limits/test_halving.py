@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from models.states import DeadReason, Status
+from redrive.models.states import DeadReason, Status
 from redrive.sandbox.script import Refusal, Script, make_id
 from redrive.sandbox.server import SandboxThread
 from tests.limits.house import PHONES, House, calls

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.clock import boottime
-from models.ledger import permits
-from models.rules import LATE_SECONDS, interval_seconds
+from redrive.models.clock import boottime
+from redrive.models.ledger import permits
+from redrive.models.rules import LATE_SECONDS, interval_seconds
 from redrive.sandbox.server import SandboxThread
+from redrive.worker import job, session
 from tests.limits.house import CONFIG, DESKTOPS, REVIEWS, House
 from tests.limits.world import MeasuredWorld, crowds, most_within
 from tests.processes import wait_until
 from tests.unit.worker.site import Answer, Asked, tiny
-from worker import job, session
 
 At = Callable[..., AbstractContextManager[House]]
 

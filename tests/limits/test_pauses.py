@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from models.states import Status
+from redrive.models.states import Status
 from redrive.sandbox.server import SandboxThread
 from tests.limits.house import PHONES, REVIEWS, House, calls
 from tests.unit.worker.site import Answer, Asked, tiny

@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy import select
 from typer.testing import CliRunner
 
-from models.db import Database
-from models.tables import accounts as account_rows
-from models.tables import tasks
 from redrive.cli import app
+from redrive.models.db import Database
+from redrive.models.tables import accounts as account_rows
+from redrive.models.tables import tasks
 from redrive.sandbox.config import DocFlowLogin, GeeLarkLogin, HuaweiLogin, SandboxConfig
 from redrive.sandbox.script import Script, make_id
 from tests.processes import Process

@@ -8,14 +8,14 @@ from urllib.parse import quote
 import pytest
 from typer.testing import CliRunner
 
-from models.db import Database
-from models.errors import SettingsError, Unreachable
-from models.settings import check_secrets, load
-from models.settings.urls import checked_broker_url, checked_database_url
 from redrive import Client
 from redrive.cli import app
-from worker.providers.base import Account, Answer, Exchange, Token
-from worker.providers.huawei_workspace import HuaweiWorkspace
+from redrive.models.db import Database
+from redrive.models.errors import SettingsError, Unreachable
+from redrive.models.settings import check_secrets, load
+from redrive.models.settings.urls import checked_broker_url, checked_database_url
+from redrive.worker.providers.base import Account, Answer, Exchange, Token
+from redrive.worker.providers.huawei_workspace import HuaweiWorkspace
 
 from .marks import needles, secret
 

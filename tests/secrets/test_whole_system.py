@@ -12,12 +12,12 @@ import httpx
 import pytest
 from celery import Celery
 
-from models import jobs
-from models.capabilities import BUILT_IN
-from models.db import Database
-from models.settings import load
 from redrive import Client
 from redrive.flower import credentials
+from redrive.models import jobs
+from redrive.models.capabilities import BUILT_IN
+from redrive.models.db import Database
+from redrive.models.settings import load
 from tests.processes import Process, wait_until
 from tests.servers import Postgres, Valkey, free_port
 

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 from sqlalchemy import RowMapping, and_, bindparam, select
 
-from models.db import Database, Transaction
-from models.outcome import Cause
-from models.tables import accounts, attempts, tasks
+from redrive.models.db import Database, Transaction
+from redrive.models.outcome import Cause
+from redrive.models.tables import accounts, attempts, tasks
 
 from .history import History
 from .provider import Told

@@ -7,13 +7,13 @@ from typing import Any
 
 from sqlalchemy import Select, bindparam, func, select, true
 
-from models.db import Database, Transaction
-from models.ledger.rows import end_name
-from models.ledger.totals import totals_now
-from models.states import ENDED_STATES, DeadReason, Status
-from models.tables import accounts, actions, attempts, batches, limits, quarantine, tasks
-from models.task import Task
-from models.types import Moment
+from redrive.models.db import Database, Transaction
+from redrive.models.ledger.rows import end_name
+from redrive.models.ledger.totals import totals_now
+from redrive.models.states import ENDED_STATES, DeadReason, Status
+from redrive.models.tables import accounts, actions, attempts, batches, limits, quarantine, tasks
+from redrive.models.task import Task
+from redrive.models.types import Moment
 from redrive.sandbox.behavior import Detail, Refusal
 from redrive.sandbox.task import State
 from redrive.sandbox.task import Task as AtProvider

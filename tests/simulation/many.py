@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.migrate import upgrade
+from redrive.models.migrate import upgrade
 
 from . import strange
 from .faults import OF

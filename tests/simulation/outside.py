@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import patch
 from uuid import UUID
 
-import models.clock
-import models.ledger.claims
-import worker.calls
-import worker.providers.docflow
-import worker.providers.geelark
-import worker.providers.huawei_iam
-import worker.providers.huawei_workspace
-import worker.providers.waits
-from models.ledger import Answered
-from worker.calls import Calls
+import redrive.models.clock
+import redrive.models.ledger.claims
+import redrive.worker.calls
+import redrive.worker.providers.docflow
+import redrive.worker.providers.geelark
+import redrive.worker.providers.huawei_iam
+import redrive.worker.providers.huawei_workspace
+import redrive.worker.providers.waits
+from redrive.models.ledger import Answered
+from redrive.worker.calls import Calls
 
 from .stage import Stage, owner
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from .processes import WorkerProcess
 
 SIGNERS = (
-    worker.providers.docflow,
-    worker.providers.geelark,
-    worker.providers.waits,
-    worker.providers.huawei_iam,
-    worker.providers.huawei_workspace,
+    redrive.worker.providers.docflow,
+    redrive.worker.providers.geelark,
+    redrive.worker.providers.waits,
+    redrive.worker.providers.huawei_iam,
+    redrive.worker.providers.huawei_workspace,
 )
 """Who reads the machine's calendar: for signatures, and for the dates of headers."""
 
@@ -44,17 +44,17 @@ def replaced(stage: Stage) -> Iterator[None]:
             stack.enter_context(patch.object(where, name, what))
 
         numbers = count(1)
-        put(models.clock, "time", SimpleNamespace(clock_gettime=lambda _: stage.boottime()))
-        put(models.ledger.claims, "uuid4", lambda: UUID(int=next(numbers)))
+        put(redrive.models.clock, "time", SimpleNamespace(clock_gettime=lambda _: stage.boottime()))
+        put(redrive.models.ledger.claims, "uuid4", lambda: UUID(int=next(numbers)))
         traces = count(1)
-        put(worker.providers.geelark, "uuid4", lambda: UUID(int=next(traces) << 64))
-        put(worker.calls.Calls, "hear", _hear)
+        put(redrive.worker.providers.geelark, "uuid4", lambda: UUID(int=next(traces) << 64))
+        put(redrive.worker.calls.Calls, "hear", _hear)
         for module in SIGNERS:
             put(module, "datetime", _calendar(stage))
         yield
 
 
-_real_hear = worker.calls.Calls.hear
+_real_hear = redrive.worker.calls.Calls.hear
 
 
 async def _hear(calls: Calls, patience: float | None) -> list[Answered]:

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Engine, make_url
 
-from models.db import NEWEST_LEVEL, WORKER_LOCK_SECONDS, Database, Transaction
-from models.errors import Locked, Unreachable
-from models.postgresql import Session
-from models.rules import Rules, rules_of
-from models.settings import Settings
-from models.sqlite import BUSY_SECONDS
+from redrive.models.db import NEWEST_LEVEL, WORKER_LOCK_SECONDS, Database, Transaction
+from redrive.models.errors import Locked, Unreachable
+from redrive.models.postgresql import Session
+from redrive.models.rules import Rules, rules_of
+from redrive.models.settings import Settings
+from redrive.models.sqlite import BUSY_SECONDS
 
 from .broker import Broker
 from .history import History

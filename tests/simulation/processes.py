@@ -6,15 +6,15 @@ from random import Random
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
-from models import jobs
-from models.errors import Unreachable
-from models.wake import Waker
-from scheduler.publish import Publisher
-from scheduler.service import Scheduler
-from worker import job
-from worker.deps import Deps
-from worker.draining import Draining
-from worker.sender import Sender
+from redrive.models import jobs
+from redrive.models.errors import Unreachable
+from redrive.models.wake import Waker
+from redrive.scheduler.publish import Publisher
+from redrive.scheduler.service import Scheduler
+from redrive.worker import job
+from redrive.worker.deps import Deps
+from redrive.worker.draining import Draining
+from redrive.worker.sender import Sender
 
 from .broker import Message
 from .process import Desk, Machine, Process

@@ -10,14 +10,14 @@ from typing import Any
 
 import httpx
 
-from models.clock import boottime
+from redrive.models.clock import boottime
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.exchange import Call, Refusal, Reply
 from redrive.sandbox.huawei import RECORD, RECORDS, RETRY
 from redrive.sandbox.iam import LOGIN
 from redrive.sandbox.sandbox import Sandbox, nowhere
 from redrive.sandbox.strange import in_strange_words
-from worker.session import departure
+from redrive.worker.session import departure
 
 from .faults import NETWORK, Fault, spoiled
 from .history import History

@@ -12,14 +12,14 @@ from typing import Any, cast
 
 from sqlalchemy import Engine, event
 
-from models import ledger
-from models.db import Database
-from models.ledger import NewTask as Added
-from models.rules import rules_of
-from models.settings import Settings, load
-from worker.providers import load as load_provider
-from worker.providers.base import Account
-from worker.sender import Sender
+from redrive.models import ledger
+from redrive.models.db import Database
+from redrive.models.ledger import NewTask as Added
+from redrive.models.rules import rules_of
+from redrive.models.settings import Settings, load
+from redrive.worker.providers import load as load_provider
+from redrive.worker.providers.base import Account
+from redrive.worker.sender import Sender
 
 from .broker import Broker
 from .checks import Checks

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from models.settings import Settings
+from redrive.models.settings import Settings
 from redrive.sandbox.behavior import Script
 from redrive.sandbox.script import make_id, rule_ids
 from redrive.sandbox.strange import delete

@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
-from models import ledger
-from models.db import Database
-from models.errors import Locked
-from models.ledger import Who
-from models.tables import accounts, tasks
+from redrive.models import ledger
+from redrive.models.db import Database
+from redrive.models.errors import Locked
+from redrive.models.ledger import Who
+from redrive.models.tables import accounts, tasks
 
 from .broker import Broker
 from .ending import Ending

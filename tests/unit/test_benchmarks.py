@@ -11,9 +11,9 @@ from benchmarks.moments import Granted, lateness
 from benchmarks.provider import Provider, Runs
 from benchmarks.statements import LINE, NOT_STATEMENTS
 from benchmarks.tables import shown
-from models.outcome import Accepted, Reading, State
-from worker.providers import load
-from worker.providers.base import Account, Answer, Call, Exchange, TaskRef
+from redrive.models.outcome import Accepted, Reading, State
+from redrive.worker.providers import load
+from redrive.worker.providers.base import Account, Answer, Call, Exchange, TaskRef
 
 ACCOUNTS: dict[str, tuple[str, dict[str, Any]]] = {
     "geelark": ("", {"token": "secret-of-busy1"}),

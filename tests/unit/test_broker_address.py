@@ -7,12 +7,12 @@ import pytest
 import redis
 from celery import Celery
 
-from models import jobs
-from models.broker import Broker, refusal
-from models.settings.urls import checked_broker_url, checked_database_url
-from models.wake import Waker
-from scheduler.publish import PUBLISH_SECONDS, Publisher
-from worker import app as worker_app
+from redrive.models import jobs
+from redrive.models.broker import Broker, refusal
+from redrive.models.settings.urls import checked_broker_url, checked_database_url
+from redrive.models.wake import Waker
+from redrive.scheduler.publish import PUBLISH_SECONDS, Publisher
+from redrive.worker import app as worker_app
 
 if TYPE_CHECKING:
     from kombu.connection import Connection

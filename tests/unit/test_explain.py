@@ -8,18 +8,18 @@ from uuid import UUID
 
 import pytest
 
-from models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capabilities
-from models.explain import ActionFacts, AttemptFacts, BatchFacts, Facts, explain
-from models.explain.words import ahead, clock, duration, many
-from models.ledger import Odd
-from models.ledger.accounts import Account
-from models.ledger.breaker import Breaker
-from models.ledger.permits import Path
-from models.outcome import answer_words
-from models.rules import Rules
-from models.settings.policy import Policy
-from models.states import BatchStatus, Operation, SetAside, Status, Wish
-from models.task import Seen, Task
+from redrive.models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capabilities
+from redrive.models.explain import ActionFacts, AttemptFacts, BatchFacts, Facts, explain
+from redrive.models.explain.words import ahead, clock, duration, many
+from redrive.models.ledger import Odd
+from redrive.models.ledger.accounts import Account
+from redrive.models.ledger.breaker import Breaker
+from redrive.models.ledger.permits import Path
+from redrive.models.outcome import answer_words
+from redrive.models.rules import Rules
+from redrive.models.settings.policy import Policy
+from redrive.models.states import BatchStatus, Operation, SetAside, Status, Wish
+from redrive.models.task import Seen, Task
 
 NOW = datetime(2026, 3, 1, 22, 10, 51, tzinfo=UTC)
 BATCH = UUID("5d7d720f-97da-4d00-a08c-3702bdda4025")

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from models.clock import boottime
-from worker.session import Departure, NotSentError
+from redrive.models.clock import boottime
+from redrive.worker.session import Departure, NotSentError
 
 
 def test_a_call_in_time_goes_once() -> None:

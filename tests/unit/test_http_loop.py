@@ -8,8 +8,8 @@ import pytest
 from celery.worker import state
 from structlog.testing import capture_logs
 
-from worker import deps
-from worker.loop import EventLoop, LoopDiedError
+from redrive.worker import deps
+from redrive.worker.loop import EventLoop, LoopDiedError
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from models.outcome import Accepted, Blocked, Cause, Reading, State
+from redrive.models.outcome import Accepted, Blocked, Cause, Reading, State
+from redrive.worker.providers.http_answers import line
+from redrive.worker.scrub import STRUCK, holds, scrub, scrubbed, struck
 from tests.secrets import marks
-from worker.providers.http_answers import line
-from worker.scrub import STRUCK, holds, scrub, scrubbed, struck
 
 SECRET = 'p/ss "wörd"+1'
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE
-from models.errors import BadInput
-from models.intake import COLUMNS, identity, new_task, reported_status
-from models.ledger import NewTask
-from models.states import Status
+from redrive.models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE
+from redrive.models.errors import BadInput
+from redrive.models.intake import COLUMNS, identity, new_task, reported_status
+from redrive.models.ledger import NewTask
+from redrive.models.states import Status
 
 NO_ID = "a number with a fraction or exponent is not an id; write it in quotes, as text"
 NO_KIND = "is not a kind of Huawei Cloud Workspace scripts"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.policy import (
+from redrive.models.policy import (
     Dead,
     Event,
     RetryAt,
@@ -19,8 +19,8 @@ from models.policy import (
     next_look_seconds,
     unread_look_seconds,
 )
-from models.settings.policy import Policy
-from models.states import DeadReason
+from redrive.models.settings.policy import Policy
+from redrive.models.states import DeadReason
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

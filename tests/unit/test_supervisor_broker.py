@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import SettingsError, Unreachable
 from redrive import embedded
 from redrive.embedded import EmbeddedBroker, announced, find_server
+from redrive.models.errors import SettingsError, Unreachable
 from redrive.sweeper import Sweeper
 
 

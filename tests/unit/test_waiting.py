@@ -2,8 +2,8 @@
 
 import pytest
 
-from models.errors import DatabaseError, Locked, SchemaError, Unreachable, Unsuitable
 from redrive import waiting
+from redrive.models.errors import DatabaseError, Locked, SchemaError, Unreachable, Unsuitable
 from redrive.waiting import once_there
 
 

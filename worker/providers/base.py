@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import httpx
 
-from models.capabilities import Capabilities
-from models.outcome import Look, Outcome
+from redrive.models.capabilities import Capabilities
+from redrive.models.outcome import Look, Outcome
 
 Fault = Literal["", "credentials", "task"]
 

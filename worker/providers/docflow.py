@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Final
 
 import httpx
 
-from models.capabilities import DOCFLOW, Capabilities
-from models.outcome import (
+from redrive.models.capabilities import DOCFLOW, Capabilities
+from redrive.models.outcome import (
     Accepted,
     Already,
     Blocked,
@@ -26,7 +26,7 @@ from models.outcome import (
     Throttled,
     Unknown,
 )
-from models.states import DeadReason
+from redrive.models.states import DeadReason
 
 from .base import Account, Answer, Call, Exchange, Looked, Plan, Provider, Request, TaskRef
 from .docflow_results import Result

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from models.capabilities import DOCFLOW
-from models.outcome import Look, Reading, State, Unreadable
-from models.states import DeadReason
+from redrive.models.capabilities import DOCFLOW
+from redrive.models.outcome import Look, Reading, State, Unreadable
+from redrive.models.states import DeadReason
 
 from .base import TaskRef
 from .http_answers import MAX_CODE, Said, fields, gone, items, line, number, short_mark, storable, text, unreadable

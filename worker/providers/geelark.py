@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import httpx
 
-from models.capabilities import GEELARK, Capabilities
-from models.outcome import (
+from redrive.models.capabilities import GEELARK, Capabilities
+from redrive.models.outcome import (
     Accepted,
     Already,
     Blocked,
@@ -27,7 +27,7 @@ from models.outcome import (
     Unknown,
     Unreadable,
 )
-from models.states import DeadReason
+from redrive.models.states import DeadReason
 
 from .base import Account, Answer, Call, Exchange, Looked, Plan, Provider, Request, Split, TaskRef
 from .http_answers import (

@@ -14,7 +14,7 @@ from typing import Any, Final, TypedDict, TypeVar
 
 from httpx import codes
 
-from models.outcome import (
+from redrive.models.outcome import (
     Accepted,
     Already,
     Blocked,
@@ -30,7 +30,7 @@ from models.outcome import (
     Unreadable,
     Unsent,
 )
-from models.states import DeadReason
+from redrive.models.states import DeadReason
 
 from .base import Answer, Exchange
 from .waits import rate_hint, retry_after

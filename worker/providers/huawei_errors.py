@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from httpx import codes
 
-from models.outcome import Blocked, Cause, Look, Outcome, Throttled, Unknown
+from redrive.models.outcome import Blocked, Cause, Look, Outcome, Throttled, Unknown
 
 from .base import Answer
 from .http_answers import WRONG_ADDRESS, Said, as_look, by_status, fields, filled, items, read_json, said, text

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from httpx import codes
 
-from models.outcome import Accepted, Already, Blocked, Cause, Deferred, Outcome, Refused, Unknown
+from redrive.models.outcome import Accepted, Already, Blocked, Cause, Deferred, Outcome, Refused, Unknown
 
 from .base import Answer, Call, Exchange, Request, Token
 from .http_answers import fields, read_json, text, unanswered

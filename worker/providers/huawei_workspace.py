@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 import httpx
 
-from models.capabilities import HUAWEI_WORKSPACE, Capabilities
-from models.outcome import Accepted, Look, Outcome, Reading, Refused, State, Unknown, Unreadable
-from models.states import DeadReason
+from redrive.models.capabilities import HUAWEI_WORKSPACE, Capabilities
+from redrive.models.outcome import Accepted, Look, Outcome, Reading, Refused, State, Unknown, Unreadable
+from redrive.models.states import DeadReason
 
 from .base import Account, Answer, Call, Exchange, Looked, Plan, Provider, Request, TaskRef, Token
 from .http_answers import (

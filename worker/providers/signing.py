@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, quote, unquote
 
 import httpx
 
-from models.outcome import Unknown
+from redrive.models.outcome import Unknown
 
 from .base import Exchange
 

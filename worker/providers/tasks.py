@@ -3,8 +3,8 @@
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
-from models.capabilities import Capabilities
-from models.outcome import Deferred
+from redrive.models.capabilities import Capabilities
+from redrive.models.outcome import Deferred
 
 from .base import TaskRef
 

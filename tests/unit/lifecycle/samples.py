@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from models.capabilities import GEELARK
-from models.rules import Rules
-from models.settings.policy import Policy
-from models.states import Operation, Status
-from models.task import Task
+from redrive.models.capabilities import GEELARK
+from redrive.models.rules import Rules
+from redrive.models.settings.policy import Policy
+from redrive.models.states import Operation, Status
+from redrive.models.task import Task
 
 LONG_AGO = datetime(2026, 3, 1, 11, tzinfo=UTC)
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import lifecycle
-from models.lifecycle import Context
-from models.outcome import Accepted, Reading, State, Unknown, Unreadable
-from models.states import DeadReason, Operation, Status
-from models.task import Task
+from redrive.models import lifecycle
+from redrive.models.lifecycle import Context
+from redrive.models.outcome import Accepted, Reading, State, Unknown, Unreadable
+from redrive.models.states import DeadReason, Operation, Status
+from redrive.models.task import Task
 
 from .samples import BATCH, NOW, RULES, task
 

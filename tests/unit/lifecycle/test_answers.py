@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import lifecycle
-from models.lifecycle import Context
-from models.outcome import Accepted, Blocked, Cause, Deferred, Outcome, Throttled, Unknown, Unsent
-from models.policy import backoff_seconds
-from models.states import DeadReason, Operation, Status, Wish
-from models.task import Task
+from redrive.models import lifecycle
+from redrive.models.lifecycle import Context
+from redrive.models.outcome import Accepted, Blocked, Cause, Deferred, Outcome, Throttled, Unknown, Unsent
+from redrive.models.policy import backoff_seconds
+from redrive.models.states import DeadReason, Operation, Status, Wish
+from redrive.models.task import Task
 
 from .samples import BATCH, BLIND, NOW, RULES, task, with_policy
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import lifecycle
-from models.lifecycle import Context
-from models.outcome import Accepted, Reading, State
-from models.states import Operation, Status
-from models.task import STALE, Seen, Task
+from redrive.models import lifecycle
+from redrive.models.lifecycle import Context
+from redrive.models.outcome import Accepted, Reading, State
+from redrive.models.states import Operation, Status
+from redrive.models.task import STALE, Seen, Task
 
 from .samples import BATCH, FAR, LONG_AGO, NOW, RULES, task
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.lifecycle.grid import rounded_up
+from redrive.models.lifecycle.grid import rounded_up
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -8,11 +8,11 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import lifecycle
-from models.ledger.looking import wants_look
-from models.lifecycle import Context
-from models.migrations.row_rules_0002 import MOST
-from models.outcome import (
+from redrive.models import lifecycle
+from redrive.models.ledger.looking import wants_look
+from redrive.models.lifecycle import Context
+from redrive.models.migrations.row_rules_0002 import MOST
+from redrive.models.outcome import (
     Accepted,
     Already,
     Blocked,
@@ -27,7 +27,7 @@ from models.outcome import (
     Unreadable,
     Unsent,
 )
-from models.states import (
+from redrive.models.states import (
     AT_WORK_STATES,
     ENDED_STATES,
     FAILED_STATES,
@@ -36,7 +36,7 @@ from models.states import (
     Operation,
     Status,
 )
-from models.task import Task
+from redrive.models.task import Task
 
 from .samples import BATCH, BLIND, NOW, RULES, task, with_policy
 

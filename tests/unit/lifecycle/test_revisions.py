@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from models import lifecycle
-from models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capabilities
-from models.lifecycle import Claimed, Context, Leave, LookFirst, SetAsideTask
-from models.migrations.row_rules_0002 import MOST
-from models.outcome import Already, Deferred, Reading, State, Unknown, Unreadable
-from models.states import DeadReason, Operation, SetAside, Status, Wish
-from models.task import Seen, Task
+from redrive.models import lifecycle
+from redrive.models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capabilities
+from redrive.models.lifecycle import Claimed, Context, Leave, LookFirst, SetAsideTask
+from redrive.models.migrations.row_rules_0002 import MOST
+from redrive.models.outcome import Already, Deferred, Reading, State, Unknown, Unreadable
+from redrive.models.states import DeadReason, Operation, SetAside, Status, Wish
+from redrive.models.task import Seen, Task
 
 from .samples import BATCH, BLIND, FAR, LONG_AGO, NOW, RULES, task, with_policy
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from models import lifecycle
-from models.ledger.looking import wants_look
-from models.lifecycle import Claimed, Context
-from models.lifecycle.grid import rounded_up
-from models.migrations.row_rules_0002 import MOST
-from models.outcome import (
+from redrive.models import lifecycle
+from redrive.models.ledger.looking import wants_look
+from redrive.models.lifecycle import Claimed, Context
+from redrive.models.lifecycle.grid import rounded_up
+from redrive.models.migrations.row_rules_0002 import MOST
+from redrive.models.outcome import (
     Accepted,
     Already,
     Blocked,
@@ -30,9 +30,9 @@ from models.outcome import (
     Unreadable,
     Unsent,
 )
-from models.rules import Rules
-from models.states import FAILED_STATES, FOLLOWED_STATES, DeadReason, Operation, Status, Wish
-from models.task import Seen, Task
+from redrive.models.rules import Rules
+from redrive.models.states import FAILED_STATES, FOLLOWED_STATES, DeadReason, Operation, Status, Wish
+from redrive.models.task import Seen, Task
 
 from .samples import BATCH, BLIND, FAR, LONG_AGO, NOW, POLICY, RULES, task, with_policy
 

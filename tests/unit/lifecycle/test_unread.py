@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import lifecycle
-from models.capabilities import DOCFLOW
-from models.lifecycle import Context
-from models.lifecycle.grid import rounded_up
-from models.outcome import (
+from redrive.models import lifecycle
+from redrive.models.capabilities import DOCFLOW
+from redrive.models.lifecycle import Context
+from redrive.models.lifecycle.grid import rounded_up
+from redrive.models.outcome import (
     Already,
     Blocked,
     Cause,
@@ -26,11 +26,11 @@ from models.outcome import (
     Unreadable,
     Unsent,
 )
-from models.policy import unread_look_seconds
-from models.rules import Rules
-from models.settings.policy import Policy
-from models.states import FOLLOWED_STATES, DeadReason, Operation, SetAside, Status, Wish
-from models.task import Task
+from redrive.models.policy import unread_look_seconds
+from redrive.models.rules import Rules
+from redrive.models.settings.policy import Policy
+from redrive.models.states import FOLLOWED_STATES, DeadReason, Operation, SetAside, Status, Wish
+from redrive.models.task import Task
 
 from .samples import BATCH, NOW, RULES, task
 

@@ -7,11 +7,11 @@ from zlib import crc32
 
 import httpx
 
-from models.outcome import Look, Outcome
-from worker.providers.base import Account, Answer, Call, Exchange, Plan, Provider, Split, TaskRef
-from worker.providers.docflow import DocFlow
-from worker.providers.geelark import GeeLark
-from worker.providers.huawei_workspace import HuaweiWorkspace
+from redrive.models.outcome import Look, Outcome
+from redrive.worker.providers.base import Account, Answer, Call, Exchange, Plan, Provider, Split, TaskRef
+from redrive.worker.providers.docflow import DocFlow
+from redrive.worker.providers.geelark import GeeLark
+from redrive.worker.providers.huawei_workspace import HuaweiWorkspace
 
 PROJECT = "0123456789abcdef0123456789abcdef"
 

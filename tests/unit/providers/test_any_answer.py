@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.outcome import Deferred, Look, Outcome, Unknown, Unsent
-from models.states import Operation
-from worker.providers.base import Answer, Exchange, Provider, Split, TaskRef
+from redrive.models.outcome import Deferred, Look, Outcome, Unknown, Unsent
+from redrive.models.states import Operation
+from redrive.worker.providers.base import Answer, Exchange, Provider, Split, TaskRef
 
 from .exchanges import docflow, geelark, huawei, task
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from models.outcome import (
+from redrive.models.outcome import (
     Accepted,
     Already,
     Blocked,
@@ -17,10 +17,10 @@ from models.outcome import (
     Unknown,
     Unreadable,
 )
-from models.states import DeadReason
-from worker.providers.base import Exchange, TaskRef
-from worker.providers.docflow import CODES
-from worker.providers.docflow_results import MAX_RULES, STATES
+from redrive.models.states import DeadReason
+from redrive.worker.providers.base import Exchange, TaskRef
+from redrive.worker.providers.docflow import CODES
+from redrive.worker.providers.docflow_results import MAX_RULES, STATES
 
 from .exchanges import answered, docflow, look, only, outcome, task
 

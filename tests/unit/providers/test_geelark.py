@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from models.outcome import (
+from redrive.models.outcome import (
     Accepted,
     Already,
     Blocked,
@@ -17,9 +17,9 @@ from models.outcome import (
     Unknown,
     Unreadable,
 )
-from models.states import DeadReason
-from worker.providers.base import Exchange, Looked, Split, TaskRef
-from worker.providers.geelark import CALL_CODES, STATES, TASK_CODES
+from redrive.models.states import DeadReason
+from redrive.worker.providers.base import Exchange, Looked, Split, TaskRef
+from redrive.worker.providers.geelark import CALL_CODES, STATES, TASK_CODES
 
 from .exchanges import answered, geelark, keyed, look, only, outcome, task, tasks
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.outcome import (
+from redrive.models.outcome import (
     Accepted,
     Already,
     Blocked,
@@ -22,9 +22,9 @@ from models.outcome import (
     Unreadable,
     Unsent,
 )
-from models.states import DeadReason
-from worker.providers.base import Answer, Exchange
-from worker.providers.http_answers import (
+from redrive.models.states import DeadReason
+from redrive.worker.providers.base import Answer, Exchange
+from redrive.worker.providers.http_answers import (
     as_look,
     by_status,
     fields,

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from models.outcome import Already, Blocked, Cause, Outcome, Refused, Throttled, Unknown, Unreadable
-from models.states import DeadReason
-from worker.providers.huawei_errors import GATEWAY_CODES, failed_look, failure, read_error
+from redrive.models.outcome import Already, Blocked, Cause, Outcome, Refused, Throttled, Unknown, Unreadable
+from redrive.models.states import DeadReason
+from redrive.worker.providers.huawei_errors import GATEWAY_CODES, failed_look, failure, read_error
 
 from .exchanges import answered
 

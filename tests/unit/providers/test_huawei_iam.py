@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from models.outcome import Blocked, Cause, Deferred, Outcome, Throttled, Unsent
-from worker.providers.base import Exchange, Token
+from redrive.models.outcome import Blocked, Cause, Deferred, Outcome, Throttled, Unsent
+from redrive.worker.providers.base import Exchange, Token
 
 from .exchanges import PROJECT, answered, huawei
 

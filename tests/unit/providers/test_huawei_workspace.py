@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from models.outcome import (
+from redrive.models.outcome import (
     Accepted,
     Already,
     Blocked,
@@ -17,9 +17,9 @@ from models.outcome import (
     Unknown,
     Unreadable,
 )
-from models.states import DeadReason
-from worker.providers.base import Exchange, Looked
-from worker.providers.huawei_workspace import MAX_PAGES, PAGE, STATES
+from redrive.models.states import DeadReason
+from redrive.worker.providers.base import Exchange, Looked
+from redrive.worker.providers.huawei_workspace import MAX_PAGES, PAGE, STATES
 
 from .exchanges import PROJECT, answered, huawei, look, only, outcome, task
 

@@ -3,9 +3,9 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
-from models.capabilities import BUILT_IN, ENTRY_POINT_GROUP
-from models.errors import SettingsError
-from worker import providers
+from redrive.models.capabilities import BUILT_IN, ENTRY_POINT_GROUP
+from redrive.models.errors import SettingsError
+from redrive.worker import providers
 
 
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
@@ -33,11 +33,11 @@ def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 def test_third_parties_add_providers(register: Callable[[str], None]) -> None:
     """An entry point is all it takes."""
-    register("worker.providers.geelark:GeeLark")
+    register("redrive.worker.providers.geelark:GeeLark")
     assert providers.load("third").capabilities is BUILT_IN["geelark"]
 
 
-@pytest.mark.parametrize("value", ["no_such_module:Provider", "worker.providers.geelark:NoSuchClass"])
+@pytest.mark.parametrize("value", ["no_such_module:Provider", "redrive.worker.providers.geelark:NoSuchClass"])
 def test_a_provider_that_cannot_be_imported_is_a_setting_error(register: Callable[[str], None], value: str) -> None:
     """The message says where it should have been."""
     register(value)

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from worker.providers.signing import docflow_headers, geelark_headers, huawei_headers
+from redrive.worker.providers.signing import docflow_headers, geelark_headers, huawei_headers
 
 from .exchanges import PROJECT, docflow, geelark, huawei, signed
 

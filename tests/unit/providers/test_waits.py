@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.outcome import Accepted, Reading, Throttled
-from worker.providers.base import Answer, Looked, Provider, TaskRef
-from worker.providers.waits import FAMILIES, rate_hint
+from redrive.models.outcome import Accepted, Reading, Throttled
+from redrive.worker.providers.base import Answer, Looked, Provider, TaskRef
+from redrive.worker.providers.waits import FAMILIES, rate_hint
 
 from .exchanges import answered, docflow, geelark, huawei, only, task
 

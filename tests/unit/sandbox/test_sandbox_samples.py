@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from models.capabilities import BUILT_IN
-from models.settings import check_secrets, load
 from redrive.cli.service import SANDBOX_PORT
+from redrive.models.capabilities import BUILT_IN
+from redrive.models.settings import check_secrets, load
 from redrive.sandbox.behavior import DETAILS, REFUSALS
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.page import accounts_toml, environment, page

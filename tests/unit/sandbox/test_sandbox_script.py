@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.states import DeadReason, Status
+from redrive.models.states import DeadReason, Status
 from redrive.sandbox.behavior import DETAILS, REFUSALS
 from redrive.sandbox.expectation import GEELARK_CAP
 from redrive.sandbox.script import (

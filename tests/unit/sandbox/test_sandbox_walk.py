@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE
-from models.outcome import Accepted, Already, Look, Outcome, Reading, Refused, State
+from redrive.models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE
+from redrive.models.outcome import Accepted, Already, Look, Outcome, Reading, Refused, State
 from redrive.sandbox.samples import sample_rows
 from redrive.sandbox.script import Expectation, expectation, parse
-from worker.providers.base import Account, Answer, Call, Exchange, Provider, Split, TaskRef, Token
-from worker.providers.docflow import DocFlow
-from worker.providers.geelark import GeeLark
-from worker.providers.huawei_workspace import HuaweiWorkspace
+from redrive.worker.providers.base import Account, Answer, Call, Exchange, Provider, Split, TaskRef, Token
+from redrive.worker.providers.docflow import DocFlow
+from redrive.worker.providers.geelark import GeeLark
+from redrive.worker.providers.huawei_workspace import HuaweiWorkspace
 
 from .conftest import PROJECT, WORKSPACE, Caller, FakeClock, Open
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import SettingsError
-from models.settings import Settings, load
+from redrive.models.errors import SettingsError
+from redrive.models.settings import Settings, load
 
 Read = Callable[..., Settings]
 Problems = Callable[..., tuple[str, ...]]

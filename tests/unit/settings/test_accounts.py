@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from models import capabilities
-from models.capabilities import Capabilities, Kind, Option
-from models.settings import check_secrets
-from models.settings.secrets import FromEnv, FromFile
+from redrive.models import capabilities
+from redrive.models.capabilities import Capabilities, Kind, Option
+from redrive.models.settings import check_secrets
+from redrive.models.settings.secrets import FromEnv, FromFile
 
 from .conftest import DESKTOPS, PHONES, REVIEWS, Problems, Read
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.settings import check_secrets
+from redrive.models.settings import check_secrets
 
 from .conftest import DESKTOPS, PHONES, REVIEWS, Problems, Read
 

@@ -3,11 +3,11 @@
 import pytest
 from sqlalchemy import make_url
 
-from models import postgresql, sqlite
-from models.database_address import checked
-from models.db import Database
-from models.errors import SettingsError, Unsuitable
-from models.settings.urls import checked_database_url
+from redrive.models import postgresql, sqlite
+from redrive.models.database_address import checked
+from redrive.models.db import Database
+from redrive.models.errors import SettingsError, Unsuitable
+from redrive.models.settings.urls import checked_database_url
 
 
 def connect_arguments(url: str) -> dict[str, str]:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import SettingsError
-from models.settings import Settings, hide_password, load
-from models.settings.environment import NAMES
+from redrive.models.errors import SettingsError
+from redrive.models.settings import Settings, hide_password, load
+from redrive.models.settings.environment import NAMES
 
 from .conftest import PHONES, Problems, Read
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from models.settings import Settings, load
-from models.settings.installation import of_database
+from redrive.models.settings import Settings, load
+from redrive.models.settings.installation import of_database
 
 from .conftest import Problems, Read
 

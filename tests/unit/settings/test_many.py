@@ -7,9 +7,9 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
-from models import capabilities
-from models.errors import SettingsError
-from models.settings import Settings, check_secrets, doubtful_secrets
+from redrive.models import capabilities
+from redrive.models.errors import SettingsError
+from redrive.models.settings import Settings, check_secrets, doubtful_secrets
 
 from .conftest import DESKTOPS, PHONES, REVIEWS, Read
 from .test_accounts import Elsewhere

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from models.settings import check_secrets, unread_proxies
-from models.settings.network import checked_proxy, passwords_in
-from models.settings.secrets import FromEnv
+from redrive.models.settings import check_secrets, unread_proxies
+from redrive.models.settings.network import checked_proxy, passwords_in
+from redrive.models.settings.secrets import FromEnv
 
 from .conftest import DESKTOPS, PHONES, REVIEWS, Problems, Read
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from models.capabilities import BUILT_IN
-from models.errors import SettingsError
-from models.settings import check_secrets, doubtful_secrets, load
+from redrive.models.capabilities import BUILT_IN
+from redrive.models.errors import SettingsError
+from redrive.models.settings import check_secrets, doubtful_secrets, load
 
 from .conftest import DESKTOPS, PHONES, REVIEWS, Problems, Read
 

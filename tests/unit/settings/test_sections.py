@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from models.settings import Policy, Settings
+from redrive.models.settings import Policy, Settings
 
 from .conftest import PHONES, Problems, Read
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from models.capabilities import BUILT_IN
-from models.errors import BadInput
-from models.settings import SECTIONS, Limits, Settings
-from models.settings.accounts import OWN_KEYS
-from models.settings.environment import NAMES, Environment
-from models.settings.limits import default_limits
+from redrive.models.capabilities import BUILT_IN
+from redrive.models.errors import BadInput
+from redrive.models.settings import SECTIONS, Limits, Settings
+from redrive.models.settings.accounts import OWN_KEYS
+from redrive.models.settings.environment import NAMES, Environment
+from redrive.models.settings.limits import default_limits
 from redrive.template import render
 
 from .conftest import Read

@@ -10,19 +10,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
 
-from models.clock import boottime, utc_now
-from models.ledger import Batch
-from models.outcome import Look, Outcome
-from models.rules import LATE_SECONDS
-from models.settings import Settings, load
-from models.states import Operation
+from redrive.models.clock import boottime, utc_now
+from redrive.models.ledger import Batch
+from redrive.models.outcome import Look, Outcome
+from redrive.models.rules import LATE_SECONDS
+from redrive.models.settings import Settings, load
+from redrive.models.states import Operation
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.page import environment
+from redrive.worker import deps, job
+from redrive.worker.providers.base import TaskRef
+from redrive.worker.sender import Sender
+from redrive.worker.window import Window
 from tests.database.world import Clock, World
-from worker import deps, job
-from worker.providers.base import TaskRef
-from worker.sender import Sender
-from worker.window import Window
 
 CONFIG = SandboxConfig()
 PASSWORD = CONFIG.huawei.iam_password

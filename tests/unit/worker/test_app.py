@@ -11,16 +11,16 @@ import pytest
 from celery.signals import worker_process_shutdown, worker_shutdown, worker_shutting_down
 from sqlalchemy import Pool, event, select
 
-from models import jobs, ledger
-from models.errors import BadInput, SchemaError, SettingsError
-from models.settings import load
-from models.states import Operation
-from models.tables import actions
+from redrive.models import jobs, ledger
+from redrive.models.errors import BadInput, SchemaError, SettingsError
+from redrive.models.settings import load
+from redrive.models.states import Operation
+from redrive.models.tables import actions
 from redrive.sandbox.server import SandboxThread
+from redrive.worker import app as worker_app
+from redrive.worker import deps
+from redrive.worker.app import app
 from tests.unit.worker.site import Site, site
-from worker import app as worker_app
-from worker import deps
-from worker.app import app
 
 FAR = datetime(2099, 1, 1, tzinfo=UTC)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from models.capabilities import GEELARK
-from models.outcome import (
+from redrive.models.capabilities import GEELARK
+from redrive.models.outcome import (
     Accepted,
     Already,
     Blocked,
@@ -29,18 +29,18 @@ from models.outcome import (
     Unreadable,
     Unsent,
 )
-from models.policy import Policy
-from models.rules import BreakerRules, Rules
-from models.states import DeadReason, Operation
+from redrive.models.policy import Policy
+from redrive.models.rules import BreakerRules, Rules
+from redrive.models.states import DeadReason, Operation
+from redrive.worker.crew import INLINE_BYTES, THREAD_BYTES, Crew
+from redrive.worker.fit import MAX_RESULT_BYTES, MisfitError, fit
+from redrive.worker.loop import EventLoop
+from redrive.worker.providers.base import Account, Call, Exchange, Looked, Plan, Request, Split, TaskRef
+from redrive.worker.providers.geelark import GeeLark
+from redrive.worker.reading import LOOKS, OUTCOMES
+from redrive.worker.sender import Sender
+from redrive.worker.trouble import Trouble
 from tests.unit.worker.site import make_window, tiny
-from worker.crew import INLINE_BYTES, THREAD_BYTES, Crew
-from worker.fit import MAX_RESULT_BYTES, MisfitError, fit
-from worker.loop import EventLoop
-from worker.providers.base import Account, Call, Exchange, Looked, Plan, Request, Split, TaskRef
-from worker.providers.geelark import GeeLark
-from worker.reading import LOOKS, OUTCOMES
-from worker.sender import Sender
-from worker.trouble import Trouble
 
 SECRET = "gl-secret-0123456789"
 BAD = "bad"
@@ -445,7 +445,7 @@ def test_a_provider_that_cannot_be_handed_over_says_so(house: Callable[..., Hous
 
 def test_pages_without_end_are_left(house: Callable[..., House], monkeypatch: pytest.MonkeyPatch) -> None:
     """All pages of a check share one allowance."""
-    monkeypatch.setattr("worker.sender.MAX_PAGES_BYTES", 10)
+    monkeypatch.setattr("redrive.worker.sender.MAX_PAGES_BYTES", 10)
     asked: list[int] = []
 
     def looks(_: GeeLark, call: Call, __: Exchange) -> Looked:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from worker import desk as desks
-from worker.desk import MOST_THREADS, Desk
-from worker.draining import Draining
-from worker.slots import Slots
+from redrive.worker import desk as desks
+from redrive.worker.desk import MOST_THREADS, Desk
+from redrive.worker.draining import Draining
+from redrive.worker.slots import Slots
 
 
 @pytest.fixture

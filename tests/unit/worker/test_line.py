@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from worker.line import Lines
+from redrive.worker.line import Lines
 
 PATH, OTHER = ("reviews", "/retry"), ("reviews", "/result")
 

@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from models.capabilities import HUAWEI_WORKSPACE
-from models.outcome import Accepted, Already, Blocked, Cause, Deferred, Look, Outcome, Throttled
-from models.policy import Policy
-from models.rules import Rules
+from redrive.models.capabilities import HUAWEI_WORKSPACE
+from redrive.models.outcome import Accepted, Already, Blocked, Cause, Deferred, Look, Outcome, Throttled
+from redrive.models.policy import Policy
+from redrive.models.rules import Rules
+from redrive.worker.login import LEAST_SECONDS, MOST_LOGINS, MOST_SECONDS, Login, _seconds
+from redrive.worker.loop import EventLoop
+from redrive.worker.providers.base import Account, Exchange, Request, Token
+from redrive.worker.providers.base import Answer as HttpAnswer
+from redrive.worker.providers.huawei_workspace import HuaweiWorkspace
+from redrive.worker.scrub import KEPT_TOKENS, Secrets
+from redrive.worker.sender import Sender
+from redrive.worker.session import MAX_HEADER_BYTES
 from tests.unit.worker.site import Answer, Asked, Tiny, make_window, refs, tiny
-from worker.login import LEAST_SECONDS, MOST_LOGINS, MOST_SECONDS, Login, _seconds
-from worker.loop import EventLoop
-from worker.providers.base import Account, Exchange, Request, Token
-from worker.providers.base import Answer as HttpAnswer
-from worker.providers.huawei_workspace import HuaweiWorkspace
-from worker.scrub import KEPT_TOKENS, Secrets
-from worker.sender import Sender
-from worker.session import MAX_HEADER_BYTES
 
 TOKENS = "/v3/auth/tokens"
 PASSWORD = "iam-secret-0123456789"
@@ -192,8 +192,8 @@ def test_the_last_tokens_are_known_and_older_ones_forgotten() -> None:
 
 def test_memory_stays_flat_over_two_thousand_logins(loop: EventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new token of seven thousand letters for every call, each repeated by the provider."""
-    monkeypatch.setattr("worker.login.MOST_SECONDS", 0.0)
-    monkeypatch.setattr("worker.login.LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("redrive.worker.login.MOST_SECONDS", 0.0)
+    monkeypatch.setattr("redrive.worker.login.LEAST_SECONDS", 0.0)
     monkeypatch.setattr(Login, "_too_many", lambda _: None)
     tokens = (f"{number:06d}" + "x7Yt" * 1750 for number in count(1))
     token = ""

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import jobs
-from models.errors import BadInput
+from redrive.models import jobs
+from redrive.models.errors import BadInput
+from redrive.worker import messages
 from tests.integration import forged
-from worker import messages
 
 HEADERS = {"task": jobs.RETRY, "id": "a"}
 JSON = st.recursive(

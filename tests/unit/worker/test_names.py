@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from models.clock import boottime
-from models.rules import LATE_SECONDS
+from redrive.models.clock import boottime
+from redrive.models.rules import LATE_SECONDS
+from redrive.worker import names
+from redrive.worker.crew import Crew
+from redrive.worker.loop import EventLoop
+from redrive.worker.names import Names
+from redrive.worker.providers.base import Exchange
 from tests.contract.calls import client, exchange
 from tests.contract.server import answering, http, serving
-from worker import names
-from worker.crew import Crew
-from worker.loop import EventLoop
-from worker.names import Names
-from worker.providers.base import Exchange
 
 SILENT = "silent-{}.example"
 real = socket.getaddrinfo

@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy import update
 from structlog.testing import capture_logs
 
-from models.clock import utc_now
-from models.ledger import permits
-from models.outcome import (
+from redrive.models.clock import utc_now
+from redrive.models.ledger import permits
+from redrive.models.outcome import (
     Accepted,
     Already,
     Blocked,
@@ -29,12 +29,12 @@ from models.outcome import (
     Unknown,
     Unsent,
 )
-from models.tables import limits
+from redrive.models.tables import limits
 from redrive.sandbox.server import SandboxThread
+from redrive.worker.providers.base import Looked, Plan
+from redrive.worker.providers.geelark import GeeLark
+from redrive.worker.providers.huawei_workspace import HuaweiWorkspace
 from tests.unit.worker.site import PASSWORD, RETRY, TOKENS, Answer, Asked, Site, make_window, refs, site, tiny
-from worker.providers.base import Looked, Plan
-from worker.providers.geelark import GeeLark
-from worker.providers.huawei_workspace import HuaweiWorkspace
 
 TOKEN = "MIIF" + "x7Yt" * 50
 

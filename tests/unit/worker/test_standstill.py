@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capabilities
-from models.states import Operation
-from worker.crew import Crew
-from worker.providers import load
-from worker.providers.base import Account, Answer, Exchange, Provider, TaskRef
-from worker.reading import Found, Question
+from redrive.models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capabilities
+from redrive.models.states import Operation
+from redrive.worker.crew import Crew
+from redrive.worker.providers import load
+from redrive.worker.providers.base import Account, Answer, Exchange, Provider, TaskRef
+from redrive.worker.reading import Found, Question
 
 LONGEST_STANDSTILL_SECONDS = 0.05
 TRIES = 5
