@@ -234,7 +234,7 @@ def wait_for(database: Database, stop: threading.Event, say: Callable[[str], Non
         except (Unreachable, SchemaBehind) as error:
             say(str(error))
         else:
-            return True
+            return not stop.is_set()
         stop.wait(seconds)
         seconds = min(2 * seconds, LONGEST_WAIT_SECONDS)
     return False

@@ -49,7 +49,8 @@ def run(settings: Settings, *, database_url: str, broker_url: str, providers: Se
         log.warning("secret.doubtful", about=words)
     use_broker(broker_url)
     deps.configure(settings, database_url=database_url, broker_url=broker_url)
-    if not _wait_for(database_url):
+    stop = _stopped()
+    if not _wait_for(database_url, stop):
         return 0
     own = deps.get()  # what is wrong shows now and not at the first batch
     heap.settle()
@@ -60,7 +61,7 @@ def run(settings: Settings, *, database_url: str, broker_url: str, providers: Se
     logging.getLogger("celery.worker.consumer.consumer").setLevel(logging.ERROR)
     # Celery writes past the log, in the handler of a signal: a stream that takes nothing would keep it from ending.
     celery_worker.safe_say = _say
-    signals.worker_ready.connect(lambda **_: log.info("worker.started", queues=queues), weak=False)
+    signals.worker_ready.connect(lambda **_: _ready(queues, stop), weak=False)
     signals.setup_logging.connect(_logs_are_set_up, weak=False)
     worker = app.Worker(
         hostname=node_name(),
@@ -82,11 +83,23 @@ def _say(words: str, *_: object) -> None:
     log.info("worker.stopping", words=words.strip())
 
 
-def _wait_for(database_url: str) -> bool:
-    """Wait for the database and its schema; False when SIGTERM or SIGINT came first."""
-    stop, database = threading.Event(), Database(database_url)
+def _stopped() -> threading.Event:
+    """Set by SIGTERM and SIGINT, until Celery takes them over as it starts."""
+    stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())  # until Celery has its own
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _ready(queues: Sequence[str], stop: threading.Event) -> None:
+    log.info("worker.started", queues=queues)
+    if stop.is_set():  # it came before Celery listened
+        signal.raise_signal(signal.SIGTERM)
+
+
+def _wait_for(database_url: str, stop: threading.Event) -> bool:
+    """Wait for the database and its schema; False when it was stopped first."""
+    database = Database(database_url)
     try:
         return migrate.wait_for(database, stop, lambda error: log.warning("database.unreachable", error=error))
     finally:

@@ -48,6 +48,35 @@ def test_a_health_check_sees_whether_batches_are_taken(ours: World, spawn: Spawn
     assert check(ours, spawn) == (0, "The workers of this machine take batches.\n")
 
 
+AT_A_BAD_MOMENT = """
+import signal, sys
+from redrive import cli
+from redrive.models import migrate
+from redrive.worker import main
+
+def struck(real):
+    def call(*args, **words):
+        found = real(*args, **words)
+        signal.raise_signal(signal.SIGTERM)
+        return found
+    return call
+
+if sys.argv.pop(1) == "checked":
+    migrate.check = struck(migrate.check)
+else:
+    main.app.Worker = struck(main.app.Worker)
+sys.exit(cli.main())
+"""
+
+
+@pytest.mark.parametrize("moment", ["checked", "made"])
+def test_a_worker_stopped_while_it_starts_ends(ours: World, spawn: Spawn, moment: str) -> None:
+    """As its database is found to be right, and between that and Celery's own handlers."""
+    worker = spawn([sys.executable, "-c", AT_A_BAD_MOMENT, moment, "worker"], {**os.environ, **ours.env})
+    assert worker.wait(30) == 0, worker.output()
+    assert ("worker.started" in worker.output()) is (moment == "made")
+
+
 @pytest.mark.parametrize("pool", [[], ["--pool", "prefork"], ["--pool", "solo"], ["--pool", "threads"]])
 def test_celerys_own_command_runs_threads_and_nothing_else(ours: World, spawn: Spawn, pool: list[str]) -> None:
     """A forked child would hear no SIGTERM of the worker's, and not drain."""
