@@ -251,11 +251,20 @@ def test_penalties_end_only_by_force(run: Run, shop: World, path: str) -> None:
     with shop.begin() as t:
         t.execute(insert(limits).values(**neighbour))
     told = run("resume", "phones").stdout
-    assert "code 40014: locked; redrive resume ACCOUNT --force ends the wait" in told
+    assert "code 40014: locked; redrive resume phones --force ends the wait" in told
     assert shop.claim().batch is None
     assert "The wait that the provider asked for is ended." in run("resume", "phones", "--force").stdout
     assert shop.claimed().size == 1
     assert shop.limit("", "desktops")["blocked_until"] is not None
+
+
+@pytest.mark.parametrize(("group", "named"), [("phones", "phones"), ("desktops", "desktops"), ("farm", "ACCOUNT")])
+def test_a_penalty_names_the_command_that_ends_it(run: Run, shop: World, group: str, named: str) -> None:
+    """A group of several accounts has a name of its own: any of them will do."""
+    row = {"group": group, "path": "", "blocked_until": shop.clock.now + timedelta(hours=1), "why": "busy"}
+    with shop.begin() as t:
+        t.execute(insert(limits).values(**row))
+    assert f"redrive resume {named} --force ends the wait" in run("status").stdout
 
 
 def test_resume_and_pause_in_json(run: Run, shop: World) -> None:
