@@ -1,8 +1,13 @@
 """Wakes the schedulers as batches end, beside the event loop: a broker that does not answer holds up no batch."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from redrive.models.wake import Waker
+
+REST_SECONDS: Final = 0.05
+"""Between two wake-ups: where many batches end, one pass claims for all of them."""
 
 
 class Bell(Waker):
@@ -12,6 +17,7 @@ class Bell(Waker):
         super().__init__(broker_url)
         self._thread = ThreadPoolExecutor(1, "redrive-bell")
         self._rung = False
+        self._closing = threading.Event()
 
     def wake(self) -> None:
         """Wake all schedulers that listen, soon."""
@@ -22,8 +28,10 @@ class Bell(Waker):
     def _wake(self) -> None:
         self._rung = False  # before it is sent: what ends from here on may be missed by who is woken
         super().wake()
+        self._closing.wait(REST_SECONDS)
 
     def close(self) -> None:
         """Send what was asked for, and drop the connections."""
+        self._closing.set()
         self._thread.shutdown()
         super().close()
