@@ -1,6 +1,6 @@
 """A batch's own life: published again until begun, begun once, ended, or lost with its lease."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -174,7 +174,7 @@ def give_back(t: Transaction, work: Work) -> int:
     Those that somebody else has locked stay, too, and so does the batch: see :func:`remainder`.
     """
     if work.operation is not Operation.RETRY:
-        return _give_back_checks(t, work)
+        return give_back_checks(t, [work])
     aside = quarantine.among(t, [task.id for task in work.tasks])
     free = free_by_ids(t, (task.id for task in work.tasks if task.id not in aside))
     mine = [task for task in free if task.batch_id == work.id]
@@ -184,11 +184,14 @@ def give_back(t: Transaction, work: Work) -> int:
     return len(changes)
 
 
-def _give_back_checks(t: Transaction, work: Work) -> int:
-    """A check moves its task's due moment, whatever it finds: what stands where the claim put it was not asked."""
-    aside = quarantine.among(t, [task.id for task in work.tasks])
-    claimed = {task.id: task.due_at for task in work.tasks if task.id not in aside}
-    free = free_by_ids(t, claimed)
+def give_back_checks(t: Transaction, works: Iterable[Work]) -> int:
+    """Checks that were not made are due at once; for how many tasks.
+
+    A check moves its task's due moment, whatever it finds: what stands where the claim put it was not asked.
+    """
+    claimed = {task.id: task.due_at for work in works for task in work.tasks}
+    aside = quarantine.among(t, sorted(claimed))
+    free = free_by_ids(t, claimed.keys() - aside.keys())
     changes = [(task, checkable_again(task, t.now)) for task in free if task.due_at == claimed[task.id]]
     store(t, changes)
     return len(changes)

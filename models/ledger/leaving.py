@@ -11,7 +11,7 @@ from ..one_of import one_of
 from ..states import BatchStatus, Operation
 from ..tables import batches, tasks
 from . import quarantine
-from .batches import Work, ended
+from .batches import Work, ended, give_back_checks
 from .rows import free_by_ids, open_attempts, store
 
 
@@ -23,6 +23,7 @@ def leave(t: Transaction, works: Mapping[UUID, Work], counts: Mapping[UUID, Mapp
     """
     mine = [work for work in _held(t, works) if not work.probe]
     stuck = _give_back(t, [work for work in mine if work.operation is Operation.RETRY])
+    give_back_checks(t, [work for work in mine if work.operation is Operation.CHECK])
     done = frozenset(work.id for work in mine) - stuck
     for batch_id in sorted(done):
         ended(t, batch_id, BatchStatus.DONE, counts[batch_id])
