@@ -10,7 +10,10 @@ import pytest
 from tests.limits.beside import TROUBLES, Street, account_of, street
 from tests.limits.world import MeasuredWorld
 
-SECONDS = 30 if os.environ.get("REDRIVE_TEST_LONG") == "1" else 6
+LONG = os.environ.get("REDRIVE_TEST_LONG") == "1"
+SECONDS = 30 if LONG else 6
+TRIED = [*TROUBLES] if LONG else [each for each in TROUBLES if each in {"odd rows", "a host's open transaction"}]
+"""Without the variable those that reach others through the database; what sits in a worker has unit tests, too."""
 LEAST = 0.95
 TRIES = 3
 
@@ -31,7 +34,7 @@ def ours(world: MeasuredWorld, tmp_path: Path) -> Iterator[Street]:
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("trouble", TRIED)
 def test_ten_healthy_accounts_keep_their_pace_beside(ours: Street, trouble: str) -> None:
     """They make 95 of 100 calls that they make without it; a busy machine may have another try, and no other bound."""
     shares = []
