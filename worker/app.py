@@ -1,4 +1,7 @@
-"""The Celery app and its doors: they receive, and hand over at once. ``celery -A worker.app`` finds ``app`` here."""
+"""The Celery app and its doors: they receive, and hand over at once.
+
+``celery -A redrive.worker.app`` finds ``app`` here.
+"""
 
 import os
 import sys

@@ -178,7 +178,7 @@ def close() -> None:
 
 
 def _from_environment() -> tuple[Settings, str, str | None]:
-    """For a worker started as ``celery -A worker.app worker``."""
+    """For a worker started as ``celery -A redrive.worker.app worker``."""
     settings = load()
     url = settings.environment.database_url
     if url is None:

@@ -148,7 +148,7 @@ def test_a_schema_that_is_not_ours_leaves_no_connection_open(ours: Site, tmp_pat
 
 
 def test_a_worker_without_a_database_url_says_what_to_set(ours: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Started as ``celery -A worker.app worker`` it has only the environment."""
+    """Started as ``celery -A redrive.worker.app worker`` it has only the environment."""
     monkeypatch.setattr(deps, "_configured", None)
     with pytest.raises(SettingsError, match="REDRIVE_DATABASE_URL"):
         deps.get()
