@@ -11,13 +11,14 @@ from zipfile import ZipFile
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = {"models", "scheduler", "worker", "redrive"}
+FLOORS = ("models", "scheduler", "worker")
 
 LOOK = """
 import importlib, json
 from importlib.metadata import distribution
 
-homes = {name: importlib.import_module(name).__file__ for name in ("models", "scheduler", "worker", "redrive")}
+names = ("redrive", "redrive.models", "redrive.scheduler", "redrive.worker")
+homes = {name: importlib.import_module(name).__file__ for name in names}
 points = {point.name: callable(point.load()) for point in distribution("redrive").entry_points}
 print(json.dumps([homes, points]))
 """
@@ -46,18 +47,19 @@ def pip(*args: str | Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_one_package_and_nothing_else(wheel: Path) -> None:
     names = ZipFile(wheel).namelist()
-    assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == PACKAGES
-    assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
+    assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == {"redrive"}
+    assert {"redrive/py.typed", *(f"redrive/{floor}/py.typed" for floor in FLOORS)} <= set(names)
 
 
 def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
     """Migrations and data files included: what is missing shows only at a user's."""
-    files = [path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file()]
-    ours = {path.relative_to(ROOT).as_posix() for path in files if "__pycache__" not in path.parts}
+    files = [path for folder in ("redrive", *FLOORS) for path in (ROOT / folder).rglob("*") if path.is_file()]
+    names = {path.relative_to(ROOT).as_posix() for path in files if "__pycache__" not in path.parts}
+    ours = {name if name.startswith("redrive/") else f"redrive/{name}" for name in names}
     assert ours - set(ZipFile(wheel).namelist()) == set()
-    assert any(name.startswith("models/migrations/versions/") for name in ours)
+    assert any(name.startswith("redrive/models/migrations/versions/") for name in ours)
 
 
 def test_the_installed_wheel_imports_and_its_entry_points_load(installed: Path, tmp_path: Path) -> None:
@@ -67,8 +69,9 @@ def test_the_installed_wheel_imports_and_its_entry_points_load(installed: Path, 
     assert done.returncode == 0, done.stderr
     homes, points = json.loads(done.stdout)
     assert {name: Path(home) for name, home in homes.items()} == {
-        name: installed / name / "__init__.py" for name in PACKAGES
+        name: installed.joinpath(*name.split("."), "__init__.py") for name in homes
     }
+    assert len(homes) == 1 + len(FLOORS)
     assert points == dict.fromkeys(("redrive", "geelark", "huawei_workspace", "docflow"), True)
 
 

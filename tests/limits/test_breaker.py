@@ -60,7 +60,7 @@ def test_looks_without_an_answer_do_not_stop_retries(at: At, sandbox: SandboxThr
     with at(sandbox.url, {"reviews": REVIEWS}) as ours:
         ours.world.add_many([str(n) for n in range(8)], "reviews")
         assert ours.turns() == {"accepted": 8}
-        ours.clock.forward(5.1)
+        ours.clock.forward(5.6)
         ours.turns()
         assert calls(sandbox, RESULT) == FAILURES
         ours.world.add("99", "reviews")

@@ -201,7 +201,9 @@ class Ending:
             told = self._provider.blocks[row.account]
             if self._plan.strange.calendar_steps and "check this machine's clock" in row.why:
                 continue
-            forbidden = "forbidden" in row.why and told.count("403") >= 3
+            # A call that is about three tasks is three tasks.
+            calls = 1 if self._machine.rules[row.account].capabilities.check_ids >= 3 else 3
+            forbidden = "forbidden" in row.why and told.count("403") >= calls
             if not forbidden and not any(word != "403" and word in row.why for word in told):
                 yield f"{row.account} was paused for {row.why!r}; its provider said {told}"
 
@@ -231,7 +233,8 @@ class Ending:
         if reason.value in told or {new.script.refusal, there.script.refusal} & {*REFUSED_AS.get(reason, ())}:
             return
         if reason is DeadReason.LIMIT_REACHED and task.spent >= limit:
-            if self._alone(new.external_id) and state is not State.FAILED and state is not State.CANCELED:
+            shown = there.script.refusal is not Refusal.MISSING  # what was deleted shows no end
+            if shown and self._alone(new.external_id) and state not in {State.FAILED, State.CANCELED}:
                 yield f"dead (limit_reached), {state.value} at its provider"
             return
         if not self._true(reason, new, task, there):
