@@ -41,8 +41,9 @@ def _open(**_: object) -> None:
 
 @signals.worker_process_shutdown.connect
 def _close(**_: object) -> None:
-    Own.client.close()
-    Own.connection.close()
+    if hasattr(Own, "client"):  # in a worker of somebody else's app nothing was opened
+        Own.client.close()
+        Own.connection.close()
 
 
 @signals.worker_ready.connect

@@ -201,6 +201,7 @@ def _commands(here: Installation, search: Search) -> None:
     with here.database() as database:
         ids = [own[0] for own in task_ids(database).values()]
     here.run("stop", *ids[-4:], "--yes")  # so that some are dead, with what their provider answered
+    wait_until(lambda: MARK in here.run("list", "-s", "dead"), 60, what="a task that is dead, when its batch has ended")
     bad = here.directory / "bad.csv"
     bad.write_text(f"account,external_id\n{account('token')},5.9E+17\nnobody,1\n")
     one = account("token")
