@@ -183,7 +183,7 @@ def _claim_checks(t: Transaction, rules: Rules, room: Room, only: Collection[int
     if only is None and not room.probe:
         due += early_checks(t, rules, room.kinds, len(due), room.tasks - len(due))
     again = t.now + timedelta(seconds=rules.lease_seconds)
-    t.execute(update(tasks).where(by_ids(task.id for task in due)).values(due_at=again))
+    t.execute(update(tasks).where(by_ids(task.id for task in due)).values(due_at=again, updated_at=t.now))
     return Claim(_batch(t, rules, Operation.CHECK, due, uuid4(), probe=room.probe), len(due))
 
 

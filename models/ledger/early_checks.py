@@ -17,7 +17,8 @@ from .quarantine import not_set_aside
 def early_checks(t: Transaction, rules: Rules, kinds: Collection[str], due: int, most: int) -> list[Task]:
     """Followed tasks whose wait for their check is half over, as many as the last call has room for.
 
-    None whose old state the provider may still show: that check would prove nothing.
+    None whose old state the provider may still show: that check would prove nothing. None that another batch has: a
+    claim moves its due moment by a lease.
 
     Args:
         t: where.
@@ -43,5 +44,7 @@ def early_checks(t: Transaction, rules: Rules, kinds: Collection[str], due: int,
 
 def _is_half_over(task: Task, t: Transaction, rules: Rules) -> bool:
     if task.status not in FOLLOWED_STATES or task.due_at is None or t.now < following.settles_at(task, rules):
+        return False
+    if task.due_at - task.updated_at == timedelta(seconds=rules.lease_seconds):
         return False
     return task.due_at - t.now <= t.now - task.updated_at

@@ -134,6 +134,17 @@ def test_nothing_is_looked_at_early_by_itself(world: World) -> None:
     assert looked_at(world) == set()
 
 
+def test_what_another_batch_has_does_not_come_along(world: World) -> None:
+    """Its moment is a lease away from its claim, which may be sooner than half of the wait that was before it."""
+    first, *others = followed(world, "phones", 0, 40, 41)
+    assert looked_at(world) == {first}
+    for seconds in (40, 30):
+        world.clock.forward(seconds)
+        assert first not in looked_at(world)
+        for task_id in others:
+            world.put(task_id, due_at=world.clock.now, updated_at=world.clock.now)
+
+
 def test_one_id_a_call_leaves_no_room(world: World) -> None:
     """Each that came along would cost a call of its own."""
     due, *_ = followed(world, "reviews", 0, 1, 2)

@@ -144,7 +144,7 @@ class Provider:
             if fault.refuses:
                 self.refusals[key].add(fault.refuses)
             self.doubts[key] += fault.doubts
-        if fault.doubts and not call.touched:
+        if (fault.doubts or fault.spoils) and not call.touched:
             self.puzzled.add(account)
         if fault.blocks or fault.forbids:
             # A call about several tasks forbids each of them.
