@@ -347,6 +347,21 @@ class Model:
         seen: set[tuple[str, bool]] = set()
         return [task.id for task in due if self._claim_one(task, in_the_way=self._in_the_way(task, seen))]
 
+    def taken_along(self, operation: str, due: list[int], others: set[int]) -> list[int]:
+        """Those of the others that a check call with room may take along: their wait is half over at least."""
+        along = [self.tasks[i] for i in sorted(others) if self._may_come_along(self.tasks[i])]
+        if operation != "check" or not due:
+            return []
+        for task in along:
+            task.due = self.at(LEASE)
+        return [task.id for task in along]
+
+    def _may_come_along(self, task: Task) -> bool:
+        if task.status not in FOLLOWED or task.due is None or self.now < task.since + seconds(SETTLE):
+            return False
+        elsewhere = any(b.claimed.get(task.id) == task.due for b in self.batches.values() if b.status == "sending")
+        return not elsewhere and task.due[1] - self.now <= self.now - task.since
+
     def _in_the_way(self, task: Task, seen: set[tuple[str, bool]]) -> bool:
         if task.open:
             return True
