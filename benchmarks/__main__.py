@@ -8,13 +8,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .cases import CASES, SMOKE_TEST
-from .ground import Ground, machine
-from .measure import Cores, cpu_seconds, machine_busy_seconds
-from .options import QUICK, Options
-from .plots import draw
-from .race import say
-from .tables import Table
+from benchmarks.cases import CASES, SMOKE_TEST
+from benchmarks.ground import Ground, machine
+from benchmarks.measure import Cores, cpu_seconds, machine_busy_seconds
+from benchmarks.options import QUICK, Options
+from benchmarks.plots import draw
+from benchmarks.race import say
+from benchmarks.tables import Table
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -16,7 +16,7 @@ import httpx
 import redis
 from sqlalchemy import create_engine, make_url, text
 
-from redrive.models.migrate import upgrade
+from redrive.models.sql.migrate import upgrade
 from tests.processes import Janitor, Process, clean_environment, commit
 from tests.servers import Databases, Postgres, Valkey
 

@@ -17,19 +17,18 @@ from random import Random
 
 import httpx
 
+from benchmarks import plain
+from benchmarks.ground import Ground, Provider
+from benchmarks.measure import cpu_seconds
+from benchmarks.race import WARM_UP, Run
 from redrive.models import ledger
 from redrive.models.capabilities import DOCFLOW, GEELARK, Capabilities
-from redrive.models.db import Database
-from redrive.models.ledger import Answered, Group
+from redrive.models.ledger import CallResult, Group
 from redrive.models.outcome import Accepted
 from redrive.models.rules import Rules
 from redrive.models.settings.policy import Policy
+from redrive.models.sql.db import Database
 from redrive.models.states import Operation
-
-from . import plain
-from .ground import Ground, Provider
-from .measure import cpu_seconds
-from .race import WARM_UP, Run
 
 PROVIDERS = {"geelark": GEELARK, "docflow": DOCFLOW}
 
@@ -92,10 +91,10 @@ def drain(database: Database, rules: Rules, capabilities: Capabilities) -> None:
             ids, size = [task.id for task in work.tasks], capabilities.retry_ids
             path = capabilities.kinds[0].retry_path
             groups = [Group(path, tuple(ids[i : i + size])) for i in range(0, len(ids), size)]
-            step = ledger.advance(t, work, [], groups, rng, begun=True, calm=True)
-        told_ = [Answered(path, p.asked_at, {task.id: Accepted() for task in p.tasks}) for p in step.permits]
+            step = ledger.advance_retries(t, work, [], groups, rng, begun=True, calm=True)
+        told_ = [CallResult(path, p.asked_at, {task.id: Accepted() for task in p.tasks}) for p in step.permits]
         with database.transaction() as t:
-            ledger.advance(t, work, told_, [], rng, calm=True)
+            ledger.advance_retries(t, work, told_, [], rng, calm=True)
             ledger.finish(t, work, {"accepted": len(ids)}, rest=set())
 
 

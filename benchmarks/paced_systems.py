@@ -7,17 +7,16 @@ from typing import Any
 
 import psycopg
 
+from benchmarks import plain
+from benchmarks.ground import Ground
+from benchmarks.naive import tables
+from benchmarks.naive.system import USUAL, Naive
+from benchmarks.redrive_system import KINDS, Redrive
+from benchmarks.systems import System
 from redrive.models.capabilities import BUILT_IN, Capabilities
 from redrive.models.rules import interval_seconds
 from redrive.models.settings.policy import Policy
 from tests.processes import Process
-
-from . import plain
-from .ground import Ground
-from .naive import tables
-from .naive.system import USUAL, Naive
-from .redrive_system import KINDS, Redrive
-from .systems import System
 
 QUIET = "quiet"
 FIRST_QUIET = 1_000_000_000

@@ -8,7 +8,7 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from .tables import Table, shown
+from benchmarks.tables import Table, shown
 
 
 def draw(table: Table, path: Path) -> Path:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from .ground import Ground, Provider
-from .measure import cpu_seconds
-from .systems import System
+from benchmarks.ground import Ground, Provider
+from benchmarks.measure import cpu_seconds
+from benchmarks.systems import System
 
 WARM_UP = 100
 PATIENCE_SECONDS = 900.0

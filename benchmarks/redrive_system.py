@@ -6,11 +6,10 @@ from typing import Any
 import psycopg
 import redis
 
+from benchmarks.ground import Ground, Provider
+from benchmarks.systems import System
 from redrive.models.jobs import WAKE_CHANNEL
 from tests.processes import Process
-
-from .ground import Ground, Provider
-from .systems import System
 
 CREDENTIALS = {
     "geelark": 'provider = "geelark"\ntoken = {{ env = "BENCH_{0}" }}',

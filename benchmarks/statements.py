@@ -9,7 +9,7 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from .ground import Ground
+from benchmarks.ground import Ground
 
 ON: Sequence[LiteralString] = ("log_duration = on", "log_line_prefix = '%i|'")
 OFF: Sequence[LiteralString] = ("log_duration = DEFAULT", "log_line_prefix = DEFAULT")

@@ -7,13 +7,13 @@ from dataclasses import dataclass, fields
 from math import nan
 from statistics import median
 
-from . import statements
-from .ground import Call, Ground, Provider
-from .measure import cpu_seconds, memory_mb, p99, threads
-from .moments import Granted, lateness, watched
-from .options import Options
-from .paced_systems import FIRST_QUIET, QUIET, Pace, PacedRedrive, PacedSystem
-from .race import pause, say
+from benchmarks import statements
+from benchmarks.ground import Call, Ground, Provider
+from benchmarks.measure import cpu_seconds, memory_mb, p99, threads
+from benchmarks.moments import Granted, lateness, watched
+from benchmarks.options import Options
+from benchmarks.paced_systems import FIRST_QUIET, QUIET, Pace, PacedRedrive, PacedSystem
+from benchmarks.race import pause, say
 
 CONNECTIONS = """
 SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -125,7 +125,7 @@ def seen(ground: Ground, system: PacedSystem, provider: Provider, spans: Spans) 
 
 
 class Watch:
-    """Feeds the quiet account, and looks."""
+    """Feeds the quiet account, and checks."""
 
     def __init__(self, ground: Ground, system: PacedSystem, provider: Provider, spans: Spans) -> None:
         self._ground = ground

@@ -2,10 +2,9 @@
 
 from psycopg import connect
 
-from redrive.models.migrate import upgrade
+from benchmarks.ground import Ground
+from redrive.models.sql.migrate import upgrade
 from tests.servers import Databases
-
-from .ground import Ground
 
 BIG = "a0001"
 """The account that holds half of all rows; the others share the rest."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from . import plain
-from .ground import Ground, Provider
+from benchmarks import plain
+from benchmarks.ground import Ground, Provider
 
 if TYPE_CHECKING:
     from tests.processes import Process

@@ -51,7 +51,7 @@ class Kind:
         check_path: the same for its status call.
         sub_id: whether ``sub_id`` is needed ("required") or must be empty ("forbidden").
         digits: whether ids are all digits.
-        look_first: a look must precede the first retry (DocFlow: a rule's membership of its review).
+        look_first: a check must precede the first retry (DocFlow: a rule's membership of its review).
         conflict: two tasks of the same ``external_id`` whose kinds name different, non-empty conflicts are never
             under way together (DocFlow: a whole review and its rules).
     """
@@ -61,7 +61,7 @@ class Kind:
     check_path: str
     sub_id: Literal["required", "forbidden"] = "forbidden"
     digits: bool = False
-    look_first: bool = False
+    check_first: bool = False
     conflict: str = ""
 
 
@@ -208,7 +208,7 @@ DOCFLOW = Capabilities(
             "/review/task/result",
             sub_id="required",
             digits=True,
-            look_first=True,
+            check_first=True,
             conflict="rule",
         ),
     ),

@@ -1,6 +1,6 @@
 """What came of asking a provider, as values.
 
-A retry call yields one :data:`Outcome` per task, a check one :data:`Look`. Both are plain data: the ledger
+A retry call yields one :data:`Outcome` per task, a check one :data:`CheckResult`. Both are plain data: the ledger
 decides what they do to a row, and `match` with `assert_never` finds a case nobody thought of.
 """
 
@@ -45,7 +45,7 @@ class Accepted(_Answer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Already(_Answer):
-    """Refused without proof why: it may be running already, so look. ``forbidden`` marks a 403 (three pause)."""
+    """Refused without proof why: it may be running already, so check. ``forbidden`` marks a 403 (three pause)."""
 
     name = "already"
     forbidden: bool = False
@@ -139,7 +139,7 @@ OUTCOMES: tuple[type[_Answer], ...] = (Accepted, Already, Refused, Deferred, Thr
 
 
 class State(StrEnum):
-    """What a provider says of a task when it is looked at."""
+    """What a provider says of a task when it is checked."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -173,4 +173,4 @@ class Reading:
     pace: float | None = None
 
 
-Look = Reading | Deferred | Throttled | Blocked | Unknown | Unreadable | Unsent
+CheckResult = Reading | Deferred | Throttled | Blocked | Unknown | Unreadable | Unsent

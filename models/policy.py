@@ -18,13 +18,13 @@ class Event(StrEnum):
     UNDELIVERED = "undelivered"
     """No byte of its retry left this machine."""
     DISPUTED = "disputed"
-    """The provider would not retry it, and a look found it failed all the same."""
+    """The provider would not retry it, and a check found it failed all the same."""
     DENIED = "denied"
     """The provider would not retry it, and shows no such task either."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class TaskStanding:
     """Where a task stands when the policy is asked.
 
     Attributes:
@@ -84,7 +84,7 @@ _REFUSED = {Event.DISPUTED: DeadReason.REFUSED, Event.DENIED: DeadReason.NOT_FOU
 
 
 def decide(
-    policy: Policy, standing: Standing, event: Event, *, now: datetime, rng: Random, stood: Stood = never_stood
+    policy: Policy, standing: TaskStanding, event: Event, *, now: datetime, rng: Random, stood: Stood = never_stood
 ) -> RetryAt | Dead:
     """What becomes of a task that came back. The only place where ``too_old`` and backoff are decided."""
     if event in _REFUSED and standing.refusals >= _REFUSED_FOR_GOOD:
@@ -133,8 +133,8 @@ def jittered(policy: Policy, seconds: float, rng: Random) -> float:
             return seconds
 
 
-def next_look_seconds(policy: Policy, age_seconds: float) -> float:
-    """How long until a followed task is looked at again: looks grow rarer as the status grows older."""
+def next_check_seconds(policy: Policy, age_seconds: float) -> float:
+    """How long until a followed task is checked again: checks grow rarer as the status grows older."""
     return min(max(policy.check_after_seconds, age_seconds), policy.check_max_seconds)
 
 
@@ -142,8 +142,8 @@ LONGEST_UNREADABLE_SECONDS = 3600.0
 _DOUBLINGS = 32
 
 
-def unread_look_seconds(policy: Policy, errors: int, *, was_answered: bool) -> float:
-    """How long until the next look after so many in a row that could not be read: twice as long each time.
+def unread_check_seconds(policy: Policy, errors: int, *, was_answered: bool) -> float:
+    """How long until the next check after so many in a row that could not be read: twice as long each time.
 
     An outage ends one day, so waits for an answer end at ``check_max_seconds``. Answers that nobody understands are
     likely to stay so: waits for others grow on, to an hour.

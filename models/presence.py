@@ -7,7 +7,7 @@ from datetime import datetime
 from importlib.metadata import version
 
 from . import ledger
-from .db import Database
+from .sql.db import Database
 
 
 def own_name() -> str:
@@ -34,4 +34,4 @@ class Presence:
     def end(self) -> None:
         """Leave the list: it ends as it should."""
         with self.database.transaction() as t:
-            ledger.ended(t, self.role, self.name)
+            ledger.sign_off(t, self.role, self.name)

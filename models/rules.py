@@ -90,7 +90,7 @@ def rules_without_settings(account: str, provider: str | None) -> Rules:
 _NOBODYS = Capabilities(
     provider="", title="its provider", base_url="", kinds=(Kind("", "", ""),), check_ids=0, options={}, credentials=()
 )
-"""Of a provider that nobody knows: no call of it was ever made, so there is nothing to be looked at first."""
+"""Of a provider that nobody knows: no call of it was ever made, so there is nothing to be checked first."""
 
 
 def interval_seconds(calls_per_minute: float, calls_per_hour: float) -> float:

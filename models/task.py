@@ -28,8 +28,8 @@ class Seen:
 
     Attributes:
         state: its word, and ``mark``, its own mark of the run.
-        at: the moment the look was asked.
-        first_at: since when looks have said the same.
+        at: the moment the check was asked.
+        first_at: since when checks have said the same.
         number: how many attempts the task had then.
         ran: a running state was seen since that attempt.
         before: what was seen before that attempt, as "state/mark"; :data:`STALE` where that was too long before.
@@ -45,12 +45,12 @@ class Seen:
 
     @property
     def asked_at(self) -> datetime:
-        """The moment of the look."""
+        """The moment of the check."""
         return datetime.fromisoformat(self.at)
 
     @property
     def same_since(self) -> datetime:
-        """Since when looks have said the same."""
+        """Since when checks have said the same."""
         return datetime.fromisoformat(self.first_at)
 
     @property
@@ -127,7 +127,7 @@ class Task:
         return values
 
     def seen_at(self, now: datetime) -> datetime | None:
-        """When the last look that was applied was asked.
+        """When the last check that was applied was asked.
 
         None where there is none, and where that moment is ahead of now: whatever is asked now comes after it.
         """

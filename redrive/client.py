@@ -7,17 +7,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, Unpack, overload
 
-from redrive.models import finding, intake, ledger, queries
+from redrive.models import intake, ledger, queries
 from redrive.models.errors import BadInput, DatabaseError, RedriveError, SchemaError, SettingsError, Unreachable
 from redrive.models.explain import explain
 from redrive.models.intake import values
 from redrive.models.intake.refusal import refused
+from redrive.models.ledger import finding
 from redrive.models.states import DeadReason as KnownReason
 from redrive.models.states import Status
 
 from . import arguments
-from .access import Access
 from .arguments import Ids, Since, Texts
+from .client_database import Access
 from .task_info import (
     ActionInfo,
     AttemptInfo,
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.orm import Session, scoped_session
 
-    from redrive.models.db import Transaction
     from redrive.models.queries import History
     from redrive.models.rules import Rules
+    from redrive.models.sql.db import Transaction
 
     HostConnection: TypeAlias = Connection | Session | scoped_session[Any]
 
@@ -57,7 +58,7 @@ __all__ = [
     "Unreachable",
 ]
 
-PAGE = 1000
+TASKS_A_QUERY = 1000
 """Rows in one transaction."""
 
 
@@ -129,7 +130,7 @@ class Client:
         """
         numbered = enumerate(rows, start=1)
         ids: list[int] = []
-        while page := list(islice(numbered, PAGE)):
+        while page := list(islice(numbered, TASKS_A_QUERY)):
             with self._access.changing(connection) as (t, rules):
                 known = _capabilities(rules)
                 new = [_numbered(number, row, known) for number, row in page]
@@ -221,7 +222,7 @@ class Client:
             origin: of these origins, as the host named them.
             priority: of these priorities, each -1, 0 or 1.
             ids: with these ids.
-            due: only those that may be retried or looked at now.
+            due: only those that may be retried or checked now.
             set_aside: only those that Redrive itself has set aside.
             since: only those whose status changed since this moment (naive: UTC), or within this time.
             until: only those whose status changed before this moment, or longer ago than this time.
@@ -287,7 +288,7 @@ class Client:
             return found
 
     def retry(self, ids: Ids, reason: str = "", *, force: bool = False, who: str = "") -> list[TaskInfo]:
-        """Retry tasks now, within their limits; those at work or followed are looked at.
+        """Retry tasks now, within their limits; those at work or followed are checked.
 
         Args:
             ids: one id or many; those that do not exist are absent from the answer.
@@ -305,7 +306,7 @@ class Client:
         return self._act("hold", ids, reason, who)
 
     def release(self, ids: Ids, reason: str = "", *, who: str = "") -> list[TaskInfo]:
-        """End a hold: tasks go on from where they were, after a look."""
+        """End a hold: tasks go on from where they were, after a check."""
         return self._act("release", ids, reason, who)
 
     def stop(self, ids: Ids, reason: str = "", *, who: str = "") -> list[TaskInfo]:
@@ -313,13 +314,13 @@ class Client:
         return self._act("stop", ids, reason, who)
 
     def revive(self, ids: Ids, reason: str = "", *, who: str = "") -> list[TaskInfo]:
-        """Give dead tasks a new round: as many retries more as the policy has, after a look."""
+        """Give dead tasks a new round: as many retries more as the policy has, after a check."""
         return self._act("revive", ids, reason, who)
 
     def _act(self, what: str, ids: Ids, reason: str, who: str) -> list[TaskInfo]:
         wanted, asked = iter(arguments.ids(ids)), arguments.who(who, reason)
         infos: list[TaskInfo] = []
-        while page := list(islice(wanted, PAGE)):
+        while page := list(islice(wanted, TASKS_A_QUERY)):
             with self._access.changing() as (t, rules):
                 changed = ledger.act(t, what, page, rules, asked)
                 infos += [task_info(each.task, rules, each.hint) for each in changed]

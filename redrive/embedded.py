@@ -15,8 +15,8 @@ from pathlib import Path
 from redrive.models.errors import SettingsError, Unreachable
 
 from .extras import install_command
+from .orphans import Sweeper
 from .supervisor import Part
-from .sweeper import Sweeper
 
 LOOPBACK = "127.0.0.1"
 URL_FILE = "broker.url"

@@ -140,7 +140,7 @@ def run(settings: Settings, *, broker_url: str) -> int:
     broker = Broker.at(broker_url)
     app = _app(broker)
     sent_to: set[str] = set()
-    asked = flower_queues.Queues(_app(broker, seconds=ANSWER_SECONDS))
+    asked = flower_queues.FlowerQueues(_app(broker, seconds=ANSWER_SECONDS))
     flower_queues.show(None if options.broker_api else asked, sent_to)
     flower = GuardedFlower(Door(who.pairs), capp=app, options=options, **command.settings)
     flower.events.on_event = sieve(flower.events.on_event, sent_to)

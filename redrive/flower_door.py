@@ -98,10 +98,10 @@ class GuardedFlower(Flower):  # type: ignore[misc]  # Flower ships no types
         status = HTTPStatus.OK if given is None else self._door.answer(str(request.remote_ip), given)
         if status is HTTPStatus.OK:
             return super().find_handler(request, **kwargs)  # type: ignore[no-any-return]
-        return self.get_handler_delegate(request, Refusal, {"status_code": status})  # type: ignore[no-any-return]
+        return self.get_handler_delegate(request, DoorAnswer, {"status_code": status})  # type: ignore[no-any-return]
 
 
-class Refusal(ErrorHandler):
+class DoorAnswer(ErrorHandler):
     """What a wrong password is answered."""
 
     def write_error(self, status_code: int, **_: Any) -> None:

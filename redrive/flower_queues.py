@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kombu.connection import Connection
 
 
-class Queues:
+class FlowerQueues:
     """What Flower calls a broker.
 
     Args:
@@ -56,7 +56,7 @@ def _length(connection: "Connection", name: str) -> int:
     return int(declared.message_count)
 
 
-def show(queues: Queues | None, sent_to: Collection[str]) -> None:
+def show(queues: FlowerQueues | None, sent_to: Collection[str]) -> None:
     """Let Flower's page show these queues too, and ask for their lengths this way, unless None is given.
 
     Of itself it shows those that a worker takes: not the ones in trouble.

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from redrive.models.db_errors import meaning, words
 from redrive.models.errors import BadInput, DatabaseError, RedriveError
+from redrive.models.sql.db_errors import meaning, words
 
 _DIALECTS = ("postgresql", "sqlite")
 

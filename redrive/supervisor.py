@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from .sweeper import Sweeper, signal_group
+from .orphans import Sweeper, signal_group
 
 BACKOFF_SECONDS = (1, 2, 4, 8, 16, 30)
 SHORT_LIFE_SECONDS = 60.0

@@ -11,18 +11,18 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import func, select, text
 
-from redrive.models import migrate
-from redrive.models.db import Database
 from redrive.models.errors import SettingsError
 from redrive.models.settings import Settings, check_secrets, hide_password
-from redrive.models.tables import CHECK_DUE, RETRY_DUE, tasks
+from redrive.models.sql import migrate
+from redrive.models.sql.db import Database
+from redrive.models.sql.tables import CHECK_DUE, RETRY_DUE, tasks
 
 from . import flower
 from .embedded import EmbeddedBroker, announced
 from .home import make_home, only_one
 from .lines import Lines, printable
+from .orphans import Sweeper
 from .supervisor import Part, Say, Supervisor, python_part
-from .sweeper import Sweeper
 from .waiting import once_there
 
 DATABASE = "REDRIVE_DATABASE_URL"

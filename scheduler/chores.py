@@ -7,8 +7,8 @@ import structlog
 
 from redrive.models import ledger
 from redrive.models.clock import boottime
-from redrive.models.db import Database
 from redrive.models.settings.services import RetentionSettings
+from redrive.models.sql.db import Database
 
 from .later import Later
 from .prune import Pruner

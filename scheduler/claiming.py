@@ -7,11 +7,11 @@ from random import Random
 import structlog
 
 from redrive.models import ledger
-from redrive.models.db import Database, Transaction
-from redrive.models.db_errors import is_row_fault
-from redrive.models.due import Due
 from redrive.models.errors import Unreachable
+from redrive.models.ledger.due import Due
 from redrive.models.rules import Rules
+from redrive.models.sql.db import Database, Transaction
+from redrive.models.sql.db_errors import is_row_fault
 from redrive.models.states import Operation
 
 from .later import Later, said_of
@@ -19,7 +19,7 @@ from .publish import Publisher
 
 log = structlog.get_logger("redrive.scheduler")
 
-WORTH_A_LOOK = 8
+WORTH_A_SURVEY = 8
 """From so many accounts on, a look at all of them costs less than the claims of those that have no room."""
 
 
@@ -52,7 +52,7 @@ class Claims:
 
     def _with_room(self, found: Sequence[Due]) -> Sequence[Due]:
         """Those for which a claim may find room; what changes meanwhile, the next pass sees."""
-        if len(found) < WORTH_A_LOOK:
+        if len(found) < WORTH_A_SURVEY:
             return found
         try:
             with self.database.reading() as t:
@@ -73,7 +73,7 @@ class Claims:
         for name in resting:
             with self.database.transaction() as t:
                 claim = ledger.claim(t, self.rules[name], Operation.RETRY, self.rng, resting=True)
-            moved += claim.looked_at
+            moved += claim.examined
             if claim.batch is not None:
                 self.publisher.send(claim.batch)
         for name in unknown:

@@ -9,8 +9,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from redrive.models import ledger
 from redrive.models.clock import boottime
-from redrive.models.db import Database, Transaction
 from redrive.models.errors import Locked, Unreachable
+from redrive.models.sql.db import Database, Transaction
 
 log = structlog.get_logger("redrive.scheduler")
 
@@ -51,7 +51,7 @@ class Later:
         trouble = self._troubles.pop(item, None)
         if trouble is not None and trouble.tries >= SAID_AFTER:
             log.info("trouble.over", account=account, why=trouble.why)
-            self._write(lambda t: ledger.trouble_over(t, account))
+            self._write(lambda t: ledger.clear_trouble(t, account))
 
     def failed(self, event: str, item: Hashable, error: Exception, *, account: str = "", **words: str) -> None:
         """Put it off; log its trouble and note it for people, the same only once.
@@ -69,7 +69,7 @@ class Later:
         self._troubles[item] = _Trouble(why, tries, boottime() + seconds)
         if tries == SAID_AFTER or (not locked and tries == 1):
             log.error(event, account=account, why=why, **words)
-            self._write(lambda t: ledger.trouble(t, account, f"{event}: {why}"))
+            self._write(lambda t: ledger.note_trouble(t, account, f"{event}: {why}"))
 
     def _write(self, what: Callable[[Transaction], None]) -> None:
         try:

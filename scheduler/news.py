@@ -2,8 +2,8 @@
 
 import structlog
 
-from redrive.models.db import Transaction
 from redrive.models.queries import News, Obstacles, news, obstacles
+from redrive.models.sql.db import Transaction
 
 log = structlog.get_logger("redrive.scheduler")
 
@@ -15,7 +15,7 @@ class Newspaper:
         self._before: Obstacles = {}
 
     def look(self, t: Transaction) -> None:
-        """Say what has changed since the last look."""
+        """Say what has changed since the last check."""
         now = obstacles(t)
         for each in news(self._before, now):
             say = log.warning if each.bad else log.info

@@ -7,8 +7,8 @@ import structlog
 
 from redrive.models import ledger
 from redrive.models.clock import boottime
-from redrive.models.db import Database, Transaction
 from redrive.models.settings.services import RetentionSettings
+from redrive.models.sql.db import Database, Transaction
 from redrive.models.states import Status
 
 log = structlog.get_logger("redrive.scheduler")
@@ -66,8 +66,8 @@ class Pruner:
             yield from self._of(lambda t, name=name: ledger.prune_tasks(t, name, status, age, kept_by))  # type: ignore[misc]
 
     def _of(self, page: Callable[[Transaction], int]) -> Iterator[int]:
-        deleted = ledger.pruning.PAGE
-        while deleted >= ledger.pruning.PAGE:
+        deleted = ledger.pruning.PRUNED_AT_ONCE
+        while deleted >= ledger.pruning.PRUNED_AT_ONCE:
             with self._database.transaction() as t:
                 deleted = page(t)
             yield deleted

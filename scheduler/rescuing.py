@@ -9,10 +9,10 @@ import structlog
 
 from redrive.models import ledger
 from redrive.models.capabilities import Capabilities, capabilities_of
-from redrive.models.db import Database, Transaction
-from redrive.models.db_errors import is_row_fault
 from redrive.models.errors import Locked
 from redrive.models.rules import Rules, default_rules
+from redrive.models.sql.db import Database, Transaction
+from redrive.models.sql.db_errors import is_row_fault
 
 from .later import Later
 

@@ -7,13 +7,15 @@ from random import Random
 
 import structlog
 
-from redrive.models import due, ledger, migrate
-from redrive.models.db import SCHEDULER_LOCK_SECONDS, Database
+from redrive.models import ledger
 from redrive.models.errors import Unreachable
+from redrive.models.ledger import due
 from redrive.models.ledger.processes import BEAT_SECONDS, SCHEDULER
 from redrive.models.presence import Presence
 from redrive.models.rules import Rules, rules_of
 from redrive.models.settings import Settings
+from redrive.models.sql import migrate
+from redrive.models.sql.db import SCHEDULER_LOCK_SECONDS, Database
 
 from .chores import Chores
 from .claiming import Claims
@@ -22,7 +24,7 @@ from .news import Newspaper
 from .prune import Pruner
 from .publish import Publisher
 from .rescuing import Rescues
-from .wake import Waiting
+from .wake import Wait
 
 log = structlog.get_logger("redrive.scheduler")
 
@@ -46,7 +48,7 @@ class Pass:
         more: whether there may be more to do at once.
     """
 
-    looked_at: int = 0
+    examined: int = 0
     claimed: int = 0
     published: int = 0
     rescued: int = 0
@@ -146,7 +148,7 @@ class Scheduler:
         again = self._publish_again() if unheard else 0
         claims, published = self._claims.make(found)
         return Pass(
-            looked_at=sum(claim.looked_at for claim in claims),
+            examined=sum(claim.examined for claim in claims),
             claimed=sum(claim.batch.size for claim in claims if claim.batch is not None),
             published=again + published,
             rescued=rescued,
@@ -155,7 +157,7 @@ class Scheduler:
             more=rescued > 0 or any(claim.more for claim in claims),
         )
 
-    def run(self, stop: threading.Event, waiting: Waiting) -> None:
+    def run(self, stop: threading.Event, waiting: Wait) -> None:
         """Passes until ``stop``: at once again after one that found something due, else after a poll or a wake-up."""
         failures = 0
         while not stop.is_set():
@@ -181,7 +183,7 @@ class Scheduler:
         if self.publisher.silent:
             return 0  # what cannot be tried keeps its turn: each turn comes later than the one before
         with self.database.transaction() as t:
-            batches = ledger.to_publish(t)
+            batches = ledger.take_unheard(t)
         return sum(self.publisher.send(batch) for batch in batches)
 
 
@@ -201,7 +203,7 @@ def run(settings: Settings, *, database_url: str, broker_url: str, once: bool = 
             return 0
         if not _start(scheduler, stop):
             return 0
-        with Waiting(broker_url, stop) as waiting:
+        with Wait(broker_url, stop) as waiting:
             log.info("scheduler.started", accounts=len(scheduler.rules))
             scheduler.run(stop, waiting)
         scheduler.stop()

@@ -26,7 +26,7 @@ _MOST_AT_ONCE = 1000
 """Wake-ups that are read for one pass. A sender of more is not listened to for a while: the poll goes on."""
 
 
-class Waiting:
+class Wait:
     """Waits for a wake-up, a stop or the time, whichever comes first."""
 
     def __init__(self, broker_url: str, stop: threading.Event) -> None:

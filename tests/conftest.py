@@ -14,8 +14,8 @@ import redis
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy import make_url
 
-from .processes import Janitor, Process, clean_environment
-from .servers import Databases, Postgres, Valkey, unavailable
+from tests.processes import Janitor, Process, clean_environment
+from tests.servers import Databases, Postgres, Valkey, unavailable
 
 # How long an example takes on a busy machine says nothing of what is tested.
 hypothesis_settings.register_profile("redrive", deadline=None)
@@ -89,7 +89,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def migrate(url: str) -> None:
     """Bring a database to the current schema."""
-    from redrive.models.migrate import upgrade  # noqa: PLC0415 - tests that need no database must not need this either
+    from redrive.models.sql.migrate import upgrade  # noqa: PLC0415 - tests that need no database must not need this either
 
     upgrade(url)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from redrive.models.migrations.row_rules_0002 import RULES
+from redrive.models.sql.migrations.row_rules_0002 import RULES
 
 HIGHEST = 2**31 - 1
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from . import janitor as janitor_script
+from tests import janitor as janitor_script
 
 T = TypeVar("T")
 

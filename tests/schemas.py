@@ -4,9 +4,9 @@ from contextlib import closing
 
 from alembic import command
 
-from redrive.models import migrate
-from redrive.models.db import Database
-from redrive.models.tables import metadata
+from redrive.models.sql import migrate
+from redrive.models.sql.db import Database
+from redrive.models.sql.tables import metadata
 
 
 def make_schema(url: str, revision: str) -> None:

@@ -21,7 +21,7 @@ import pytest
 import redis
 from sqlalchemy import NullPool, create_engine, make_url, text
 
-from .processes import Janitor, Process
+from tests.processes import Janitor, Process
 
 
 def unavailable(what: str, *, wheel: str, variable: str) -> NoReturn:

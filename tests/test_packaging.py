@@ -59,7 +59,7 @@ def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
     names = {path.relative_to(ROOT).as_posix() for path in files if "__pycache__" not in path.parts}
     ours = {name if name.startswith("redrive/") else f"redrive/{name}" for name in names}
     assert ours - set(ZipFile(wheel).namelist()) == set()
-    assert any(name.startswith("redrive/models/migrations/versions/") for name in ours)
+    assert any(name.startswith("redrive/models/sql/migrations/versions/") for name in ours)
 
 
 def test_the_installed_wheel_imports_and_its_entry_points_load(installed: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ log = structlog.get_logger("redrive.worker")
 ASK_AGAIN_SECONDS = 2.0
 """Between tries to write down a wish while the database is away."""
 
-PAGE = 500
+TASKS_A_TRANSACTION = 500
 """Tasks of a wish in one transaction."""
 
 MISCONFIGURED = 2
@@ -86,8 +86,8 @@ def request(ids: list[int], who: str = "", reason: str = "") -> dict[str, int]:
 
 
 def _pages(ids: list[int]) -> Iterator[list[int]]:
-    for start in range(0, len(ids), PAGE):
-        yield ids[start : start + PAGE]
+    for start in range(0, len(ids), TASKS_A_TRANSACTION):
+        yield ids[start : start + TASKS_A_TRANSACTION]
 
 
 def _carried_out(own: deps.Deps, ids: list[int], who: ledger.Who) -> int:
@@ -95,8 +95,8 @@ def _carried_out(own: deps.Deps, ids: list[int], who: ledger.Who) -> int:
     while True:
         try:
             with own.database.transaction() as t:
-                told = ledger.act(t, "request", ids, own.rules, who)
-            return sum(each.changed for each in told)
+                news = ledger.act(t, "request", ids, own.rules, who)
+            return sum(each.changed for each in news)
         except Unreachable as error:
             # Nobody sends a wish twice. Asked again it does no harm: what is due already stays so.
             log.warning("database.unreachable", asked=len(ids), error=str(error))

@@ -10,10 +10,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from redrive.models import ledger
 from redrive.models.clock import boottime
-from redrive.models.db import Transaction
-from redrive.models.db_errors import is_row_fault
 from redrive.models.errors import StaleBatch, Unreachable
 from redrive.models.ledger import Group, Step, Work
+from redrive.models.sql.db import Transaction
+from redrive.models.sql.db_errors import is_row_fault
 
 from .agenda import Agenda
 from .deps import Deps

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from redrive.models.clock import boottime
-from redrive.models.ledger import Answered, Permit, Work
-from redrive.models.outcome import Look, Outcome
+from redrive.models.ledger import CallResult, Permit, Work
+from redrive.models.outcome import CheckResult, Outcome
 from redrive.models.states import Operation
 
 from .agenda import ref
@@ -20,7 +20,7 @@ from .window import MARGIN_SECONDS, Window
 GATHER_SECONDS = 0.1
 """How long answers are gathered before those that came are recorded and the next calls opened."""
 
-Answers = dict[int, Outcome | Look]
+Answers = dict[int, Outcome | CheckResult]
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class Calls:
             permit.leave_after, permit.leave_by, last_moment(self.work), until, self.may_go_on, heard_at=self.heard_at
         )
 
-    async def hear(self, patience: float | None) -> list[Answered]:
+    async def hear(self, patience: float | None) -> list[CallResult]:
         """What comes back within this time, and within a moment after the first."""
         await asyncio.wait(self._under_way, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait(self._under_way, timeout=GATHER_SECONDS)
@@ -67,9 +67,9 @@ class Calls:
         self.heard_at = boottime()
         return [self._answered(call) for call in [*self._under_way] if call.done()]
 
-    def _answered(self, call: asyncio.Task[Answers]) -> Answered:
+    def _answered(self, call: asyncio.Task[Answers]) -> CallResult:
         permit, window = self._under_way.pop(call)
-        return Answered(permit.path, permit.asked_at, call.result(), tuple(window.calls))
+        return CallResult(permit.path, permit.asked_at, call.result(), tuple(window.calls))
 
 
 def last_moment(work: Work) -> float:

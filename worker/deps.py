@@ -11,14 +11,14 @@ from secrets import token_hex
 from celery.platforms import EX_FAILURE
 from celery.worker import state
 
-from redrive.models import migrate
-from redrive.models.db import WORKER_LOCK_SECONDS, Database
 from redrive.models.errors import SettingsError
 from redrive.models.ledger.processes import WORKER
 from redrive.models.presence import Presence, own_name
 from redrive.models.rules import Rules, rules_of
 from redrive.models.settings import Settings, load
 from redrive.models.settings.network import passwords_in
+from redrive.models.sql import migrate
+from redrive.models.sql.db import WORKER_LOCK_SECONDS, Database
 from redrive.models.wake import Waker
 
 from .bell import Bell
@@ -27,7 +27,7 @@ from .desk import Desk
 from .draining import Draining
 from .heart import Heart
 from .leaving import Leaving
-from .line import Lines
+from .line import PathLines
 from .loop import EventLoop
 from .providers import load as load_provider
 from .providers.base import Account, Provider
@@ -55,7 +55,7 @@ class Deps:
     draining: Draining = field(default_factory=Draining)
     heart: Heart = field(init=False)
     leaving: Leaving = field(init=False)
-    lines: Lines = field(init=False, default_factory=Lines)
+    lines: PathLines = field(init=False, default_factory=PathLines)
 
     def __post_init__(self) -> None:
         self.leaving = Leaving(self.database, self.desk)

@@ -10,12 +10,12 @@ from dataclasses import fields, replace
 from math import isfinite
 from typing import Any, Final, TypeVar
 
-from redrive.models.outcome import Cause, Look, Outcome, Reading, State, Unreadable
+from redrive.models.outcome import Cause, CheckResult, Outcome, Reading, State, Unreadable
 from redrive.models.states import DeadReason
 
 from .scrub import scrubbed
 
-Worded = TypeVar("Worded", bound=Outcome | Look)
+Worded = TypeVar("Worded", bound=Outcome | CheckResult)
 
 MAX_WAIT_SECONDS: Final = 86_400.0
 MAX_RESULT_BYTES: Final = 4 * 1024 * 1024
@@ -29,8 +29,8 @@ class MisfitError(Exception):
 
 
 def fit(
-    answer: Outcome | Look, kinds: Collection[type], secrets: Sequence[str], *, archives: bool = False
-) -> Outcome | Look:
+    answer: Outcome | CheckResult, kinds: Collection[type], secrets: Sequence[str], *, archives: bool = False
+) -> Outcome | CheckResult:
     """The answer as it may be recorded; with its result only where the account archives results.
 
     Raises:

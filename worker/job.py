@@ -13,8 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from redrive.models.clock import boottime
 from redrive.models.errors import StaleBatch, Unreachable
-from redrive.models.ledger import Answered, Step
-from redrive.models.outcome import Look, Outcome, Reading
+from redrive.models.ledger import CallResult, Step
+from redrive.models.outcome import CheckResult, Outcome, Reading
 from redrive.models.states import Operation
 
 from .agenda import Agenda
@@ -101,16 +101,16 @@ class Job:
         step = self._send(self.begun.first, self.begun.slots)
         while True:
             self._line_up(step)
-            told = await self._hear(step) if self.calls else []
-            if not self.calls and not told and self.agenda.groups:
+            news = await self._hear(step) if self.calls else []
+            if not self.calls and not news and self.agenda.groups:
                 await self._wait(step.wait_until)
             if self._over:
                 self.agenda.groups.clear()
             if not self.agenda.groups and not self.calls:
                 break
-            step = await self._record_and_open(told)
-        if told or not await self._left():
-            await self.record.end(told)
+            step = await self._record_and_open(news)
+        if news or not await self._left():
+            await self.record.end(news)
 
     async def _left(self) -> bool:
         """Whether a process that ends has given it back, together with others that wait."""
@@ -147,12 +147,12 @@ class Job:
             await self.deps.draining.within(max(0.0, until - boottime()))
         await self.begun.sender.slots.wait(len(self.agenda.groups), SLOT_SECONDS)
 
-    async def _hear(self, step: Step) -> list[Answered]:
+    async def _hear(self, step: Step) -> list[CallResult]:
         """What came back."""
-        told = await self.calls.hear(self._patience(step))
-        for each in told:
+        news = await self.calls.hear(self._patience(step))
+        for each in news:
             self.record.counts.update(map(self._name, each.answers.values()))
-        return told
+        return news
 
     def _patience(self, step: Step) -> float | None:
         """How long answers are waited for: while there is more to send, until that may be opened."""
@@ -162,13 +162,13 @@ class Job:
             return TURN_SECONDS
         return SLOT_SECONDS if step.wait_until is None else max(0.0, step.wait_until - boottime())
 
-    async def _record_and_open(self, told: Sequence[Answered]) -> Step:
+    async def _record_and_open(self, news: Sequence[CallResult]) -> Step:
         """Record what came back, and start what there is a slot and a permit for."""
         slots = self.begun.sender.slots.take(len(self.agenda.groups)) if self._may_ask else 0
-        if not slots and not told:
+        if not slots and not news:
             return Step()
         try:
-            step = await self.record.step(told, self.agenda.next(slots))
+            step = await self.record.step(news, self.agenda.next(slots))
         except BaseException:
             self.begun.sender.slots.give_back(slots)
             raise
@@ -189,7 +189,7 @@ class Job:
     def _over(self) -> bool:
         return self.deps.draining.is_set() or boottime() >= last_moment(self.begun.work)
 
-    def _name(self, answer: Outcome | Look) -> str:
+    def _name(self, answer: Outcome | CheckResult) -> str:
         if self.begun.work.operation is Operation.CHECK and isinstance(answer, Reading):
             return answer.state.value
         return answer.name

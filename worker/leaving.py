@@ -9,9 +9,9 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from redrive.models import ledger
-from redrive.models.db import Database
 from redrive.models.errors import Unreachable
 from redrive.models.ledger import Work
+from redrive.models.sql.db import Database
 
 from .desk import Desk
 

@@ -16,7 +16,7 @@ class Turn:
     come: asyncio.Future[None]
 
 
-class Lines:
+class PathLines:
     """The lines before all paths of accounts, for one event loop.
 
     Accounts that share a path do not stand in one line: one that waits for its own connections would hold up another.

@@ -15,7 +15,7 @@ from .crew import Crew
 from .fit import fit
 from .guard import guarded
 from .providers.base import Call, Exchange, Provider, Token
-from .reading import OUTCOMES
+from .reading import RETRY_OUTCOMES
 from .scrub import Secrets
 from .session import MAX_HEADER_BYTES
 from .window import Permits, Window
@@ -115,7 +115,7 @@ class Login:
             return answer if _sendable(answer.value) else _blocked(f"the login's token cannot be sent; {_LOGIN_REMEDY}")
         if isinstance(answer, Deferred) and exchange.answer is not None and codes.is_success(exchange.answer.status):
             return _blocked(f"{answer.message or 'the login yielded no token'}; {_LOGIN_REMEDY}")
-        return cast("Outcome", guarded(fit, answer, OUTCOMES, self._secrets))
+        return cast("Outcome", guarded(fit, answer, RETRY_OUTCOMES, self._secrets))
 
     def _too_many(self) -> Throttled | None:
         """A wait where tokens do not last: each login costs the provider more than the call behind it."""

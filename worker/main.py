@@ -14,12 +14,12 @@ from celery.apps import worker as celery_worker
 from celery.exceptions import CPendingDeprecationWarning
 from celery.platforms import SecurityWarning
 
-from redrive.models import migrate
-from redrive.models.db import Database
 from redrive.models.errors import SettingsError
 from redrive.models.settings import Settings, check_secrets, doubtful_secrets
+from redrive.models.sql import migrate
+from redrive.models.sql.db import Database
 
-from . import deps, heap
+from . import deps, garbage
 from .app import app, use_broker
 from .pool import Pool
 
@@ -53,7 +53,7 @@ def run(settings: Settings, *, database_url: str, broker_url: str, providers: Se
     if not _wait_for(database_url, stop):
         return 0
     own = deps.get()  # what is wrong shows now and not at the first batch
-    heap.settle()
+    garbage.settle()
     # Root is discouraged because of pickle, which nothing of ours accepts; the other tells of the next Celery.
     for category in (SecurityWarning, CPendingDeprecationWarning):
         warnings.filterwarnings("ignore", category=category)

@@ -95,7 +95,7 @@ def batch_id(*args: object, **kwargs: object) -> UUID:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class HostRequest:
     """A host's wish to retry tasks now.
 
     Attributes:
@@ -109,7 +109,7 @@ class Wish:
     reason: str
 
 
-def wish(ids: object, who: object = "", reason: object = "") -> Wish:
+def wish(ids: object, who: object = "", reason: object = "") -> HostRequest:
     """A wish, checked as :class:`redrive.Client` checks what it is called with.
 
     Raises:
@@ -122,7 +122,9 @@ def wish(ids: object, who: object = "", reason: object = "") -> Wish:
     if not all(each is None or isinstance(each, str) for each in (who, reason)):
         raise BadInput("who and reason: must be text")
     name = _line(values.words("who", who))[:_LONGEST_WHO]
-    return Wish(sorted(set(ids)), f"request: {name}" if name else "request", _line(values.words("reason", reason)))
+    return HostRequest(
+        sorted(set(ids)), f"request: {name}" if name else "request", _line(values.words("reason", reason))
+    )
 
 
 def _line(text: str) -> str:

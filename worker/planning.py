@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from redrive.models.outcome import Deferred, Look, Outcome
+from redrive.models.outcome import CheckResult, Deferred, Outcome
 from redrive.models.states import Operation
 
 from .fit import MisfitError, fit
 from .guard import ProviderFailedError, guarded
 from .providers.base import Call, Plan, Provider, Request, TaskRef
-from .reading import LOOKS, OUTCOMES
+from .reading import CHECK_RESULTS, RETRY_OUTCOMES
 from .scrub import Secrets, scrub
 
 NO_CALL = "the provider's code has no call for it"
@@ -84,9 +84,9 @@ class _Planner:
             return False
         return bool(call.limit_path)
 
-    def _answer(self, answer: Outcome | Look) -> Outcome | Look | None:
+    def _answer(self, answer: Outcome | CheckResult) -> Outcome | CheckResult | None:
         try:
-            return fit(answer, OUTCOMES if self.operation is Operation.RETRY else LOOKS, self.secrets)
+            return fit(answer, RETRY_OUTCOMES if self.operation is Operation.RETRY else CHECK_RESULTS, self.secrets)
         except MisfitError as error:
             self.defects.append(str(error))
             return None
@@ -104,7 +104,7 @@ def _without(plan: Plan, tasks: Sequence[TaskRef]) -> list[TaskRef]:
 
 def _joined(plans: Iterable[Plan]) -> Plan:
     calls: list[Call] = []
-    refused: dict[int, Outcome | Look] = {}
+    refused: dict[int, Outcome | CheckResult] = {}
     for plan in plans:
         calls += plan.calls
         refused |= plan.refused

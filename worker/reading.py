@@ -7,15 +7,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, cast, get_args
 
-from redrive.models.outcome import Deferred, Look, Outcome, Unknown, Unsent
+from redrive.models.outcome import CheckResult, Deferred, Outcome, Unknown, Unsent
 from redrive.models.states import Operation
 
 from .fit import MisfitError, fit
 from .guard import ProviderFailedError, guarded
-from .providers.base import Answer, Call, Exchange, Looked, Provider, Split
+from .providers.base import Answer, Call, CheckResults, Exchange, Provider, Split
 
-OUTCOMES: Final[frozenset[type]] = frozenset(get_args(Outcome))
-LOOKS: Final[frozenset[type]] = frozenset(get_args(Look))
+RETRY_OUTCOMES: Final[frozenset[type]] = frozenset(get_args(Outcome))
+CHECK_RESULTS: Final[frozenset[type]] = frozenset(get_args(CheckResult))
 UNSENT: Final = frozenset({Deferred, Unsent})
 """Whether bytes left is the transport's word alone: no provider says so of what was sent."""
 
@@ -60,7 +60,7 @@ class Found:
         defects: what went wrong in the provider's code. These words may hold secrets.
     """
 
-    answers: dict[int, Outcome | Look] = field(default_factory=dict)
+    answers: dict[int, Outcome | CheckResult] = field(default_factory=dict)
     more: Call | None = None
     split: Outcome | None = None
     defects: list[str] = field(default_factory=list)
@@ -99,18 +99,18 @@ def _asked(question: Question) -> Found:
         ProviderFailedError, MisfitError: it says nothing usable of any task.
     """
     if question.operation is Operation.CHECK:
-        return _looked(question, guarded(question.provider.looks, question.call, question.exchange))
+        return _results_of(question, guarded(question.provider.results, question.call, question.exchange))
     outcomes: object = guarded(question.provider.outcomes, question.call, question.exchange)
     if isinstance(outcomes, Split):
-        return Found(split=cast("Outcome", fit(outcomes.outcome, OUTCOMES - UNSENT, question.secrets)))
-    return _complete(question, _fitted(question, outcomes, OUTCOMES - UNSENT))
+        return Found(split=cast("Outcome", fit(outcomes.outcome, RETRY_OUTCOMES - UNSENT, question.secrets)))
+    return _complete(question, _fitted(question, outcomes, RETRY_OUTCOMES - UNSENT))
 
 
-def _looked(question: Question, looked: object) -> Found:
-    if not isinstance(looked, Looked):
-        raise MisfitError(f"{type(looked).__name__} in place of looks")
-    found = _fitted(question, looked.looks, LOOKS - UNSENT if question.exchange.sent else LOOKS)
-    more: object = looked.more
+def _results_of(question: Question, shown: object) -> Found:
+    if not isinstance(shown, CheckResults):
+        raise MisfitError(f"{type(shown).__name__} in place of checks")
+    found = _fitted(question, shown.results, CHECK_RESULTS - UNSENT if question.exchange.sent else CHECK_RESULTS)
+    more: object = shown.more
     if more is None:
         return _complete(question, found)
     if not isinstance(more, Call) or more.tasks != question.call.tasks:
@@ -119,11 +119,11 @@ def _looked(question: Question, looked: object) -> Found:
 
 
 def _fitted(question: Question, answers: object, kinds: Collection[type]) -> Found:
-    """The answers about what was asked, each as it may be recorded. Many tasks share one, which is looked at once."""
+    """The answers about what was asked, each as it may be recorded. Many tasks share one, which is checked once."""
     if not isinstance(answers, Mapping):
         raise MisfitError(f"{type(answers).__name__} in place of answers")
-    given: dict[int, Outcome | Look] = guarded(dict, answers)
-    fitted: dict[int, Outcome | Look | None] = {}
+    given: dict[int, Outcome | CheckResult] = guarded(dict, answers)
+    fitted: dict[int, Outcome | CheckResult | None] = {}
     found = Found()
     for task in question.call.tasks:
         if (answer := given.get(task.id)) is None:
@@ -136,8 +136,8 @@ def _fitted(question: Question, answers: object, kinds: Collection[type]) -> Fou
 
 
 def _fit(
-    question: Question, answer: Outcome | Look, kinds: Collection[type], defects: list[str]
-) -> Outcome | Look | None:
+    question: Question, answer: Outcome | CheckResult, kinds: Collection[type], defects: list[str]
+) -> Outcome | CheckResult | None:
     try:
         return guarded(fit, answer, kinds, question.secrets, archives=question.archives)
     except _FAULTS as error:

@@ -16,11 +16,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from redrive.models import ledger
 from redrive.models.clock import boottime
-from redrive.models.db import Transaction
-from redrive.models.db_errors import is_row_fault
 from redrive.models.errors import StaleBatch, Unreachable
-from redrive.models.ledger import LOCAL, Answered, Group, Step, Work
+from redrive.models.ledger import LOCAL, CallResult, Group, Step, Work
 from redrive.models.outcome import Unsent
+from redrive.models.sql.db import Transaction
+from redrive.models.sql.db_errors import is_row_fault
 from redrive.models.states import Operation
 
 from .deps import Deps
@@ -38,7 +38,7 @@ class Recording:
     """The record of one begun batch.
 
     Attributes:
-        asked: the attempt number each task had when it was looked at.
+        asked: the attempt number each task had when it was checked.
         counts: what came of the batch, for people's eyes.
         rest: the tasks without a recorded answer.
     """
@@ -48,93 +48,93 @@ class Recording:
     asked: dict[int, int]
     counts: Counter[str]
     rest: set[int]
-    _owed: list[Answered] = field(default_factory=list)
+    _owed: list[CallResult] = field(default_factory=list)
 
     @property
     def owes(self) -> bool:
         """Whether answers wait for rows that somebody else has locked."""
         return bool(self._owed)
 
-    async def step(self, told: Sequence[Answered], groups: Sequence[Group], *, last: bool = False) -> Step:
+    async def step(self, news: Sequence[CallResult], groups: Sequence[Group], *, last: bool = False) -> Step:
         """Record what came back and open the next calls.
 
         Raises:
             StaleBatch: the batch is not ours any more, or the lease ended first.
         """
-        told = [*told, *self._owed]
+        news = [*news, *self._owed]
         while True:
             try:
-                step = await self.deps.desk.step(self._advanced, told, groups, last)
+                step = await self.deps.desk.step(self._advanced, news, groups, last)
                 break
             except Exception as error:
-                if is_row_fault(error) and (odd := await self.deps.desk.step(self._set_aside, told, groups)):
-                    told, groups = _without(told, odd), _groups_without(groups, odd)
+                if is_row_fault(error) and (odd := await self.deps.desk.step(self._set_aside, news, groups)):
+                    news, groups = _without(news, odd), _groups_without(groups, odd)
                     continue
                 if not isinstance(error, Unreachable | SQLAlchemyError):
                     raise
                 say_unreachable(self.work.id, error)
-                step = await self.again(told, groups, last=last)
+                step = await self.again(news, groups, last=last)
                 break
-        self._owed = [replace(each, path=LOCAL, extra_calls=()) for each in _only(told, step.owed)]
-        self.rest.difference_update(*(each.answers.keys() - step.owed for each in told))
+        self._owed = [replace(each, path=LOCAL, extra_calls=()) for each in _only(news, step.owed)]
+        self.rest.difference_update(*(each.answers.keys() - step.owed for each in news))
         return step
 
-    async def end(self, told: Sequence[Answered]) -> None:
+    async def end(self, news: Sequence[CallResult]) -> None:
         """Record the last answers, as long as the lease lasts, and end the batch.
 
         Raises:
             StaleBatch: as above.
         """
-        await self.step(told, [], last=True)
+        await self.step(news, [], last=True)
         while self.owes and boottime() + RECORD_PAUSE_SECONDS[-1] < self.work.deadline:
             await sleep(RECORD_PAUSE_SECONDS[1])
             await self.step([], [], last=True)
         if self.owes:
             raise StaleBatch("somebody else held rows of its tasks until its lease ended")
 
-    async def again(self, told: Sequence[Answered], groups: Sequence[Group], *, last: bool) -> Step:
+    async def again(self, news: Sequence[CallResult], groups: Sequence[Group], *, last: bool) -> Step:
         """Record until the lease ends. The commit may have happened: what it would have opened is closed unsent."""
         unsure = {task_id: NOT_OPENED for group in groups for task_id in group.ids}
         if unsure and self._retrying:
-            told = [*told, Answered(LOCAL, self.work.lease_until, {**unsure})]
+            news = [*news, CallResult(LOCAL, self.work.lease_until, {**unsure})]
         for pause in (*RECORD_PAUSE_SECONDS, *[RECORD_PAUSE_SECONDS[-1]] * 10_000):
             if boottime() + pause >= self.work.deadline:
                 break
             await sleep(pause)
             try:
-                step = await self.deps.desk.step(self._advanced_again, told, last)
+                step = await self.deps.desk.step(self._advanced_again, news, last)
             except (Unreachable, SQLAlchemyError):
                 continue
             return Step(granted=frozenset(groups), stop=step.stop, owed=step.owed)
         raise StaleBatch("could not be recorded before the lease ended")
 
-    def _advanced(self, told: Sequence[Answered], groups: Sequence[Group], last: bool) -> Step:  # noqa: FBT001 - of step
+    def _advanced(self, news: Sequence[CallResult], groups: Sequence[Group], last: bool) -> Step:  # noqa: FBT001 - of step
         with self.deps.database.transaction() as t:
-            return self.advance(t, told, groups, last=last)
+            return self.advance(t, news, groups, last=last)
 
-    def _advanced_again(self, told: Sequence[Answered], last: bool) -> Step:  # noqa: FBT001 - of step
+    def _advanced_again(self, news: Sequence[CallResult], last: bool) -> Step:  # noqa: FBT001 - of step
         with self.deps.database.transaction() as t:
             if last and ledger.is_done(t, self.work):
                 return Step()  # only the answer to that commit was lost
-            return self.advance(t, told, [], last=last)
+            return self.advance(t, news, [], last=last)
 
     def advance(
         self,
         t: Transaction,
-        told: Sequence[Answered],
+        news: Sequence[CallResult],
         groups: Sequence[Group],
         *,
         begun: bool = False,
         last: bool = False,
     ) -> Step:
         """One step of the ledger, in a transaction of the caller's."""
-        rest = self.rest.difference(*(each.answers for each in told)) if last else set()
+        rest = self.rest.difference(*(each.answers for each in news)) if last else set()
         # Asked after the last look at who is done: a call that is opened here knows what was noticed before, or stays.
         calm = self.deps.senders[self.work.rules.account].calm and not rest
         if self._retrying:
-            step = ledger.advance(t, self.work, told, groups, self.deps.rng, begun=begun, calm=calm)
+            step = ledger.advance_retries(t, self.work, news, groups, self.deps.rng, begun=begun, calm=calm)
         else:
-            step = ledger.advance_checks(t, self.work, told, groups, self.asked, self.deps.rng, begun=begun, calm=calm)
+            step = ledger.advance_checks(t, self.work, news, groups, self.asked, self.deps.rng, begun=begun, calm=calm)
         if last and not step.owed:
             ledger.finish(t, self.work, self.counts, rest=rest)
         return step
@@ -143,13 +143,13 @@ class Recording:
     def _retrying(self) -> bool:
         return self.work.operation is Operation.RETRY
 
-    def _set_aside(self, told: Sequence[Answered], groups: Sequence[Group]) -> frozenset[int]:
+    def _set_aside(self, news: Sequence[CallResult], groups: Sequence[Group]) -> frozenset[int]:
         """Find the tasks a step fails over, one by one, and set them aside; none if it fails over none alone."""
-        ids = sorted({*(i for each in told for i in each.answers), *(i for group in groups for i in group.ids)})
+        ids = sorted({*(i for each in news for i in each.answers), *(i for group in groups for i in group.ids)})
 
         def attempt(t: Transaction, part: Sequence[int]) -> None:
             others = frozenset(ids) - frozenset(part)
-            self.advance(t, _without(told, others), _groups_without(groups, others))
+            self.advance(t, _without(news, others), _groups_without(groups, others))
 
         try:
             return ledger.set_aside_faulty(self.deps.database, self.work.rules.account, ids, attempt, log.error)
@@ -164,13 +164,13 @@ def say_unreachable(batch_id: UUID, error: Exception) -> None:
     log.warning("database.unreachable", batch=str(batch_id), error=words)
 
 
-def _only(told: Iterable[Answered], ids: frozenset[int]) -> list[Answered]:
-    parts = (replace(each, answers={i: a for i, a in each.answers.items() if i in ids}) for each in told)
+def _only(news: Iterable[CallResult], ids: frozenset[int]) -> list[CallResult]:
+    parts = (replace(each, answers={i: a for i, a in each.answers.items() if i in ids}) for each in news)
     return [part for part in parts if part.answers]
 
 
-def _without(told: Iterable[Answered], ids: frozenset[int]) -> list[Answered]:
-    return [part for each in told for part in _only([each], frozenset(each.answers) - ids)]
+def _without(news: Iterable[CallResult], ids: frozenset[int]) -> list[CallResult]:
+    return [part for each in news for part in _only([each], frozenset(each.answers) - ids)]
 
 
 def _groups_without(groups: Iterable[Group], ids: frozenset[int]) -> list[Group]:

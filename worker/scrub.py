@@ -10,11 +10,11 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final, TypeVar, overload
 
-from redrive.models.outcome import Look, Outcome
+from redrive.models.outcome import CheckResult, Outcome
 
 from .decoding import TooManyReadingsError, compact, readings
 
-Worded = TypeVar("Worded", bound=Outcome | Look)
+Worded = TypeVar("Worded", bound=Outcome | CheckResult)
 
 KEPT: Final = ("code", "message", "mark", "ref", "result")
 """What of an answer holds the provider's words."""
@@ -73,7 +73,7 @@ def scrub(text: str, secrets: Iterable[str]) -> str:
 
 
 def scrubbed(answer: Worded, secrets: Sequence[str]) -> Worded:
-    """The outcome or look without secrets in anything that is kept of it: a provider may repeat what it was sent."""
+    """The outcome or result without secrets in anything that is kept of it: a provider may repeat what it was sent."""
     clean: dict[str, Any] = {}
     for name in KEPT:
         value = getattr(answer, name, None)

@@ -13,9 +13,9 @@ from typing import Literal
 import structlog
 
 from redrive.models.clock import boottime
-from redrive.models.db import Database
-from redrive.models.outcome import Blocked, Cause, Deferred, Look, Outcome, Unknown, Unreadable, Unsent
+from redrive.models.outcome import Blocked, Cause, CheckResult, Deferred, Outcome, Unknown, Unreadable, Unsent
 from redrive.models.rules import Rules
+from redrive.models.sql.db import Database
 from redrive.models.states import Operation
 
 from .child import ChildFailedError
@@ -37,7 +37,7 @@ MAX_PAGES = 100
 MAX_PAGES_BYTES = 8 * 1024 * 1024
 """All pages of one check together, where one page may not be larger than that itself."""
 
-Make = Callable[[Call, Window], Awaitable[Mapping[int, Outcome | Look]]]
+Make = Callable[[Call, Window], Awaitable[Mapping[int, Outcome | CheckResult]]]
 
 
 class Sender:
@@ -103,25 +103,27 @@ class Sender:
 
     async def retry(
         self, tasks: Sequence[TaskRef], window: Window, plan: Plan | None = None
-    ) -> dict[int, Outcome | Look]:
+    ) -> dict[int, Outcome | CheckResult]:
         """Retry tasks: an outcome for each, whatever happens. Who has planned their calls already hands the plan in."""
         return await self._heard(Operation.RETRY, plan or self.plan(Operation.RETRY, tasks), window, self._retry)
 
     async def check(
         self, tasks: Sequence[TaskRef], window: Window, plan: Plan | None = None
-    ) -> dict[int, Outcome | Look]:
+    ) -> dict[int, Outcome | CheckResult]:
         """Look at tasks: a look at each, whatever happens."""
         return await self._heard(Operation.CHECK, plan or self.plan(Operation.CHECK, tasks), window, self._check)
 
-    async def _heard(self, operation: Operation, plan: Plan, window: Window, make: Make) -> dict[int, Outcome | Look]:
+    async def _heard(
+        self, operation: Operation, plan: Plan, window: Window, make: Make
+    ) -> dict[int, Outcome | CheckResult]:
         window.trouble = self._trouble[operation]
         found = await self._all(plan, window, make)
         window.trouble.hear(found)
         return found
 
-    async def _all(self, plan: Plan, window: Window, make: Make) -> dict[int, Outcome | Look]:
+    async def _all(self, plan: Plan, window: Window, make: Make) -> dict[int, Outcome | CheckResult]:
         """The plan's calls one after the other: the first has the window's permit, each further one gets its own."""
-        found: dict[int, Outcome | Look] = dict(plan.refused)
+        found: dict[int, Outcome | CheckResult] = dict(plan.refused)
         for number, call in enumerate(plan.calls):
             if number and not await self._permits.one_more(call.limit_path, window):
                 found |= {task.id: Unsent(message="no permit within the lease") for task in call.tasks}
@@ -129,7 +131,7 @@ class Sender:
             found |= await make(call, window)
         return found
 
-    async def _retry(self, call: Call, window: Window) -> Mapping[int, Outcome | Look]:
+    async def _retry(self, call: Call, window: Window) -> Mapping[int, Outcome | CheckResult]:
         exchange, refused = await self._exchange(call, window)
         if refused is not None:
             return {task.id: refused for task in call.tasks}
@@ -140,10 +142,10 @@ class Sender:
             return {call.tasks[0].id: found.split}
         return await self._halves(call, window)
 
-    async def _halves(self, call: Call, window: Window) -> Mapping[int, Outcome | Look]:
+    async def _halves(self, call: Call, window: Window) -> Mapping[int, Outcome | CheckResult]:
         """One id spoils the call: ask again in halves, until it stands alone."""
         middle = len(call.tasks) // 2
-        found: dict[int, Outcome | Look] = {}
+        found: dict[int, Outcome | CheckResult] = {}
         for half in (call.tasks[:middle], call.tasks[middle:]):
             if not any(map(says_stop, found.values())) and await self._permits.one_more(call.limit_path, window):
                 found |= await self._all(self.plan(Operation.RETRY, half), window, self._retry)
@@ -151,8 +153,8 @@ class Sender:
                 found |= {task.id: Unsent(message="refused as a whole, not asked again in time") for task in half}
         return found
 
-    async def _check(self, call: Call, window: Window) -> Mapping[int, Outcome | Look]:
-        found: dict[int, Outcome | Look] = {}
+    async def _check(self, call: Call, window: Window) -> Mapping[int, Outcome | CheckResult]:
+        found: dict[int, Outcome | CheckResult] = {}
         left = max(MAX_PAGES_BYTES, self.provider.capabilities.read_bytes)
         for _ in range(MAX_PAGES):
             exchange, refused = await self._exchange(call, window)

@@ -1,4 +1,4 @@
-"""The aiohttp session under the transport: the last look before a request leaves, and clean connections.
+"""The aiohttp session under the transport: the last check before a request leaves, and clean connections.
 
 Only this layer knows whether bytes left. aiohttp fires ``on_request_headers_sent`` when the connection stands and
 before it writes the first byte (``StreamWriter.write_headers``): what raises there sends nothing.
@@ -54,7 +54,7 @@ class Departure:
 
     Attributes:
         not_after: the moment on ``boottime`` after which it is too late to send.
-        may_send: asked at the last look; False once the worker has been told to stop.
+        may_send: asked at the last check; False once the worker has been told to stop.
         sent: whether bytes may have left.
         withheld: whether we ourselves decided against sending.
         began: the boottime at which connecting began.

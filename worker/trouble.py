@@ -10,8 +10,8 @@ from redrive.models.outcome import (
     Accepted,
     Already,
     Blocked,
+    CheckResult,
     Deferred,
-    Look,
     Outcome,
     Refused,
     Throttled,
@@ -52,7 +52,7 @@ class Trouble:
         """Whether what was noticed may not be recorded yet."""
         return boottime() <= self._noticed_at + RECORDED_SECONDS
 
-    def hear(self, answers: Mapping[int, Outcome | Look]) -> None:
+    def hear(self, answers: Mapping[int, Outcome | CheckResult]) -> None:
         """What one call brought, by task."""
         kept = {task: answer for task, answer in answers.items() if not isinstance(answer, Unsent)}
         if not kept:
@@ -64,7 +64,7 @@ class Trouble:
         if many or self._forbidden >= FORBIDDEN_IN_A_ROW or any(map(says_stop, kept.values())):
             self._noticed_at = boottime()
 
-    def _weigh(self, kept: Mapping[int, Outcome | Look]) -> None:
+    def _weigh(self, kept: Mapping[int, Outcome | CheckResult]) -> None:
         """Whether the call failed. What is about single tasks alone says nothing of the account, good or bad."""
         if all(isinstance(answer, Deferred) and answer.of_task for answer in kept.values()):
             return
@@ -75,11 +75,11 @@ class Trouble:
             self._failures += 1
             self._answered |= kept.keys()
 
-    def _failed(self, answer: Outcome | Look) -> bool:
+    def _failed(self, answer: Outcome | CheckResult) -> bool:
         """Whether it is what an outage looks like. A check that was answered in full shows that there is none."""
         return isinstance(answer, Deferred | Unknown) and not (self.checks and _answered(answer))
 
-    def _count(self, answer: Outcome | Look) -> None:
+    def _count(self, answer: Outcome | CheckResult) -> None:
         if isinstance(answer, Accepted):
             self._refusals = self._forbidden = 0
         elif isinstance(answer, Already | Refused):
@@ -87,10 +87,10 @@ class Trouble:
             self._forbidden = self._forbidden + 1 if isinstance(answer, Already) and answer.forbidden else 0
 
 
-def _answered(answer: Outcome | Look) -> bool:
+def _answered(answer: Outcome | CheckResult) -> bool:
     return isinstance(answer, Unknown) and answer.answered
 
 
-def says_stop(answer: Outcome | Look) -> bool:
+def says_stop(answer: Outcome | CheckResult) -> bool:
     """Whether a further call on the same path would be one too many."""
     return isinstance(answer, Blocked | Throttled) or (isinstance(answer, Unknown) and answer.wait_seconds is not None)

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from sqlalchemy.exc import SQLAlchemyError
 
 from redrive.models.clock import boottime
-from redrive.models.db import Database
 from redrive.models.errors import Unreachable
 from redrive.models.ledger import permits
-from redrive.models.ledger.sending import SLICE_SECONDS
+from redrive.models.ledger.retry_step import SLICE_SECONDS
 from redrive.models.rules import LATE_SECONDS, Rules
+from redrive.models.sql.db import Database
 
 from .trouble import Trouble
 

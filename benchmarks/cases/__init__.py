@@ -3,23 +3,23 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from ..ground import Ground
-from ..options import Options
-from ..tables import Table
-from . import throughput
-from .accounts import crowded, thousands
-from .alone import provider_alone
-from .broker import broker_memory
-from .checks import checks
-from .cold import cold_start
-from .embedded import embedded
-from .fairness import fairness
-from .lists import lists
-from .many_rows import many_rows
-from .paced import FIELDS, paced
-from .receipt import receipt
-from .scale import scale_out
-from .steady import steady
+from benchmarks.cases import throughput
+from benchmarks.cases.accounts import crowded, thousands
+from benchmarks.cases.alone import provider_alone
+from benchmarks.cases.broker import broker_memory
+from benchmarks.cases.checks import checks
+from benchmarks.cases.cold import cold_start
+from benchmarks.cases.embedded import embedded
+from benchmarks.cases.fairness import fairness
+from benchmarks.cases.lists import lists
+from benchmarks.cases.many_rows import many_rows
+from benchmarks.cases.paced import FIELDS, paced
+from benchmarks.cases.receipt import receipt
+from benchmarks.cases.scale import scale_out
+from benchmarks.cases.steady import steady
+from benchmarks.ground import Ground
+from benchmarks.options import Options
+from benchmarks.tables import Table
 
 Case = Callable[[Ground, Options], Table | list[Table]]
 

@@ -6,18 +6,17 @@ from statistics import median
 
 import psycopg
 
-from redrive.models.db import Database
+from benchmarks.cases.cold import ready
+from benchmarks.cases.many_rows import made
+from benchmarks.ground import Ground
+from benchmarks.measure import memory_mb
+from benchmarks.options import Options
+from benchmarks.race import say
+from benchmarks.redrive_system import Redrive
+from benchmarks.tables import Table, Target
 from redrive.models.settings import load
+from redrive.models.sql.db import Database
 from redrive.scheduler import claiming
-
-from ..ground import Ground
-from ..measure import memory_mb
-from ..options import Options
-from ..race import say
-from ..redrive_system import Redrive
-from ..tables import Table, Target
-from .cold import ready
-from .many_rows import made
 
 READY_SECONDS, LOAD_SECONDS = 3.0, 0.5
 MEMORY_MB = (180.0, 350.0)
@@ -86,16 +85,16 @@ def crowded(ground: Ground, options: Options) -> Table:
             for statement in (DUE, FULL):
                 connection.execute(statement, [busy])
             connection.execute("VACUUM ANALYZE")
-        times: dict[int, list[float]] = {claiming.WORTH_A_LOOK: [], options.accounts + 1: []}
-        usual = claiming.WORTH_A_LOOK
+        times: dict[int, list[float]] = {claiming.WORTH_A_SURVEY: [], options.accounts + 1: []}
+        usual = claiming.WORTH_A_SURVEY
         for _ in range(3 if options.quick else PASSES):
             for least, taken in times.items():
-                claiming.WORTH_A_LOOK = least
+                claiming.WORTH_A_SURVEY = least
                 began = time.perf_counter()
-                if (done := scheduler.run_once()).looked_at:
+                if (done := scheduler.run_once()).examined:
                     raise RuntimeError(f"there was room: {done}")
                 taken.append((time.perf_counter() - began) * 1000)
-        claiming.WORTH_A_LOOK = usual
+        claiming.WORTH_A_SURVEY = usual
         database.close()
     looking, asking = (median(taken) for taken in times.values())
     return Table(

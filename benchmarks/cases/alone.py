@@ -5,10 +5,10 @@ import json
 import time
 from dataclasses import dataclass
 
-from ..ground import Ground
-from ..options import Options
-from ..provider import DOCFLOW_RETRY, GEELARK_RETRY
-from ..tables import Table, Target
+from benchmarks.ground import Ground
+from benchmarks.options import Options
+from benchmarks.provider import DOCFLOW_RETRY, GEELARK_RETRY
+from benchmarks.tables import Table, Target
 
 CONNECTIONS = 64
 CALLS_PER_SECOND = 12_500.0

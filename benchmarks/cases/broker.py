@@ -5,11 +5,11 @@ import time
 import redis
 from celery import Celery
 
-from ..ground import Ground
-from ..options import Options
-from ..race import WARM_UP, pause, work
-from ..redrive_system import Redrive
-from ..tables import Table, Target
+from benchmarks.ground import Ground
+from benchmarks.options import Options
+from benchmarks.race import WARM_UP, pause, work
+from benchmarks.redrive_system import Redrive
+from benchmarks.tables import Table, Target
 
 MORE_MB = 5.0
 WATCHED_SECONDS = 15.0

@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from statistics import median
 from typing import NamedTuple
 
+from benchmarks.ground import Ground, Provider
+from benchmarks.options import Options
+from benchmarks.race import pause, say
+from benchmarks.redrive_system import Redrive
+from benchmarks.tables import Table, Target
 from redrive.models.capabilities import GEELARK
-
-from ..ground import Ground, Provider
-from ..options import Options
-from ..race import pause, say
-from ..redrive_system import Redrive
-from ..tables import Table, Target
 
 RUN_SECONDS, QUICK_RUN_SECONDS = 60.0, 2.0
 """A retried task runs so long on average, so that most are checked more than once."""
@@ -105,11 +104,11 @@ class Feed:
 
 def checked(provider: Provider, under_way: float) -> Checked:
     calls = provider.calls()
-    retries, looks = (
+    retries, results = (
         [len(call.ids) for call in calls if call.path == path]
         for path in (GEELARK.kinds[0].retry_path, GEELARK.kinds[0].check_path)
     )
-    return Checked(under_way, sum(retries) / len(retries), sum(looks) / len(looks), sum(looks) / sum(retries))
+    return Checked(under_way, sum(retries) / len(retries), sum(results) / len(results), sum(results) / sum(retries))
 
 
 __all__ = ["checks"]

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
 
+from benchmarks.ground import ROOT, Ground
+from benchmarks.measure import cpu_seconds
+from benchmarks.options import Options
+from benchmarks.redrive_system import Redrive
+from benchmarks.tables import Table, Target
 from tests.processes import clean_environment
-
-from ..ground import ROOT, Ground
-from ..measure import cpu_seconds
-from ..options import Options
-from ..redrive_system import Redrive
-from ..tables import Table, Target
 
 HELP_SECONDS, WORKER_SECONDS = 0.3, 2.0
 ENVIRONMENT = clean_environment({"PYTHONPATH": str(ROOT)})

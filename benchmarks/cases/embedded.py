@@ -4,11 +4,11 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from ..ground import Ground, Provider
-from ..options import Options
-from ..race import Run, medians, note, one_run
-from ..redrive_system import KINDS, LEFT, Redrive
-from ..tables import Table, Target
+from benchmarks.ground import Ground, Provider
+from benchmarks.options import Options
+from benchmarks.race import Run, medians, note, one_run
+from benchmarks.redrive_system import KINDS, LEFT, Redrive
+from benchmarks.tables import Table, Target
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,11 +3,11 @@
 import time
 from statistics import median
 
-from ..ground import Ground
-from ..options import Options
-from ..race import pause, say
-from ..redrive_system import KINDS, Redrive
-from ..tables import Table, Target
+from benchmarks.ground import Ground
+from benchmarks.options import Options
+from benchmarks.race import pause, say
+from benchmarks.redrive_system import KINDS, Redrive
+from benchmarks.tables import Table, Target
 
 SMALL, TASKS = 10, 10
 WITHIN_SECONDS = 2.0

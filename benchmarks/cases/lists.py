@@ -5,10 +5,10 @@ from statistics import median
 
 import psycopg
 
-from ..ground import Ground
-from ..options import Options
-from ..race import say
-from ..tables import Table, Target
+from benchmarks.ground import Ground
+from benchmarks.options import Options
+from benchmarks.race import say
+from benchmarks.tables import Table, Target
 
 STATUS_SECONDS, LIST_SECONDS, ACTED = 1.5, 0.8, 5000.0
 

@@ -12,23 +12,22 @@ from typing import NamedTuple
 import structlog
 from sqlalchemy import event, func, select
 
+from benchmarks.ground import Ground
+from benchmarks.measure import p99
+from benchmarks.options import Options
+from benchmarks.race import say
+from benchmarks.stored import BIG, Stored
+from benchmarks.tables import Table, Target
 from redrive.models import ledger
 from redrive.models.capabilities import DOCFLOW
-from redrive.models.db import Database
 from redrive.models.rules import Rules, rules_of
 from redrive.models.settings import load
 from redrive.models.settings.policy import Policy
+from redrive.models.sql.db import Database
 from redrive.models.states import Operation
 from redrive.scheduler.prune import PAGE_SECONDS
 from redrive.scheduler.publish import Publisher
 from redrive.scheduler.service import Scheduler
-
-from ..ground import Ground
-from ..measure import p99
-from ..options import Options
-from ..race import say
-from ..stored import BIG, Stored
-from ..tables import Table, Target
 
 SMALL_ROWS = 10_000
 CLAIM = 100
@@ -196,7 +195,7 @@ def timed(scheduler: Scheduler, database: Database) -> Idle:
         began = time.perf_counter()
         done = scheduler.run_once()
         took = (time.perf_counter() - began) * 1000
-    if done.looked_at:
+    if done.examined:
         raise RuntimeError(f"not idle: {done}")
     return Idle(took, len(statements))
 

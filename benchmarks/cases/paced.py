@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..ground import Ground
-from ..options import Options
-from ..paced_systems import Pace, PacedNaive, PacedRedrive, PacedSystem
-from ..steadily import Seen, medians, note, seen, spans
-from ..tables import Cell, Table, Target
+from benchmarks.ground import Ground
+from benchmarks.options import Options
+from benchmarks.paced_systems import Pace, PacedNaive, PacedRedrive, PacedSystem
+from benchmarks.steadily import Seen, medians, note, seen, spans
+from benchmarks.tables import Cell, Table, Target
 
 PROCESSES = 4
 QUICK_CHECK_SECONDS = 1.0

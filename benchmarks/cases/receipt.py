@@ -4,14 +4,13 @@ import time
 from collections.abc import Iterator
 from random import Random
 
+from benchmarks.ground import Ground, Provider
+from benchmarks.measure import median, p99
+from benchmarks.options import Options
+from benchmarks.race import PATIENCE_SECONDS, pause, say
+from benchmarks.redrive_system import KINDS, Redrive
+from benchmarks.tables import Table, Target
 from redrive import Client
-
-from ..ground import Ground, Provider
-from ..measure import median, p99
-from ..options import Options
-from ..race import PATIENCE_SECONDS, pause, say
-from ..redrive_system import KINDS, Redrive
-from ..tables import Table, Target
 
 TASKS, QUICK_TASKS = 300, 10
 BETWEEN_SECONDS = (0.2, 0.7)

@@ -1,11 +1,11 @@
 """Scaling out: the same work by one worker process and by four."""
 
-from ..ground import Ground
-from ..measure import Cores, median
-from ..options import Options
-from ..race import one_run, say
-from ..redrive_system import Redrive, redrive_name
-from ..tables import Table, Target
+from benchmarks.ground import Ground
+from benchmarks.measure import Cores, median
+from benchmarks.options import Options
+from benchmarks.race import one_run, say
+from benchmarks.redrive_system import Redrive, redrive_name
+from benchmarks.tables import Table, Target
 
 LATENCY_SECONDS = 0.05
 CONCURRENCY = 8

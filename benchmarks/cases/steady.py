@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ..ground import Ground
-from ..measure import cpu_seconds, memory_mb
-from ..options import Options
-from ..race import pause, say
-from ..redrive_system import Redrive
-from ..tables import Table, Target, shown
+from benchmarks.ground import Ground
+from benchmarks.measure import cpu_seconds, memory_mb
+from benchmarks.options import Options
+from benchmarks.race import pause, say
+from benchmarks.redrive_system import Redrive
+from benchmarks.tables import Table, Target, shown
 
 KEEP_SECONDS = 300.0
 POLICY = {"check_after_seconds": 5, "check_max_seconds": 30, "settle_seconds": 2}
@@ -116,7 +116,7 @@ def steady(ground: Ground, options: Options) -> Table:
     moments, settings = run.moments, run.redrive.settings
     rows = [row(before, after) for before, after in pairwise(moments) if after.minute > before.minute]
     fifth = max(1, len(rows) // 5)
-    # The first fifth is for starting: nothing has come back for a look yet.
+    # The first fifth is for starting: nothing has come back for a check yet.
     settled = moments[min(fifth, len(moments) - 2) :]
     early, late = rate(settled[: fifth + 1]), rate(settled[-fifth - 1 :])
     first, last = settled[0], settled[-1]

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from ..ground import Ground
-from ..limits import http_alone, ledger_alone
-from ..naive.system import Naive, NaiveBatched
-from ..options import Options
-from ..peers.systems import Dramatiq, Procrastinate, Taskiq
-from ..race import Run, medians, note, one_run
-from ..redrive_system import ADD, KINDS, Redrive, redrive_name
-from ..systems import System
-from ..tables import Table, Target
+from benchmarks.ground import Ground
+from benchmarks.limits import http_alone, ledger_alone
+from benchmarks.naive.system import Naive, NaiveBatched
+from benchmarks.options import Options
+from benchmarks.peers.systems import Dramatiq, Procrastinate, Taskiq
+from benchmarks.race import Run, medians, note, one_run
+from benchmarks.redrive_system import ADD, KINDS, Redrive, redrive_name
+from benchmarks.systems import System
+from benchmarks.tables import Table, Target
 
 COLUMNS = ("", "tasks", "tasks/s", "x hand-written", "CPU s per 1,000", "of it its own processes")
 

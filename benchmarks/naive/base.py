@@ -7,7 +7,7 @@ import httpx
 import psycopg
 from celery import Celery, signals
 
-from .. import plain
+from benchmarks import plain
 
 READY = "naive is ready"
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from .. import plain
-from .base import Own, new_app
+from benchmarks import plain
+from benchmarks.naive.base import Own, new_app
 
 if TYPE_CHECKING:
     from celery import Task

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import redis
 
-from .. import plain
-from ..provider import DOCFLOW_CHECK, DOCFLOW_RETRY
-from .base import Own, new_app
-from .tables import CHECKS, RETRIES
+from benchmarks import plain
+from benchmarks.naive.base import Own, new_app
+from benchmarks.naive.tables import CHECKS, RETRIES
+from benchmarks.provider import DOCFLOW_CHECK, DOCFLOW_RETRY
 
 if TYPE_CHECKING:
     from celery import Task

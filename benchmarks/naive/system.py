@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from celery import Celery
 
-from .. import plain
-from ..ground import Ground
-from ..systems import PlainSystem
-from . import base, tables
+from benchmarks import plain
+from benchmarks.ground import Ground
+from benchmarks.naive import base, tables
+from benchmarks.systems import PlainSystem
 
 USUAL = (
     "acks_late, autoretry_for with backoff and jitter, one pooled httpx.Client and one psycopg connection per process, "

@@ -1,6 +1,6 @@
 """The tables of the hand-written solutions that record attempts, and what is due in them."""
 
-from .. import plain
+from benchmarks import plain
 
 ATTEMPTS = """
 CREATE TABLE attempts (

@@ -8,7 +8,7 @@ import httpx
 import psycopg_pool
 from dramatiq.brokers.redis import RedisBroker
 
-from .. import plain
+from benchmarks import plain
 
 if TYPE_CHECKING:
     import psycopg

@@ -4,7 +4,7 @@ import httpx
 import psycopg_pool
 from procrastinate import App, PsycopgConnector, RetryStrategy
 
-from .. import plain
+from benchmarks import plain
 
 app = App(connector=PsycopgConnector(conninfo=plain.setting(plain.DATABASE), min_size=2, max_size=10))
 

@@ -15,9 +15,9 @@ import redis
 from taskiq.kicker import AsyncKicker
 from taskiq_redis import RedisStreamBroker
 
-from .. import plain
-from ..ground import Ground
-from ..systems import PlainSystem
+from benchmarks import plain
+from benchmarks.ground import Ground
+from benchmarks.systems import PlainSystem
 
 PROCESSES = os.cpu_count() or 2
 PACKAGE = "benchmarks.peers"

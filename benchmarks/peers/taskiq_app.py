@@ -7,7 +7,7 @@ import psycopg_pool
 from taskiq import SimpleRetryMiddleware, TaskiqEvents, TaskiqState
 from taskiq_redis import RedisStreamBroker
 
-from .. import plain
+from benchmarks import plain
 
 broker = RedisStreamBroker(url=plain.setting(plain.BROKER)).with_middlewares(
     SimpleRetryMiddleware(default_retry_count=5)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from ..ledger.accounts import Account
+from ..ledger.accounts import AccountRow
 from ..ledger.breaker import Breaker
 from ..ledger.permits import Path
 from ..ledger.quarantine import Odd
@@ -18,7 +18,7 @@ from ..task import Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchFacts:
-    """The unfinished batch a task is in, for a retry or for a look."""
+    """The unfinished batch a task is in, for a retry or for a check."""
 
     id: UUID
     operation: Operation
@@ -80,7 +80,7 @@ class Facts:
     now: datetime
     rules: Rules | None
     settings_known: bool = True
-    account: Account | None = None
+    account: AccountRow | None = None
     breaker: Breaker = field(default_factory=Breaker)
     paths: Mapping[str, Path] = field(default_factory=dict)
     open_batches: int = 0

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID
 
-from ..lifecycle import Leave, LookFirst, SetAsideTask, consider, wakes
+from ..lifecycle import CheckFirst, Leave, SetAsideTask, consider, wakes
 from ..policy import backoff_seconds
 from ..settings.policy import Policy
 from ..states import BatchStatus, Operation, Status
@@ -98,7 +98,7 @@ def _retried(known: Known) -> Iterator[str]:
             return
         case Leave():
             yield f"It waits: {_excluded(known)}."
-        case LookFirst():
+        case CheckFirst():
             yield "Its state at the provider is checked before this retry."
     yield from _when(known)
     yield from _afterwards(known)

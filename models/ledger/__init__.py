@@ -9,8 +9,10 @@ waits is the session's to say (:data:`models.db.SCHEDULER_LOCK_SECONDS` and othe
 row for hours.
 """
 
+from .account_state import LOCAL, CallResult
 from .accounts import pause, resume, try_one
-from .actions import Who
+from .action_log import Who
+from .actions import ActionResult, act, report
 from .adding import Added, NewTask, add
 from .batches import (
     Lost,
@@ -23,33 +25,32 @@ from .batches import (
     made_for,
     orphaned,
     rescue,
-    to_publish,
+    take_unheard,
     unheard,
 )
+from .check_step import advance_checks
 from .claims import Batch, Claim, claim
 from .due_tasks import due_ids
 from .ensuring import ensure
 from .holds import adopt_holds, unknown_accounts
 from .isolation import set_aside_faulty
 from .leaving import leave
-from .looking import advance_checks
-from .people import Told, act, report
-from .processes import beat, ended
+from .processes import beat, sign_off
 from .processes import forget as forget_processes
 from .pruning import Reference, prunable, prune_batches, prune_tasks, references
 from .quarantine import Odd, set_aside
+from .retry_step import Group, Permit, Step, advance_retries, finish
 from .revising import release_unknown, resting_accounts
 from .room import without_room
-from .sending import Group, Permit, Step, advance, finish
-from .standing import LOCAL, Answered
 from .totals import fold
-from .troubles import trouble, trouble_over, troubles
+from .troubles import clear_trouble, note_trouble, troubles
 
 __all__ = [
     "LOCAL",
+    "ActionResult",
     "Added",
-    "Answered",
     "Batch",
+    "CallResult",
     "Claim",
     "Group",
     "Lost",
@@ -59,19 +60,18 @@ __all__ = [
     "Reference",
     "Rescued",
     "Step",
-    "Told",
     "Who",
     "Work",
     "act",
     "add",
     "adopt_holds",
-    "advance",
     "advance_checks",
+    "advance_retries",
     "beat",
     "begin",
     "claim",
+    "clear_trouble",
     "due_ids",
-    "ended",
     "ensure",
     "expired",
     "finish",
@@ -81,6 +81,7 @@ __all__ = [
     "is_done",
     "leave",
     "made_for",
+    "note_trouble",
     "orphaned",
     "pause",
     "prunable",
@@ -94,9 +95,8 @@ __all__ = [
     "resume",
     "set_aside",
     "set_aside_faulty",
-    "to_publish",
-    "trouble",
-    "trouble_over",
+    "sign_off",
+    "take_unheard",
     "troubles",
     "try_one",
     "unheard",

@@ -8,14 +8,14 @@ from typing import Any
 
 from sqlalchemy import Row, Select, bindparam, select, update
 
-from ..db import Transaction
 from ..errors import BadInput
-from ..outcome import Accepted, Already, Blocked, Cause, Look, Outcome, Refused, Unreadable, answer_words
+from ..outcome import Accepted, Already, Blocked, Cause, CheckResult, Outcome, Refused, Unreadable, answer_words
 from ..rules import Rules
+from ..sql.db import Transaction
+from ..sql.tables import accounts, columns
 from ..states import Operation
-from ..tables import accounts, columns
 from . import breaker, forbidden, moments, permits
-from .actions import LONGEST_NAME, Who, acted
+from .action_log import LONGEST_NAME, Who, record_action
 from .texts import storable
 
 FORBIDDEN_IN_A_ROW = forbidden.IN_A_ROW
@@ -30,7 +30,7 @@ _RESUMED: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class AccountRow:
     """A row of ``redrive_accounts``.
 
     Attributes:
@@ -52,7 +52,7 @@ class Account:
     created_at: datetime
     limit_group: str | None = ""
 
-    def believed(self, t: Transaction) -> "Account":
+    def believed(self, t: Transaction) -> "AccountRow":
         """The same, its moments no further ahead than they can be."""
         probe_at = moments.believed(t, self.probe_at, moments.latest_probe(t.now))
         return replace(self, resumed_at=moments.believed(t, self.resumed_at, t.now), probe_at=probe_at)
@@ -62,13 +62,13 @@ class Account:
         return self.paused_at is None or (probe and self.paused_cause == Cause.BALANCE)
 
 
-def read(t: Transaction, name: str) -> Account | None:
+def read(t: Transaction, name: str) -> AccountRow | None:
     """The account's row as it is, for who writes nothing of it."""
     row = t.execute(_by_name(t.level), name=name).one_or_none()
     return _of(row).believed(t) if row is not None else None
 
 
-def locked(t: Transaction, name: str) -> Account | None:
+def locked(t: Transaction, name: str) -> AccountRow | None:
     """The account's row under lock: taken before any of its tasks, by everybody who may change it."""
     row = t.execute(_by_name(t.level, lock=True), name=name).one_or_none()
     if row is None:
@@ -86,8 +86,8 @@ def _by_name(level: int, *, lock: bool = False) -> Select[Any]:
     return found.with_for_update() if lock else found
 
 
-def _of(row: Row[Any]) -> Account:
-    return Account(**row._mapping)  # noqa: SLF001 - public in all but its name
+def _of(row: Row[Any]) -> AccountRow:
+    return AccountRow(**row._mapping)  # noqa: SLF001 - public in all but its name
 
 
 def pause(t: Transaction, name: str, who: Who) -> None:
@@ -101,7 +101,7 @@ def pause(t: Transaction, name: str, who: Who) -> None:
         t, account, paused_at=t.now, paused_cause=Cause.OPERATOR.value, paused_reason=storable(who.why),
         paused_by=storable(who.who, LONGEST_NAME), probe_at=None,
     )  # fmt: skip
-    acted(t, who, "pause", name)
+    record_action(t, who, "pause", name)
 
 
 def resume(t: Transaction, name: str, who: Who, *, one: bool = False, force: bool = False) -> bool:
@@ -127,7 +127,7 @@ def resume(t: Transaction, name: str, who: Who, *, one: bool = False, force: boo
         breaker.half_open(t, name, operation, f"{who.who} lets one task try")
     if force:
         permits.forgive(t, account.limit_group or name)
-    acted(t, who, "try one" if one else "resume", name, "penalties ended" if force else "")
+    record_action(t, who, "try one" if one else "resume", name, "penalties ended" if force else "")
     return account.paused_at is not None
 
 
@@ -140,24 +140,24 @@ def try_one(t: Transaction, name: str, operation: Operation, who: Who) -> bool:
     _known(t, name)
     if not breaker.load(t, name, operation).half_open or not breaker.half_open(t, name, operation, ""):
         return False
-    acted(t, who, "try one", name, operation.value)
+    record_action(t, who, "try one", name, operation.value)
     return True
 
 
-def _known(t: Transaction, name: str) -> Account:
+def _known(t: Transaction, name: str) -> AccountRow:
     account = locked(t, name)
     if account is None:
         raise BadInput(f"no account named {name!r}; `redrive accounts` lists them")
     return account
 
 
-Answers = Sequence[tuple[datetime, Mapping[int, Outcome | Look]]]
+Answers = Sequence[tuple[datetime, Mapping[int, Outcome | CheckResult]]]
 """Calls, each with the moment it was opened and its answers by task."""
 
 
-def learned(
-    t: Transaction, account: Account, rules: Rules, operation: Operation, calls: Answers, *, probe: bool
-) -> Account:
+def learn(
+    t: Transaction, account: AccountRow, rules: Rules, operation: Operation, calls: Answers, *, probe: bool
+) -> AccountRow:
     """What calls tell of the account; returns it as it is now.
 
     What was opened before the last ``resume`` is old news and tells nothing.
@@ -170,7 +170,7 @@ def learned(
     if blocked is not None:
         return _block(t, account, blocked)
     if probe and account.paused_cause == Cause.BALANCE and any(isinstance(answer, _PAID) for _, answer in news):
-        acted(t, Who("redrive", "the probe went through"), "resume", account.name)
+        record_action(t, Who("redrive", "the probe went through"), "resume", account.name)
         forbidden.forget(t, account.name)
         return _update(t, account, **_RESUMED, resumed_at=t.now)
     if (refusals, longest) != (account.refusals, account.forbidden):
@@ -178,7 +178,7 @@ def learned(
     return account
 
 
-def _refusals(account: Account, answers: Sequence[Outcome | Look]) -> int:
+def _refusals(account: AccountRow, answers: Sequence[Outcome | CheckResult]) -> int:
     """Refusals one after the other without an acceptance between them."""
     refusals = account.refusals
     for answer in answers:
@@ -190,7 +190,7 @@ def _refusals(account: Account, answers: Sequence[Outcome | Look]) -> int:
 
 
 def _why_blocked(
-    answers: Sequence[Outcome | Look], refusals: int, in_a_row: int, operation: Operation, rules: Rules
+    answers: Sequence[Outcome | CheckResult], refusals: int, in_a_row: int, operation: Operation, rules: Rules
 ) -> Blocked | None:
     for answer in reversed(answers):
         if isinstance(answer, Blocked):
@@ -210,7 +210,7 @@ _FORBIDDEN = {
 }
 
 
-def _block(t: Transaction, account: Account, blocked: Blocked) -> Account:
+def _block(t: Transaction, account: AccountRow, blocked: Blocked) -> AccountRow:
     """Pause for what the provider said last. A pause by an operator stays, and so does one of the same cause."""
     probe_at = moments.latest_probe(t.now) if blocked.cause is Cause.BALANCE else None
     if account.paused_cause == blocked.cause and probe_at is not None:
@@ -218,7 +218,7 @@ def _block(t: Transaction, account: Account, blocked: Blocked) -> Account:
     if account.paused_cause in {blocked.cause, Cause.OPERATOR}:
         return account
     reason = storable(answer_words(blocked.http_status, blocked.code, blocked.message))
-    acted(t, Who("redrive", reason), "pause", account.name)
+    record_action(t, Who("redrive", reason), "pause", account.name)
     forbidden.forget(t, account.name)
     return _update(
         t, account, paused_at=t.now, paused_cause=blocked.cause.value, paused_reason=reason, paused_by="redrive",
@@ -226,11 +226,11 @@ def _block(t: Transaction, account: Account, blocked: Blocked) -> Account:
     )  # fmt: skip
 
 
-def probing(t: Transaction, account: Account) -> None:
+def probing(t: Transaction, account: AccountRow) -> None:
     """A probe is on its way: the next one not before this one had its time."""
     _update(t, account, probe_at=moments.latest_probe(t.now))
 
 
-def _update(t: Transaction, account: Account, **values: Any) -> Account:
+def _update(t: Transaction, account: AccountRow, **values: Any) -> AccountRow:
     t.execute(update(accounts).where(accounts.c.name == account.name).values(**values))
     return replace(account, **values)

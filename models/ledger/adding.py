@@ -10,13 +10,13 @@ from sqlalchemy import Select, and_, func, select, text
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import REGCLASS
 
-from ..db import Transaction, insert_for
 from ..errors import Locked
 from ..lifecycle import Context, add_again
-from ..rowset import rowset
 from ..rules import Rules
+from ..sql.db import Transaction, insert_for
+from ..sql.rowset import rowset
+from ..sql.tables import tasks
 from ..states import AT_WORK_STATES, Operation, Status
-from ..tables import tasks
 from ..task import Task, replace
 from .rows import Change, by_id, locked_by_ids, store
 

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import and_, insert, select, update
 
-from ..db import Transaction
 from ..lifecycle.answers import SPENT
 from ..outcome import Accepted, Outcome
-from ..rowset import rowset
-from ..tables import attempts
+from ..sql.db import Transaction
+from ..sql.rowset import rowset
+from ..sql.tables import attempts
 from ..task import Task
 from .totals import Steps
 
@@ -32,7 +32,7 @@ def of(t: Transaction, task_id: int) -> dict[int, bool]:
     return {row.number: row.spent for row in rows}
 
 
-def opened(t: Transaction, batch_id: UUID, tasks: Iterable[Task]) -> None:
+def open_attempts(t: Transaction, batch_id: UUID, tasks: Iterable[Task]) -> None:
     """Open the next attempt of each task. The schema refuses a second open one."""
     rows = [
         {"task_id": x.id, "number": x.attempts, "batch_id": batch_id, "trigger": x.trigger, "opened_at": t.now}
@@ -43,7 +43,7 @@ def opened(t: Transaction, batch_id: UUID, tasks: Iterable[Task]) -> None:
     t.execute(insert(attempts).from_select(names, select(*(r[name] for name in names))))
 
 
-def closed(t: Transaction, account: str, batch_id: UUID, outcomes: Mapping[Key, Outcome]) -> Steps:
+def close_attempts(t: Transaction, account: str, batch_id: UUID, outcomes: Mapping[Key, Outcome]) -> Steps:
     """Close open attempts of this batch with what came of them; returns how totals move."""
     if not outcomes:
         return Steps()
@@ -74,7 +74,7 @@ def _columns(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def settled(t: Transaction, results: Mapping[Key, str]) -> None:
+def settle_attempts(t: Transaction, results: Mapping[Key, str]) -> None:
     """Write what became of attempts whose task was followed to an end of that run."""
     if not results:
         return

@@ -10,24 +10,24 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, select, text, update
 
-from ..db import Transaction
 from ..errors import StaleBatch
 from ..lifecycle import Context, checkable_again, gave_back, lost
-from ..one_of import listed, one_of_named
 from ..outcome import Unknown
 from ..rules import Rules
+from ..sql.db import Transaction
+from ..sql.one_of import listed, one_of_named
+from ..sql.tables import batches, tasks
 from ..states import BatchStatus, Operation
-from ..tables import batches, tasks
 from ..task import Task
 from . import accounts, attempts, breaker, contexts, quarantine, standstills
 from .claims import FIRST_REPUBLISH_SECONDS, STANDSTILL, Batch
 from .holds import note_holds
 from .quarantine import not_set_aside
-from .rows import free_by_ids, open_attempts, store, write
+from .rows import free_by_ids, store, unanswered, write
 from .totals import count
 
 LONGEST_REPUBLISH_SECONDS = 600.0
-PAGE = 100
+BATCHES_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,9 @@ def _unheard(t: Transaction) -> ColumnElement[bool]:
     return and_(text("status = 'queued'"), batches.c.publish_at <= t.now)
 
 
-def to_publish(t: Transaction) -> list[Batch]:
+def take_unheard(t: Transaction) -> list[Batch]:
     """Queued batches whose message may be lost, each moved to its next time: 5, 10, 20 s … at most every 10 min."""
-    statement = select(batches).where(_unheard(t)).order_by(batches.c.publish_at).limit(PAGE)
+    statement = select(batches).where(_unheard(t)).order_by(batches.c.publish_at).limit(BATCHES_AT_ONCE)
     rows = t.rows(statement.with_for_update(skip_locked=True))
     for row in rows:
         seconds = min(FIRST_REPUBLISH_SECONDS * 2.0 ** min(row.publishes, 16), LONGEST_REPUBLISH_SECONDS)
@@ -132,7 +132,7 @@ def made_for(t: Transaction, batch_id: UUID) -> tuple[str, list[int]]:
     return (row.account, row.task_ids) if row is not None else ("", [])
 
 
-def still_mine(t: Transaction, work: Work) -> None:
+def lock_own(t: Transaction, work: Work) -> None:
     """Lock the batch, or learn that it is not ours any more.
 
     Raises:
@@ -158,7 +158,7 @@ _END = (
 )
 
 
-def ended(t: Transaction, batch_id: UUID, status: BatchStatus, counts: Mapping[str, int]) -> None:
+def end(t: Transaction, batch_id: UUID, status: BatchStatus, counts: Mapping[str, int]) -> None:
     """The batch is over.
 
     Raises:
@@ -178,7 +178,7 @@ def give_back(t: Transaction, work: Work) -> int:
     aside = quarantine.among(t, [task.id for task in work.tasks])
     free = free_by_ids(t, (task.id for task in work.tasks if task.id not in aside))
     mine = [task for task in free if task.batch_id == work.id]
-    unsettled = open_attempts(t, (task.id for task in mine))
+    unsettled = unanswered(t, (task.id for task in mine))
     changes = [(task, gave_back(task, t.now)) for task in mine if task.id not in unsettled]
     store(t, changes)
     return len(changes)
@@ -204,7 +204,7 @@ def remainder(t: Transaction, batch_id: UUID, ids: Collection[int]) -> bool:
     """
     if t.rows(_carrying(t.level), ids=listed(ids), batch=batch_id):
         return True
-    return bool(open_attempts(t, ids, batch_id=batch_id))
+    return bool(unanswered(t, ids, batch_id=batch_id))
 
 
 @cache
@@ -229,7 +229,7 @@ def expired(t: Transaction, *, but: Collection[UUID] = ()) -> list[Lost]:
     """
     over = and_(text("status = 'sending'"), batches.c.lease_until <= t.now, batches.c.id.not_in(sorted(but)))
     columns = (batches.c.id, batches.c.account, batches.c.provider)
-    rows = t.rows(select(*columns).where(over).order_by(batches.c.lease_until).limit(PAGE))
+    rows = t.rows(select(*columns).where(over).order_by(batches.c.lease_until).limit(BATCHES_AT_ONCE))
     return [Lost(row.id, row.account, row.provider) for row in rows]
 
 
@@ -265,8 +265,8 @@ def rescue(
         found = _take_back(t, ids, batch_id, row.lease_until, contexts.context(t, rules, rng))
         if only is None and remainder(t, batch_id, ids):
             return Rescued(found, over=False)
-    breaker.probe_over(t, rules, operation, batch_id)
-    ended(t, batch_id, BatchStatus.LOST, {"rescued": found})
+    breaker.end_probe(t, rules, operation, batch_id)
+    end(t, batch_id, BatchStatus.LOST, {"rescued": found})
     return Rescued(found)
 
 
@@ -275,14 +275,14 @@ def _take_back(t: Transaction, ids: list[int], batch_id: UUID, lease_until: date
     aside = quarantine.among(t, ids)
     # An open attempt's task may have left the batch: its owner reported a success meanwhile.
     free = {task.id: task for task in free_by_ids(t, (i for i in ids if i not in aside))}
-    open_ones = {i: number for i, number in open_attempts(t, ids, batch_id=batch_id).items() if i in free}
+    open_ones = {i: number for i, number in unanswered(t, ids, batch_id=batch_id).items() if i in free}
     mine = [task for task in free.values() if task.batch_id == batch_id or task.id in open_ones]
     changes = [(x, lost(x, was_open=x.id in open_ones, lease_until=lease_until, context=context)) for x in mine]
     steps = write(t, changes)
     note_holds(t, changes)
     words = Unknown(message="its worker was lost while the call may have been under way")
     keys = {attempts.Key(i, number): words for i, number in open_ones.items()}
-    steps.update(attempts.closed(t, context.rules.account, batch_id, keys))
+    steps.update(attempts.close_attempts(t, context.rules.account, batch_id, keys))
     count(t, steps)
     return len(mine)
 
@@ -291,7 +291,7 @@ def orphaned(t: Transaction, names: Collection[str], older_than: timedelta) -> l
     """Batches of accounts other than these that nobody has begun for so long: no worker will."""
     columns = (batches.c.id, batches.c.account, batches.c.provider)
     old = and_(text("status = 'queued'"), batches.c.created_at <= t.now - older_than)
-    rows = t.rows(select(*columns).where(old, batches.c.account.not_in(sorted(names))).limit(PAGE))
+    rows = t.rows(select(*columns).where(old, batches.c.account.not_in(sorted(names))).limit(BATCHES_AT_ONCE))
     return [Lost(row.id, row.account, row.provider) for row in rows]
 
 

@@ -17,12 +17,12 @@ from uuid import UUID
 
 from sqlalchemy import Row, update
 
-from ..db import Transaction
 from ..rules import Rules
+from ..sql.db import Transaction
+from ..sql.tables import limits
 from ..states import Operation
-from ..tables import limits
 from . import limit_rows, moments
-from .health import Call
+from .health import CallHealth
 
 MOST_SUSPECTS = 10_000
 """As many as the setting ``breaker.failures`` can ask for."""
@@ -57,7 +57,7 @@ class Breaker:
         """The same, open for no longer than it can be."""
         return replace(self, open_until=moments.believed(t, self.open_until, moments.latest_opening(rules, t.now)))
 
-    def after(self, call: Call) -> "Breaker":
+    def after(self, call: CallHealth) -> "Breaker":
         """The same with one more call counted. Good news changes nothing of an open one but by its probe."""
         if not call.why:
             return replace(self, failures=0, why="", suspects=()) if self.failures and not self.half_open else self
@@ -91,7 +91,7 @@ def probing(t: Transaction, account: str, operation: Operation, batch_id: UUID) 
 
 
 def feed(
-    t: Transaction, rules: Rules, operation: Operation, old: Breaker, calls: Sequence[Call], *, batch_id: UUID
+    t: Transaction, rules: Rules, operation: Operation, old: Breaker, calls: Sequence[CallHealth], *, batch_id: UUID
 ) -> bool:
     """Count the calls of a batch, in order. False: it may make no more."""
     state = reduce(Breaker.after, calls, old)
@@ -104,7 +104,7 @@ def feed(
     return state.open_until is None or state.probe == batch_id
 
 
-def probe_over(t: Transaction, rules: Rules, operation: Operation, batch_id: UUID) -> None:
+def end_probe(t: Transaction, rules: Rules, operation: Operation, batch_id: UUID) -> None:
     """The batch ended or was lost: if it was the probe and told nothing, the breaker opens again."""
     old = load(t, rules.account, operation)
     if old.probe == batch_id:

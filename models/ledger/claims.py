@@ -13,18 +13,18 @@ from uuid import UUID, uuid4
 from sqlalchemy import and_, exists, insert, or_, select, update
 
 from ..capabilities import Capabilities
-from ..db import Transaction
-from ..lifecycle import Claimed, Context, Decision, LookFirst, SetAsideTask, consider, uncheckable, woken
-from ..one_of import one_of
+from ..lifecycle import CheckFirst, Claimed, Context, Decision, SetAsideTask, consider, uncheckable, woken
 from ..rules import Rules
+from ..sql.db import Transaction
+from ..sql.one_of import one_of
+from ..sql.tables import archives, attempts, batches, tasks
 from ..states import Operation
-from ..tables import archives, attempts, batches, tasks
 from ..task import Task
 from . import accounts, breaker, contexts, quarantine, standstills
 from .due_tasks import due_checks, due_retries, resting_ones
 from .early_checks import early_checks
 from .room import Room, room
-from .rows import Change, by_ids, open_attempts, store
+from .rows import Change, by_ids, store, unanswered
 
 STANDSTILL = timedelta(minutes=1)
 """Work that was due for longer, while nobody called, has stood still."""
@@ -51,7 +51,7 @@ class Claim:
     """
 
     batch: Batch | None = None
-    looked_at: int = 0
+    examined: int = 0
     dead: int = 0
     more: bool = False
 
@@ -92,7 +92,7 @@ def claim(
     else:
         due = due_retries(t, rules, free, only) if not resting else resting_ones(t, rules, free)
         done = _claim_retries(t, rules, free, due, rng)
-    return replace(done, more=done.looked_at > 0 and not (done.batch and (free.last or free.probe)))
+    return replace(done, more=done.examined > 0 and not (done.batch and (free.last or free.probe)))
 
 
 def _claim_retries(t: Transaction, rules: Rules, room: Room, due: Sequence[Task], rng: Random) -> Claim:
@@ -105,7 +105,7 @@ def _claim_retries(t: Transaction, rules: Rules, room: Room, due: Sequence[Task]
     _set_aside(t, [decision for _, decision in decided])
     _note_standstill(t, rules, Operation.RETRY, room, due)
     taken = [task for task, decision in decided if isinstance(decision, Claimed)]
-    dead = sum(decision.task.dead_reason is not None for _, decision in decided if not isinstance(decision, LookFirst))
+    dead = sum(decision.task.dead_reason is not None for _, decision in decided if not isinstance(decision, CheckFirst))
     if not taken:
         return Claim(None, len(due), dead)
     return Claim(_batch(t, rules, Operation.RETRY, taken, batch_id, probe=room.probe), len(due), dead)
@@ -140,7 +140,7 @@ def _set_aside(t: Transaction, decisions: Sequence[Decision]) -> None:
 
 def busy_ones(t: Transaction, capabilities: Capabilities, due: Sequence[Task]) -> set[int]:
     """Due tasks that must wait: an attempt of theirs is open, or what excludes them is under way or claimed here."""
-    busy = {*open_attempts(t, (task.id for task in due))}
+    busy = {*unanswered(t, (task.id for task in due))}
     conflicts = {kind.name: kind.conflict for kind in capabilities.kinds if kind.conflict}
     if not conflicts:
         return busy
@@ -192,7 +192,7 @@ def _decide_uncheckable(t: Transaction, context: Context, only: Collection[int] 
     rules = context.rules
     due = due_checks(t, rules, rules.capabilities.every_kind, rules.batch_size, only)
     store(t, [(task, uncheckable(task, context)) for task in due])
-    return Claim(looked_at=len(due), more=len(due) == rules.batch_size)
+    return Claim(examined=len(due), more=len(due) == rules.batch_size)
 
 
 def _note_standstill(t: Transaction, rules: Rules, operation: Operation, room: Room, due: Sequence[Task]) -> None:

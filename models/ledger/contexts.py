@@ -2,9 +2,9 @@
 
 from random import Random
 
-from ..db import Transaction
 from ..lifecycle import Context
 from ..rules import Rules
+from ..sql.db import Transaction
 from ..states import Operation
 from . import standstills
 

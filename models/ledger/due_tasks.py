@@ -17,11 +17,11 @@ from sqlalchemy import (
     union_all,
 )
 
-from ..db import Transaction
-from ..one_of import listed, one_of_named
 from ..rules import Rules
+from ..sql.db import Transaction
+from ..sql.one_of import listed, one_of_named
+from ..sql.tables import CHECK_DUE, RETRY_DUE, tasks
 from ..states import FAILED_STATES, Operation
-from ..tables import CHECK_DUE, RETRY_DUE, tasks
 from ..task import Task
 from .quarantine import not_set_aside
 from .room import Room

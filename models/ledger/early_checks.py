@@ -5,11 +5,11 @@ from datetime import timedelta
 
 from sqlalchemy import select, text
 
-from ..db import Transaction
 from ..lifecycle import following
 from ..rules import Rules
+from ..sql.db import Transaction
+from ..sql.tables import CHECK_DUE, tasks
 from ..states import FOLLOWED_STATES, Operation
-from ..tables import CHECK_DUE, tasks
 from ..task import Task
 from .quarantine import not_set_aside
 

@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import Row, func, select, true, update
 from sqlalchemy.exc import DBAPIError
 
-from ..db import Transaction, insert_for
-from ..db_errors import meaning
 from ..errors import Locked, SettingsError
-from ..one_of import one_of
-from ..tables import accounts, columns
+from ..sql.db import Transaction, insert_for
+from ..sql.db_errors import meaning
+from ..sql.one_of import one_of
+from ..sql.tables import accounts, columns
 from . import permits
 
 WAIT_SECONDS = 0.1

@@ -10,10 +10,10 @@ from functools import reduce
 
 from sqlalchemy import update
 
-from ..db import Transaction
-from ..outcome import Accepted, Already, Look, Outcome, Reading, Refused, Unreadable
+from ..outcome import Accepted, Already, CheckResult, Outcome, Reading, Refused, Unreadable
+from ..sql.db import Transaction
+from ..sql.tables import limits
 from ..states import Operation
-from ..tables import limits
 from . import limit_rows
 
 IN_A_ROW = 3
@@ -34,7 +34,7 @@ class Streak:
     count: int = 0
     tasks: tuple[int, ...] = ()
 
-    def after(self, task_id: int, answer: Outcome | Look) -> "Streak":
+    def after(self, task_id: int, answer: Outcome | CheckResult) -> "Streak":
         """The same with one more answer counted."""
         if is_forbidden(answer):
             return self if task_id in self.tasks else Streak(self.count + 1, (*self.tasks, task_id))
@@ -42,13 +42,18 @@ class Streak:
         return Streak() if ends else self
 
 
-def is_forbidden(answer: Outcome | Look) -> bool:
+def is_forbidden(answer: Outcome | CheckResult) -> bool:
     """Whether it is a 403."""
     return isinstance(answer, Already | Unreadable) and answer.forbidden
 
 
 def count(
-    t: Transaction, account: str, operation: Operation, answers: Sequence[tuple[int, Outcome | Look]], *, going: bool
+    t: Transaction,
+    account: str,
+    operation: Operation,
+    answers: Sequence[tuple[int, Outcome | CheckResult]],
+    *,
+    going: bool,
 ) -> tuple[int, int]:
     """Count the answers to tasks, in order.
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..outcome import Deferred, Look, Outcome, Unknown, Unsent
+from ..outcome import CheckResult, Deferred, Outcome, Unknown, Unsent
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CallHealth:
     """What a call says.
 
     Attributes:
@@ -20,7 +20,7 @@ class Call:
     suspects: frozenset[int] = frozenset()
 
 
-def call_of(answers: Mapping[int, Outcome | Look]) -> Call | None:
+def call_of(answers: Mapping[int, Outcome | CheckResult]) -> CallHealth | None:
     """What the answers to one call say; None where they say nothing: it never left, or there is no call for its tasks.
 
     An answer that is complete and not understood is as good as any other: account and address work.
@@ -29,11 +29,11 @@ def call_of(answers: Mapping[int, Outcome | Look]) -> Call | None:
     if not telling:
         return None
     if not all(isinstance(answer, Deferred | Unknown) for answer in telling.values()):
-        return Call()
+        return CallHealth()
     answered = {i: answer for i, answer in telling.items() if isinstance(answer, Unknown) and answer.answered}
     first = next(iter((answered or telling).values()))
-    return Call(first.message or first.code or first.name, frozenset(answered))
+    return CallHealth(first.message or first.code or first.name, frozenset(answered))
 
 
-def _says_nothing(answer: Outcome | Look) -> bool:
+def _says_nothing(answer: Outcome | CheckResult) -> bool:
     return isinstance(answer, Unsent) or (isinstance(answer, Deferred) and answer.of_task)

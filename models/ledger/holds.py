@@ -8,15 +8,15 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import ColumnElement, and_, delete, exists, func, select, text
 
 from .. import lifecycle
-from ..db import Transaction
-from ..one_of import one_of
 from ..outcome import Unknown
+from ..sql.db import Transaction
+from ..sql.one_of import one_of
+from ..sql.tables import RESTING, actions, attempts, quarantine, tasks
 from ..states import NEVER_CLAIMED, SetAside, Status
-from ..tables import RESTING, actions, attempts, quarantine, tasks
 from ..task import Task
 from .quarantine import LEVEL, Odd, note
 
-PAGE = 500
+HOLDS_AT_ONCE = 500
 
 _HELD = and_(text(f"({RESTING})"), tasks.c.status == Status.HELD.value)
 """Of a task, in the words of the partial index."""
@@ -56,7 +56,7 @@ def adopt_holds(t: Transaction, accounts: Iterable[str]) -> int:
 
     That release leaves no row behind, and may still run beside this one.
     """
-    return _adopt(t, one_of(tasks.c.account, accounts), PAGE)
+    return _adopt(t, one_of(tasks.c.account, accounts), HOLDS_AT_ONCE)
 
 
 def _adopt(t: Transaction, which: ColumnElement[bool], limit: int) -> int:

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from ..db import Database, Transaction
-from ..db_errors import blame, is_row_fault
+from ..sql.db import Database, Transaction
+from ..sql.db_errors import blame, is_row_fault
 from ..states import SetAside
 from .quarantine import Odd, set_aside
 

@@ -5,14 +5,14 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from ..db import Transaction
 from ..lifecycle import gave_back
-from ..one_of import one_of
+from ..sql.db import Transaction
+from ..sql.one_of import one_of
+from ..sql.tables import batches, tasks
 from ..states import BatchStatus, Operation
-from ..tables import batches, tasks
 from . import quarantine
-from .batches import Work, ended, give_back_checks
-from .rows import free_by_ids, open_attempts, store
+from .batches import Work, end, give_back_checks
+from .rows import free_by_ids, store, unanswered
 
 
 def leave(t: Transaction, works: Mapping[UUID, Work], counts: Mapping[UUID, Mapping[str, int]]) -> frozenset[UUID]:
@@ -26,7 +26,7 @@ def leave(t: Transaction, works: Mapping[UUID, Work], counts: Mapping[UUID, Mapp
     give_back_checks(t, [work for work in mine if work.operation is Operation.CHECK])
     done = frozenset(work.id for work in mine) - stuck
     for batch_id in sorted(done):
-        ended(t, batch_id, BatchStatus.DONE, counts[batch_id])
+        end(t, batch_id, BatchStatus.DONE, counts[batch_id])
     return done
 
 
@@ -41,7 +41,7 @@ def _held(t: Transaction, works: Mapping[UUID, Work]) -> list[Work]:
 def _give_back(t: Transaction, works: Sequence[Work]) -> frozenset[UUID]:
     """Give the tasks back that were never sent; returns the batches that some of theirs cannot leave."""
     holders = {task.id: work.id for work in works for task in work.tasks}
-    held_up = {*quarantine.among(t, sorted(holders)), *open_attempts(t, holders)}
+    held_up = {*quarantine.among(t, sorted(holders)), *unanswered(t, holders)}
     free = [task for task in free_by_ids(t, holders.keys() - held_up) if task.batch_id == holders[task.id]]
     store(t, [(task, gave_back(task, t.now)) for task in free])
     left = t.rows(select(tasks.c.id, tasks.c.batch_id).where(one_of(tasks.c.id, holders)))

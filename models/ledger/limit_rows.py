@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Select, select, update
 
-from ..db import Transaction, insert_for
-from ..tables import columns, limits
+from ..sql.db import Transaction, insert_for
+from ..sql.tables import columns, limits
 from .texts import storable
 
 

@@ -8,8 +8,8 @@ to its bound. Who reads a row for a decision also stores what it believed (:func
 from datetime import datetime, timedelta
 
 from ..clock import boottime
-from ..db import Transaction
 from ..rules import Rules
+from ..sql.db import Transaction
 
 LONGEST_WAIT_SECONDS = 86_400.0
 """The longest wait that one answer can ask for. Also the bound of a penalty whose length was not stored."""

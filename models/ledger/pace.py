@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Row, Select, and_, bindparam, or_
 
-from ..db import Transaction
-from ..one_of import listed, one_of_named
 from ..rules import Rules
+from ..sql.db import Transaction
+from ..sql.one_of import listed, one_of_named
+from ..sql.tables import limits
 from ..states import Operation
-from ..tables import limits
 from . import breaker, limit_rows, permits
 
 _BREAKER = and_(limits.c.group == bindparam("account"), limits.c.path == bindparam("breaker"))

@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import Row, Select, and_, bindparam, select, update
 
-from ..db import Transaction, insert_for
 from ..outcome import Throttled, answer_words
 from ..rules import GROUP_WIDE, LATE_SECONDS, Rules
-from ..tables import limits
+from ..sql.db import Transaction, insert_for
+from ..sql.tables import limits
 from . import limit_rows
 from .moments import believed, latest_next_call, latest_penalty, wait_seconds
 

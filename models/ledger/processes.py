@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import delete
 
-from ..db import Transaction, insert_for
-from ..tables import processes
+from ..sql.db import Transaction, insert_for
+from ..sql.tables import processes
 
 SCHEDULER, WORKER = "scheduler", "worker"
 
@@ -32,7 +32,7 @@ def beat(t: Transaction, role: str, name: str, *, version: str, started_at: date
     t.execute(statement.on_conflict_do_update(index_elements=["role", "name"], set_=fresh))
 
 
-def ended(t: Transaction, role: str, name: str) -> None:
+def sign_off(t: Transaction, role: str, name: str) -> None:
     """Take a process off the list that ends as it should; one that is killed is missed after :data:`GONE_AFTER`."""
     if _known(t):
         t.execute(delete(processes).where(processes.c.role == role, processes.c.name == name))

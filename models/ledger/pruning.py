@@ -7,15 +7,15 @@ from datetime import timedelta
 
 from sqlalchemy import ColumnElement, delete, exists, select, text
 
-from ..db import Transaction
-from ..one_of import one_of
+from ..sql.db import Transaction
+from ..sql.one_of import one_of
+from ..sql.tables import ENDED, accounts, actions, attempts, batches, tasks
 from ..states import BatchStatus, Status
-from ..tables import ENDED, accounts, actions, attempts, batches, tasks
 from . import quarantine
 from .rows import end_name
 from .totals import count
 
-PAGE = 1000
+PRUNED_AT_ONCE = 1000
 """Rows deleted in one transaction: short locks, however much there is to delete."""
 
 
@@ -84,7 +84,7 @@ def prune_tasks(
             *(each.is_missing for each in kept_by),
         )
         .order_by(tasks.c.status_since)
-        .limit(PAGE)
+        .limit(PRUNED_AT_ONCE)
     )
     ids = [row.id for row in t.rows(old.with_for_update(skip_locked=True, of=tasks))]
     if not ids:
@@ -117,4 +117,6 @@ def prune_batches(t: Transaction, older_than: timedelta) -> int:
     """Delete one page of batches that ended longer ago; returns how many."""
     over: ColumnElement[bool] = batches.c.status.in_([BatchStatus.DONE.value, BatchStatus.LOST.value])
     old = select(batches.c.id).where(over, text("status IN ('done', 'lost')"), batches.c.ended_at < t.now - older_than)
-    return t.execute(delete(batches).where(batches.c.id.in_(old.order_by(batches.c.ended_at).limit(PAGE)))).rowcount
+    return t.execute(
+        delete(batches).where(batches.c.id.in_(old.order_by(batches.c.ended_at).limit(PRUNED_AT_ONCE)))
+    ).rowcount

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, delete, exists, select, true, update
 
-from ..db import Transaction, insert_for
-from ..one_of import one_of
 from ..outcome import Unknown
+from ..sql.db import Transaction, insert_for
+from ..sql.one_of import one_of
+from ..sql.tables import attempts, quarantine, tasks
 from ..states import NEVER_CLAIMED, SetAside
-from ..tables import attempts, quarantine, tasks
 from .totals import Steps, count
 
 LEVEL = 2

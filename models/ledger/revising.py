@@ -5,17 +5,17 @@ from random import Random
 
 from sqlalchemy import select
 
-from ..db import Transaction
 from ..lifecycle import unheld
-from ..one_of import one_of
 from ..rules import Rules
-from ..tables import tasks
+from ..sql.db import Transaction
+from ..sql.one_of import one_of
+from ..sql.tables import tasks
 from . import contexts, quarantine
 from .due_tasks import RESTS
 from .holds import held_as_unknown
 from .rows import free_by_ids, store
 
-PAGE = 500
+RELEASED_AT_ONCE = 500
 
 
 def resting_accounts(t: Transaction, names: Collection[str]) -> list[str]:
@@ -29,7 +29,7 @@ def release_unknown(t: Transaction, rules: Rules, rng: Random) -> int:
     if rules.policy.on_unknown == "hold":
         return 0
     context = contexts.context(t, rules, rng)
-    found = free_by_ids(t, held_as_unknown(t, rules.account, PAGE))
+    found = free_by_ids(t, held_as_unknown(t, rules.account, RELEASED_AT_ONCE))
     store(t, [(task, unheld(task, context)) for task in found])
     quarantine.forget(t, [task.id for task in found])
     return len(found)

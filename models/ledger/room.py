@@ -8,12 +8,12 @@ from math import ceil
 
 from sqlalchemy import bindparam, select, text
 
-from ..db import Transaction
-from ..one_of import listed, one_of_named
 from ..outcome import Cause
 from ..rules import Rules
+from ..sql.db import Transaction
+from ..sql.one_of import listed, one_of_named
+from ..sql.tables import batches
 from ..states import Operation
-from ..tables import batches
 from . import accounts, pace, permits
 
 
@@ -38,12 +38,12 @@ class Room:
     idle_since: datetime | None = None
 
 
-def room(t: Transaction, rules: Rules, operation: Operation, account: accounts.Account) -> Room | None:
+def room(t: Transaction, rules: Rules, operation: Operation, account: accounts.AccountRow) -> Room | None:
     """The room of an account that is locked; None when nothing may be claimed."""
     probe = False
     if account.paused_at is not None:
         probe = account.paused_cause == Cause.BALANCE and account.probe_at is not None and account.probe_at <= t.now
-        # Checks too, or tasks that need a look before their retry could never be the probe.
+        # Checks too, or tasks that need a check before their retry could never be the probe.
         if not probe:
             return None
     state, paths = pace.read(t, rules, operation)

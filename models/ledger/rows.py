@@ -7,10 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, select, update
 
-from ..db import Transaction
-from ..one_of import listed, one_of, one_of_named
-from ..rowset import rowset
-from ..tables import attempts, tasks
+from ..sql.db import Transaction
+from ..sql.one_of import listed, one_of, one_of_named
+from ..sql.rowset import rowset
+from ..sql.tables import attempts, tasks
 from ..task import COLUMNS, Task, values_of
 from .totals import Steps, count
 
@@ -128,7 +128,7 @@ _OPEN = select(attempts.c.task_id, attempts.c.number).where(
 _OPEN_HERE = _OPEN.where(attempts.c.batch_id == bindparam("batch"))
 
 
-def open_attempts(t: Transaction, ids: Iterable[int], *, batch_id: UUID | None = None) -> dict[int, int]:
+def unanswered(t: Transaction, ids: Iterable[int], *, batch_id: UUID | None = None) -> dict[int, int]:
     """Task id → number of its open attempt, for those that have one (in this batch, where one is named)."""
     wanted = listed(ids)
     rows = t.rows(_OPEN, ids=wanted) if batch_id is None else t.rows(_OPEN_HERE, ids=wanted, batch=batch_id)

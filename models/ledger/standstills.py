@@ -11,10 +11,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, select, true, update
 
-from ..db import Transaction
 from ..policy import Stood
+from ..sql.db import Transaction
+from ..sql.tables import standstills
 from ..states import Operation
-from ..tables import standstills
 
 LEVEL = 2
 """The first schema that remembers them."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import Row, Select, cast, func, insert, select, text, union_all
 
-from ..db import Transaction, insert_for
-from ..tables import deltas, totals
-from ..types import BigId
+from ..sql.db import Transaction, insert_for
+from ..sql.tables import deltas, totals
+from ..sql.types import BigId
 
 Steps = Counter[tuple[str, str]]
 """How totals move, by account and name."""

@@ -5,19 +5,19 @@ The rows are ``redrive_limits`` with the account as group and ``#trouble`` as pa
 
 from sqlalchemy import delete, select
 
-from ..db import Transaction, insert_for
-from ..tables import limits
+from ..sql.db import Transaction, insert_for
+from ..sql.tables import limits
 
 PATH = "#trouble"
 
 
-def trouble(t: Transaction, account: str, why: str) -> None:
+def note_trouble(t: Transaction, account: str, why: str) -> None:
     """An account's work cannot be scheduled at the moment, for this reason; '' is the whole installation."""
     row = insert_for(t)(limits).values(group=account[:64], path=PATH, why=why[:1000], next_at=t.now)
     t.execute(row.on_conflict_do_update(index_elements=["group", "path"], set_={"why": why[:1000], "next_at": t.now}))
 
 
-def trouble_over(t: Transaction, account: str) -> None:
+def clear_trouble(t: Transaction, account: str) -> None:
     """It can again."""
     t.execute(delete(limits).where(limits.c.group == account[:64], limits.c.path == PATH))
 

@@ -5,10 +5,10 @@ these functions, under its locks, and writes what they return.
 """
 
 from .answers import answered, checkable_again, gave_back, lost
-from .claiming import Claimed, Decision, Leave, LookFirst, SetAsideTask, consider, looks_first
+from .claiming import CheckFirst, Claimed, Decision, Leave, SetAsideTask, checks_first, consider
 from .following import settle_seconds, settles_at
 from .moves import Context
-from .operators import Said, force, hold, release, retry_now, revive, stop
+from .operators import ActionReply, force, hold, release, retry_now, revive, stop
 from .owners import add_again, report
 from .quarantine import readmitted, set_aside
 from .readings import Settled, read
@@ -16,22 +16,22 @@ from .revisions import uncheckable, unheld, wakes, woken
 from .unread import unread
 
 __all__ = [
+    "ActionReply",
+    "CheckFirst",
     "Claimed",
     "Context",
     "Decision",
     "Leave",
-    "LookFirst",
-    "Said",
     "SetAsideTask",
     "Settled",
     "add_again",
     "answered",
     "checkable_again",
+    "checks_first",
     "consider",
     "force",
     "gave_back",
     "hold",
-    "looks_first",
     "lost",
     "read",
     "readmitted",

@@ -76,7 +76,7 @@ def _kept_back(task: Task, context: Context) -> Task:
 
 
 def _referred(task: Task, ref: str) -> Task:
-    """The id that the provider gave for the run, which looks follow from now on."""
+    """The id that the provider gave for the run, which checks follow from now on."""
     return replace(task, provider_ref=ref[:255] or task.provider_ref)
 
 
@@ -88,29 +88,29 @@ def _accepted(task: Task, outcome: Accepted, context: Context) -> Task:
     task = _referred(replace(task, errors=0, refusals=0, trigger="due"), outcome.ref)
     if not (context.rules.policy.track_results and context.rules.capabilities.can_check):
         return moves.succeeded(task, context.now)
-    return moves.followed(task, Status.RETRYING, _first_look(context.now, context), context.now)
+    return moves.followed(task, Status.RETRYING, _first_check(context.now, context), context.now)
 
 
-def _first_look(since: datetime, context: Context) -> datetime:
-    return max(context.now, context.look_after(context.rules.policy.check_after_seconds, since))
+def _first_check(since: datetime, context: Context) -> datetime:
+    return max(context.now, context.check_after(context.rules.policy.check_after_seconds, since))
 
 
 def _already(task: Task, context: Context) -> Task:
     if context.rules.capabilities.can_check:
-        # From here on errors count looks in a row; the call was delivered.
+        # From here on errors count checks in a row; the call was delivered.
         delivered = replace(task, errors=0, trigger="due")
         return moves.followed(delivered, Status.UNKNOWN, context.now, context.now)
     return moves.came_back(moves.erred(task), Event.DISPUTED, context, status=_was(task))
 
 
 def _unknown(task: Task, since: datetime, context: Context) -> Task:
-    """It may run now. ``since`` is when the answer failed to come: the first look counts from there.
+    """It may run now. ``since`` is when the answer failed to come: the first check counts from there.
 
     Belief in an old state settles from now: a worker that is given up may have made its call at the last moment.
     """
     task = replace(task, errors=0, refusals=0, trigger="due")
     if context.rules.capabilities.can_check:
-        return moves.followed(task, Status.UNKNOWN, _first_look(since, context), context.now)
+        return moves.followed(task, Status.UNKNOWN, _first_check(since, context), context.now)
     if context.rules.policy.on_unknown == "hold" and task.wish is None:
         return moves.held(task, _was(task), context.now)
     return moves.came_back(task, Event.FAILED, context, status=_was(task))

@@ -1,11 +1,11 @@
-"""What a claim makes of a due task: into the batch, a look first, dead, or left for later."""
+"""What a claim makes of a due task: into the batch, a check first, dead, or left for later."""
 
 from dataclasses import dataclass
 from uuid import UUID
 
 from ..capabilities import Kind
-from ..migrations.row_rules_0002 import MOST
 from ..rules import Rules
+from ..sql.migrations.row_rules_0002 import MOST
 from ..states import DeadReason, SetAside, Status
 from ..task import Task, replace
 from . import moves
@@ -20,8 +20,8 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class LookFirst:
-    """It is looked at before it is retried."""
+class CheckFirst:
+    """It is checked before it is retried."""
 
     task: Task
 
@@ -45,7 +45,7 @@ class SetAsideTask:
     why: str
 
 
-Decision = Claimed | LookFirst | Leave | SetAsideTask
+Decision = Claimed | CheckFirst | Leave | SetAsideTask
 
 SET_ASIDE_SECONDS = 3600.0
 
@@ -71,8 +71,8 @@ def consider(task: Task, batch_id: UUID, context: Context, *, busy: bool, archiv
         return Leave(replace(task, due_at=context.after(context.rules.policy.check_after_seconds)))
     if task.spent >= task.limit(context.rules):
         return Leave(moves.dead(task, DeadReason.LIMIT_REACHED, context.now))
-    if looks_first(task, context, archived=archived):
-        return LookFirst(moves.look_first(task, context.now))
+    if checks_first(task, context, archived=archived):
+        return CheckFirst(moves.check_first(task, context.now))
     return Claimed(
         replace(
             task,
@@ -99,26 +99,26 @@ def _kinds(rules: Rules) -> str:
     return "leave it empty" if known == [""] else f"must be {' or '.join(known)}"
 
 
-def looks_first(task: Task, context: Context, *, archived: bool = True) -> bool:
+def checks_first(task: Task, context: Context, *, archived: bool = True) -> bool:
     """Whether the provider is asked for the task's state before this retry."""
     rules = context.rules
     if not rules.capabilities.can_check:
         return False
     if rules.policy.check_before_retry == "always" or (rules.archives and not archived):
-        return not _just_looked_at(task)
+        return not _just_checked(task)
     if task.seen is not None:
         return False
     kind = rules.capabilities.kind(task.kind)
     return rules.archives or _required(kind) or _doubtful(task, context)
 
 
-def _just_looked_at(task: Task) -> bool:
-    """It is due since its look was asked. A look that brings no result to archive must not be made for ever."""
+def _just_checked(task: Task) -> bool:
+    """It is due since its check was asked. A check that brings no result to archive must not be made for ever."""
     return task.seen is not None and task.due_at is not None and task.seen.asked_at >= task.due_at
 
 
 def _required(kind: Kind | None) -> bool:
-    return kind is not None and kind.look_first
+    return kind is not None and kind.check_first
 
 
 def _doubtful(task: Task, context: Context) -> bool:

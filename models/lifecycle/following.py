@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from ..policy import Event, next_look_seconds
+from ..policy import Event, next_check_seconds
 from ..rules import Rules
 from ..states import DeadReason, Status
 from ..task import Task, replace
@@ -20,16 +20,16 @@ def settle_seconds(task: Task, rules: Rules) -> float:
 
 
 def settles_at(task: Task, rules: Rules) -> datetime:
-    """The moment from which what a look says is taken for what is."""
+    """The moment from which what a check says is taken for what is."""
     return task.status_since + timedelta(seconds=settle_seconds(task, rules))
 
 
 def later(task: Task, context: Context) -> Task:
-    """Looked at again after a while that grows with its age, or given up."""
+    """Checked again after a while that grows with its age, or given up."""
     if timed_out(task, context):
         return expired(task, context)
     age = (context.now - task.status_since).total_seconds()
-    return replace(task, due_at=context.look_after(next_look_seconds(context.rules.policy, age)))
+    return replace(task, due_at=context.check_after(next_check_seconds(context.rules.policy, age)))
 
 
 def timed_out(task: Task, context: Context) -> bool:

@@ -1,4 +1,4 @@
-"""Checks of an account come together: what is to be looked at at nearly the same moment is looked at in one batch."""
+"""Checks of an account come together: what is to be checked at nearly the same moment is checked in one batch."""
 
 from datetime import UTC, datetime, timedelta
 from zlib import crc32

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
-from ..migrations.row_rules_0002 import MOST
-from ..policy import Dead, Event, RetryAt, Standing, Stood, age_of, decide, has_passed, never_stood
+from ..policy import Dead, Event, RetryAt, Stood, TaskStanding, age_of, decide, has_passed, never_stood
 from ..rules import Rules
+from ..sql.migrations.row_rules_0002 import MOST
 from ..states import DeadReason, Operation, Status, Wish
 from ..task import Task, by_now, replace
 from .grid import rounded_up
@@ -32,7 +32,7 @@ class Context:
         """The moment so many seconds from now."""
         return self.now + timedelta(seconds=seconds)
 
-    def look_after(self, seconds: float, since: datetime | None = None) -> datetime:
+    def check_after(self, seconds: float, since: datetime | None = None) -> datetime:
         """The moment of a check about so many seconds from now, or from ``since``: with others of the account."""
         return rounded_up((since or self.now) + timedelta(seconds=seconds), seconds, self.rules.account)
 
@@ -105,18 +105,18 @@ def failed(task: Task, due_at: datetime, now: datetime, *, status: Status = Stat
     return replace(_moved(task, status, now), due_at=due_at)
 
 
-def look_first(task: Task, due_at: datetime) -> Task:
-    """Its next turn is a look, not a retry."""
+def check_first(task: Task, due_at: datetime) -> Task:
+    """Its next turn is a check, not a retry."""
     return replace(task, next=Operation.CHECK, due_at=due_at)
 
 
-def looked_at_first(task: Task, context: Context) -> Task:
+def checked_first(task: Task, context: Context) -> Task:
     """The same, now, where the provider can be asked."""
-    return look_first(task, context.now) if context.rules.capabilities.can_check else task
+    return check_first(task, context.now) if context.rules.capabilities.can_check else task
 
 
 def followed(task: Task, status: Status, due_at: datetime, now: datetime) -> Task:
-    """Retrying or unknown: looked at from ``due_at`` on. A wish stays until it can be granted."""
+    """Retrying or unknown: checked from ``due_at`` on. A wish stays until it can be granted."""
     return replace(_moved(task, status, now), next=Operation.CHECK, due_at=due_at)
 
 
@@ -160,9 +160,9 @@ def granted_a_round(task: Task, context: Context) -> Task:
     return granted(task, task.round_of_retries(context.rules), context)
 
 
-def standing(task: Task, rules: Rules) -> Standing:
+def standing(task: Task, rules: Rules) -> TaskStanding:
     """What the policy must know of a task."""
-    return Standing(
+    return TaskStanding(
         spent=task.spent,
         limit=task.limit(rules),
         errors=task.errors,

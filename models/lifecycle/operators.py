@@ -10,72 +10,72 @@ from .moves import Context
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ActionReply:
     """The task after somebody said something, and a hint for them when it changed nothing or not at once."""
 
     task: Task
     hint: str = ""
 
 
-def hold(task: Task, context: Context, *, is_open: bool) -> Said:
+def hold(task: Task, context: Context, *, is_open: bool) -> ActionReply:
     """Nobody touches it until it is released; at once, or as a wish when a call cannot be taken back."""
     if task.status in ENDED_STATES:
-        return Said(task, f"nothing to hold: it {_end(task)}")
+        return ActionReply(task, f"nothing to hold: it {_end(task)}")
     if task.status is Status.HELD:
-        return Said(task, "held already")
+        return ActionReply(task, "held already")
     if is_open or task.status in FOLLOWED_STATES:
-        return Said(replace(task, wish=Wish.HOLD), "held when its retry has failed; success wins")
-    return Said(moves.held(task, task.held_from or task.status, context.now))
+        return ActionReply(replace(task, wish=Wish.HOLD), "held when its retry has failed; success wins")
+    return ActionReply(moves.held(task, task.held_from or task.status, context.now))
 
 
-def release(task: Task, context: Context) -> Said:
-    """Back to where it was held, after a look; or a wish is withdrawn."""
+def release(task: Task, context: Context) -> ActionReply:
+    """Back to where it was held, after a check; or a wish is withdrawn."""
     if task.wish is not None:
-        return Said(replace(task, wish=None))
+        return ActionReply(replace(task, wish=None))
     if task.status is not Status.HELD or task.held_from is None:
-        return Said(task, "not held")
+        return ActionReply(task, "not held")
     if task.held_from in AT_WORK_STATES:
         back = moves.at_work(task, task.held_from, context.now)
     else:
         back = moves.failed(task, context.now, context.now, status=task.held_from)
-    return Said(moves.looked_at_first(back, context))
+    return ActionReply(moves.checked_first(back, context))
 
 
-def stop(task: Task, context: Context, *, is_open: bool) -> Said:
+def stop(task: Task, context: Context, *, is_open: bool) -> ActionReply:
     """Dead (stopped); at once, or when the retry under way has failed."""
     if task.status in ENDED_STATES:
-        return Said(task, f"ended already: it {_end(task)}")
+        return ActionReply(task, f"ended already: it {_end(task)}")
     if is_open or task.status in FOLLOWED_STATES:
-        return Said(replace(task, wish=Wish.STOP), "stopped when its retry has failed; success wins")
-    return Said(moves.dead(task, DeadReason.STOPPED, context.now))
+        return ActionReply(replace(task, wish=Wish.STOP), "stopped when its retry has failed; success wins")
+    return ActionReply(moves.dead(task, DeadReason.STOPPED, context.now))
 
 
-def retry_now(task: Task, context: Context, *, releases: bool = True) -> Said:
+def retry_now(task: Task, context: Context, *, releases: bool = True) -> ActionReply:
     """Now, within the limits: a look for what is at work or followed, a retry for what failed.
 
     ``releases``: it also releases what is held. A program's request does not.
     """
     if task.status in ENDED_STATES:
-        return Said(task, f"it {_end(task)}: only --force retries it")
+        return ActionReply(task, f"it {_end(task)}: only --force retries it")
     if task.status is Status.IN_FLIGHT:
-        return Said(task, "a retry of it is under way")
+        return ActionReply(task, "a retry of it is under way")
     if task.status is Status.HELD and not releases:
-        return Said(task, "it is held: `redrive release` lets it go on")
+        return ActionReply(task, "it is held: `redrive release` lets it go on")
     if task.status is Status.HELD:
         task = release(task, context).task
     if task.status in FAILED_STATES:
-        return Said(replace(task, trigger="manual", due_at=context.now))
+        return ActionReply(replace(task, trigger="manual", due_at=context.now))
     if not context.rules.capabilities.can_check:
-        return Said(task, f"{context.rules.capabilities.title} cannot be asked for its state")
-    return Said(replace(task, next=Operation.CHECK, due_at=context.now))
+        return ActionReply(task, f"{context.rules.capabilities.title} cannot be asked for its state")
+    return ActionReply(replace(task, next=Operation.CHECK, due_at=context.now))
 
 
-def force(task: Task, context: Context) -> Said:
+def force(task: Task, context: Context) -> ActionReply:
     """One more retry than the limit allows, never past the provider's own cap; also of what has ended."""
     if task.status in (Status.IN_FLIGHT, *FOLLOWED_STATES, *AT_WORK_STATES):
         return retry_now(task, context)
     if _used_up(task, context):
-        return Said(task, _cap(context))
+        return ActionReply(task, _cap(context))
     task = moves.granted(task, 1, context)
     if task.status in ENDED_STATES:
         task = _reopened(task, context)
@@ -84,17 +84,17 @@ def force(task: Task, context: Context) -> Said:
     return dataclasses.replace(said, task=replace(said.task, trigger=trigger))
 
 
-def revive(task: Task, context: Context) -> Said:
-    """A dead task gets another round of retries, and is looked at first."""
+def revive(task: Task, context: Context) -> ActionReply:
+    """A dead task gets another round of retries, and is checked first."""
     if task.status not in ENDED_STATES:
-        return Said(task, f"not ended: its status is {task.status}")
+        return ActionReply(task, f"not ended: its status is {task.status}")
     if _used_up(task, context):
-        return Said(task, _cap(context))
-    return Said(_reopened(moves.granted_a_round(task, context), context))
+        return ActionReply(task, _cap(context))
+    return ActionReply(_reopened(moves.granted_a_round(task, context), context))
 
 
 def _reopened(task: Task, context: Context) -> Task:
-    return moves.looked_at_first(moves.new_round(task, Status.FAILED, context), context)
+    return moves.checked_first(moves.new_round(task, Status.FAILED, context), context)
 
 
 def _used_up(task: Task, context: Context) -> bool:

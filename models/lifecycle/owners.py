@@ -6,7 +6,7 @@ from ..states import AT_WORK_STATES, ENDED_STATES, FAILED_STATES, Status
 from ..task import Task, by_now, replace
 from . import moves
 from .moves import Context
-from .operators import Said
+from .operators import ActionReply
 
 
 def add_again(task: Task, new: Task, context: Context) -> Task:
@@ -42,11 +42,11 @@ def _filled(task: Task, new: Task) -> Task:
 
 def report(
     task: Task, status: Status, context: Context, *, at: datetime | None, reason: str = "", is_open: bool = False
-) -> Said:
+) -> ActionReply:
     """The owner learned that the task is ``status`` (pending, running, failed, canceled or succeeded) since ``at``."""
     at = by_now(at, context.now) if at is not None else None
     if at is not None and at < by_now(task.status_since, context.now):
-        return Said(task, f"ignored: older than what is known since {task.status_since:%Y-%m-%d %H:%M:%S} UTC")
+        return ActionReply(task, f"ignored: older than what is known since {task.status_since:%Y-%m-%d %H:%M:%S} UTC")
     if status is Status.SUCCEEDED:
         return _reported_success(task, context)
     if status in AT_WORK_STATES:
@@ -54,28 +54,28 @@ def report(
     return _reported_failure(task, status, at or context.now, reason, context)
 
 
-def _reported_success(task: Task, context: Context) -> Said:
+def _reported_success(task: Task, context: Context) -> ActionReply:
     """Wins everywhere; an open attempt is still closed by its own batch."""
     if task.status is Status.SUCCEEDED:
-        return Said(task, "known already")
-    return Said(moves.succeeded(task, context.now))
+        return ActionReply(task, "known already")
+    return ActionReply(moves.succeeded(task, context.now))
 
 
-def _reported_work(task: Task, status: Status, context: Context, *, is_open: bool) -> Said:
+def _reported_work(task: Task, status: Status, context: Context, *, is_open: bool) -> ActionReply:
     match task.status:
         case Status.PENDING | Status.RUNNING:
-            return Said(moves.at_work(task, status, context.now))
+            return ActionReply(moves.at_work(task, status, context.now))
         case Status.IN_FLIGHT if is_open:
-            return Said(task, "ignored: a retry of it is being sent")
+            return ActionReply(task, "ignored: a retry of it is being sent")
         case Status.RETRYING:
-            return Said(task, "known already: its retry is followed")
+            return ActionReply(task, "known already: its retry is followed")
         case Status.UNKNOWN:
-            return Said(replace(task, due_at=context.now))
+            return ActionReply(replace(task, due_at=context.now))
         case Status.HELD:
-            return Said(replace(task, held_from=status))
+            return ActionReply(replace(task, held_from=status))
         case _:
             fresh = replace(_reopened(task, context), seen=None, round_at=context.now)
-            return Said(moves.at_work(fresh, status, context.now))
+            return ActionReply(moves.at_work(fresh, status, context.now))
 
 
 def _reopened(task: Task, context: Context) -> Task:
@@ -84,23 +84,23 @@ def _reopened(task: Task, context: Context) -> Task:
     return task if has_one or task.status not in ENDED_STATES else moves.granted_a_round(task, context)
 
 
-def _reported_failure(task: Task, status: Status, at: datetime, reason: str, context: Context) -> Said:
-    told = replace(task, last_error=reason or task.last_error, failed_at=at)
-    forgotten = replace(told, seen=None)  # it was seen before a run that somebody else has made
+def _reported_failure(task: Task, status: Status, at: datetime, reason: str, context: Context) -> ActionReply:
+    news = replace(task, last_error=reason or task.last_error, failed_at=at)
+    forgotten = replace(news, seen=None)  # it was seen before a run that somebody else has made
     match task.status:
         case Status.PENDING | Status.RUNNING:
-            return Said(moves.new_round(told, status, context))
+            return ActionReply(moves.new_round(news, status, context))
         case Status.CANCELED if _fails_anew(task, status):
-            return Said(moves.new_round(moves.granted_a_round(told, context), status, context))
+            return ActionReply(moves.new_round(moves.granted_a_round(news, context), status, context))
         case Status.FAILED | Status.CANCELED:
-            return Said(forgotten)
+            return ActionReply(forgotten)
         case Status.IN_FLIGHT:
-            return Said(task, "ignored: old news, a retry of it is under way")
+            return ActionReply(task, "ignored: old news, a retry of it is under way")
         case Status.RETRYING | Status.UNKNOWN:
-            return Said(replace(task, due_at=context.now))
+            return ActionReply(replace(task, due_at=context.now))
         case Status.HELD:
-            return Said(replace(forgotten, held_from=status))
+            return ActionReply(replace(forgotten, held_from=status))
         case Status.SUCCEEDED:
-            return Said(moves.new_round(moves.granted_a_round(told, context), status, context))
+            return ActionReply(moves.new_round(moves.granted_a_round(news, context), status, context))
         case _:
-            return Said(task, f"ignored: it is dead ({task.dead_reason}); `redrive revive` brings it back")
+            return ActionReply(task, f"ignored: it is dead ({task.dead_reason}); `redrive revive` brings it back")

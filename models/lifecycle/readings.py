@@ -16,14 +16,14 @@ _ENDS = (State.SUCCEEDED, State.FAILED, State.CANCELED)
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A look's effect: the task, and what became of its last attempt ('' while that is open)."""
+    """A check's effect: the task, and what became of its last attempt ('' while that is open)."""
 
     task: Task
     result: str = ""
 
 
 def read(task: Task, reading: Reading, asked_at: datetime, context: Context) -> Settled:
-    """The task after a readable look that was asked at ``asked_at``."""
+    """The task after a readable check that was asked at ``asked_at``."""
     task = replace(context.anchored(task), errors=0)
     seen = seen_after(task.seen, reading, asked_at, task.attempts, fresh=_is_fresh(task, context))
     if task.status in FOLLOWED_STATES:
@@ -32,7 +32,7 @@ def read(task: Task, reading: Reading, asked_at: datetime, context: Context) -> 
 
 
 def _is_fresh(task: Task, context: Context) -> bool:
-    """Whether the look before the attempt was so close to its answer that nobody else can have run the task between."""
+    """Whether the check before the attempt was so close to its answer that nobody can have run the task between."""
     seen_at = task.seen_at(context.now)
     settle = timedelta(seconds=context.rules.policy.settle_seconds)
     return seen_at is not None and task.status_since - seen_at <= settle
@@ -45,8 +45,8 @@ def _read_waiting(task: Task, reading: Reading, seen: Seen, context: Context) ->
         case State.RUNNING if working:
             return moves.at_work(task, task.status, context.now)
         case State.RUNNING:
-            first_look = context.look_after(context.rules.policy.check_after_seconds)
-            return moves.followed(replace(task, refusals=0), Status.RETRYING, first_look, context.now)
+            first_check = context.check_after(context.rules.policy.check_after_seconds)
+            return moves.followed(replace(task, refusals=0), Status.RETRYING, first_check, context.now)
         case State.SUCCEEDED:
             return moves.succeeded(task, context.now)
         case State.GONE:
@@ -54,8 +54,8 @@ def _read_waiting(task: Task, reading: Reading, seen: Seen, context: Context) ->
         case State.MISSING if working:
             return replace(moves.at_work(task, task.status, context.now), last_error=_missing(reading))
         case State.MISSING:
-            # The provider forgot it, or never shows it: the retry call is the authority. Due since the look was
-            # asked, as below: it would be looked at for ever.
+            # The provider forgot it, or never shows it: the retry call is the authority. Due since the check was
+            # asked, as below: it would be checked for ever.
             return replace(task, next=Operation.RETRY, due_at=seen.asked_at)
         case State.FAILED | State.CANCELED:
             return _failed_before_retry(task, reading, seen, context)
@@ -67,12 +67,12 @@ def _failed_before_retry(task: Task, reading: Reading, seen: Seen, context: Cont
     task = replace(task, last_error=reading.message or task.last_error)
     if task.status in AT_WORK_STATES:
         task = replace(task, failed_at=context.now, round_at=context.now)
-    # Due since the look was asked, so that "always look first" sees that it has just been looked at.
+    # Due since the check was asked, so that "always look first" sees that it has just been checked.
     back = moves.failed(task, seen.asked_at, context.now, status=status)
     settles_at = seen.same_since + timedelta(seconds=context.rules.policy.settle_seconds)
     retried_by_provider = task.attempts == 0 and task.origin in context.rules.capabilities.retries_by_itself
     if retried_by_provider and seen.asked_at < settles_at:
-        return moves.look_first(back, settles_at)
+        return moves.check_first(back, settles_at)
     return moves.resting(back, context)
 
 
@@ -101,8 +101,8 @@ def _read_followed(task: Task, reading: Reading, seen: Seen, asked_at: datetime,
 def _proves_a_run(task: Task, seen: Seen, context: Context) -> bool:
     """Whether a terminal state cannot be the one from before the retry.
 
-    A mark that was not known before proves nothing, the first look may simply be the first to read one; and where
-    no look told whether it had failed or been canceled, neither of the two is news. Nor is a success where an earlier
+    A mark that was not known before proves nothing, the first check may simply be the first to read one; and where
+    no check told whether it had failed or been canceled, neither of the two is news. Nor is a success where an earlier
     retry may have brought it: a failure reported since then has made us forget what was seen. What was seen too long
     before the retry proves nothing, not even a success: somebody else may have run the task in between.
     """
@@ -110,7 +110,7 @@ def _proves_a_run(task: Task, seen: Seen, context: Context) -> bool:
         return True
     kind = context.rules.capabilities.kind(task.kind)
     if kind is not None and kind.conflict:
-        return False  # a run of the whole, or of a part, may have changed it since the look before the retry
+        return False  # a run of the whole, or of a part, may have changed it since the check before the retry
     state, _, mark = seen.before.partition("/")
     if state == STALE or (not state and task.spent > 1):
         return False
@@ -125,8 +125,8 @@ def _running(task: Task, context: Context) -> Settled:
     task = replace(task, refusals=0)
     # First of all: what was doubtful is known to run now, however late that was seen.
     if task.status is Status.UNKNOWN:
-        first_look = context.look_after(context.rules.policy.check_after_seconds)
-        return Settled(moves.followed(task, Status.RETRYING, first_look, context.now))
+        first_check = context.check_after(context.rules.policy.check_after_seconds)
+        return Settled(moves.followed(task, Status.RETRYING, first_check, context.now))
     if following.timed_out(task, context):
         return Settled(following.expired(task, context), "expired")
     return Settled(following.later(task, context))

@@ -30,7 +30,7 @@ def unheld(task: Task, context: Context) -> Task:
 
 
 def uncheckable(task: Task, context: Context) -> Task:
-    """A task whose next turn is a look, at a provider that has no status call any more.
+    """A task whose next turn is a check, at a provider that has no status call any more.
 
     A retry that runs is given up when it would have been; all else is decided as where there never was such a call.
     """

@@ -1,7 +1,7 @@
-"""What a look does that brought no reading: it was never made, or nobody could read its answer."""
+"""What a check does that brought no reading: it was never made, or nobody could read its answer."""
 
 from ..outcome import Accepted, Already, Deferred, Outcome, Refused, Unknown, Unreadable
-from ..policy import unread_look_seconds
+from ..policy import unread_check_seconds
 from ..states import AT_WORK_STATES, FAILED_STATES, FOLLOWED_STATES, DeadReason, Status
 from ..task import Task, replace
 from . import following, moves
@@ -12,28 +12,28 @@ LONGEST_QUOTE = 500
 _REPEATED = 2
 
 
-def unread(task: Task, look: Outcome | Unreadable, context: Context, *, probe: bool = False) -> Task:
-    """The task after a look without a reading.
+def unread(task: Task, found: Outcome | Unreadable, context: Context, *, probe: bool = False) -> Task:
+    """The task after a check without a reading.
 
-    A look that the account's trouble prevented was no chance to look, and is made up for: the account, its path or its
-    breaker hold it back until then. Only what the task's own look brought counts against the task.
+    A check that the account's trouble prevented was no chance to look, and is made up for: the account, its path or its
+    breaker hold it back until then. Only what the task's own check brought counts against the task.
 
     Args:
         task: as it is.
-        look: what came instead of a reading.
+        found: what came instead of a reading.
         context: what decides.
-        probe: the look tried whether the account works again, so that silence is no news of the task.
+        probe: the check tried whether the account works again, so that silence is no news of the task.
     """
-    task = replace(context.anchored(task), last_error=look.message or task.last_error)
-    match look:
-        case Unreadable() | Accepted() | Already() | Refused():  # the others answer no look, and bound it all the same
+    task = replace(context.anchored(task), last_error=found.message or task.last_error)
+    match found:
+        case Unreadable() | Accepted() | Already() | Refused():  # the others answer no check, and bound it all the same
             return _not_understood(task, context)
         case Deferred(of_task=True):
             return _counted(task, context, was_answered=True)
         case Unknown() if not probe:
             return _counted(task, context, was_answered=False)
         case Deferred() if not probe:
-            return replace(task, due_at=context.look_after(context.rules.policy.check_after_seconds))
+            return replace(task, due_at=context.check_after(context.rules.policy.check_after_seconds))
         case _:
             return replace(task, due_at=context.now)
 
@@ -56,7 +56,9 @@ def _counted(task: Task, context: Context, *, was_answered: bool) -> Task:
         return following.expired(task, context)
     if task.errors >= policy.max_errors and task.status is not Status.RETRYING:
         return _given_up(task, context)
-    return replace(task, due_at=context.look_after(unread_look_seconds(policy, task.errors, was_answered=was_answered)))
+    return replace(
+        task, due_at=context.check_after(unread_check_seconds(policy, task.errors, was_answered=was_answered))
+    )
 
 
 def _given_up(task: Task, context: Context) -> Task:

@@ -1,6 +1,6 @@
 """Questions to the database: read-only, bounded, and never answered by reading what ended.
 
-Every function takes a transaction, best one of :meth:`redrive.models.db.Database.reading`, and returns frozen values;
+Every function takes a transaction, best one of ``Database.reading``, and returns frozen values;
 :func:`plain` makes JSON of them.
 """
 

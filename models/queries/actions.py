@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, select
 
-from ..db import Transaction
-from ..tables import actions
+from ..sql.db import Transaction
+from ..sql.tables import actions
 from .moments import moment_of
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlalchemy import Select, and_, func, or_, select, text
 
-from ..db import Transaction
 from ..explain.facts import ActionFacts, AttemptFacts, BatchFacts, Facts
 from ..explain.waiting import COUNTED_AHEAD
 from ..ledger import accounts, breaker, pace, quarantine, standstills
@@ -13,8 +12,9 @@ from ..ledger.claims import busy_ones as busy
 from ..ledger.room import had_its_time
 from ..ledger.troubles import troubles
 from ..rules import Rules
+from ..sql.db import Transaction
+from ..sql.tables import CHECK_DUE, RETRY_DUE, actions, attempts, batches, tasks
 from ..states import FAILED_STATES, FOLLOWED_STATES, BatchStatus, Operation, Status
-from ..tables import CHECK_DUE, RETRY_DUE, actions, attempts, batches, tasks
 from ..task import Task
 from .processes import missing, processes
 from .tasks import get

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from ..db import Transaction
-from ..tables import actions, archives, attempts
+from ..sql.db import Transaction
+from ..sql.tables import actions, archives, attempts
 from ..task import Task
 from .tasks import get
 

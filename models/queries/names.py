@@ -6,10 +6,10 @@ from difflib import get_close_matches
 from sqlalchemy import exists, select
 
 from ..capabilities import Capabilities, capabilities_of
-from ..db import Transaction
 from ..errors import BadInput
 from ..rules import Rules
-from ..tables import accounts, tasks
+from ..sql.db import Transaction
+from ..sql.tables import accounts, tasks
 from .tasks import TaskFilter
 
 MOST_NAMED = 12

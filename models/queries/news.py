@@ -6,10 +6,10 @@ from datetime import datetime
 
 from sqlalchemy import or_, select
 
-from ..db import Transaction
 from ..ledger.breaker import row_path
+from ..sql.db import Transaction
+from ..sql.tables import accounts, columns, limits
 from ..states import Operation
-from ..tables import accounts, columns, limits
 
 _EVENTS = {
     "pause": ("account.paused", "account.resumed"),

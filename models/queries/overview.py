@@ -12,15 +12,15 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, and_, func, select, text, true
 
-from ..db import Transaction
 from ..ledger.breaker import row_path
 from ..ledger.quarantine import not_set_aside
 from ..ledger.totals import totals_now
 from ..ledger.troubles import troubles
-from ..one_of import one_of
 from ..rules import Rules
+from ..sql.db import Transaction
+from ..sql.one_of import one_of
+from ..sql.tables import CHECK_DUE, RESTING, RETRY_DUE, accounts, batches, columns, limits, tasks
 from ..states import AT_WORK_STATES, Operation, Status
-from ..tables import CHECK_DUE, RESTING, RETRY_DUE, accounts, batches, columns, limits, tasks
 from .processes import Missing, Process, missing, processes
 from .set_aside import TaskSetAside, tasks_set_aside
 
@@ -89,7 +89,7 @@ class AccountOverview:
         clearing_seconds: how long the calls for the retries that are due take at least, at the account's pace.
         tasks: status → how many tasks; only what is not zero.
         dead: reason → how many tasks.
-        due_retries: tasks that may be retried now, ``due_checks`` looked at now.
+        due_retries: tasks that may be retried now, ``due_checks`` checked now.
         due_since: since when the first of them waits.
         next_due_at: when the next of the others is due.
         totals: counters since the beginning: attempts, spent, ``calls:retry``, ``outcome:accepted`` …

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from .. import sqlite
-from ..db import Transaction
 from ..ledger.processes import GONE_AFTER, SCHEDULER, WORKER, WRITING
-from ..tables import processes as table
+from ..sql import sqlite
+from ..sql.db import Transaction
+from ..sql.tables import processes as table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

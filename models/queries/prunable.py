@@ -4,10 +4,10 @@ from datetime import timedelta
 
 from sqlalchemy import func, select, text
 
-from ..db import Transaction
 from ..ledger.totals import totals_now
+from ..sql.db import Transaction
+from ..sql.tables import ENDED, batches, tasks
 from ..states import Status
-from ..tables import ENDED, batches, tasks
 
 
 def ended_accounts(t: Transaction) -> list[str]:

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, Select, false, select
 
-from ..db import Transaction
-from ..one_of import one_of
+from ..sql.db import Transaction
+from ..sql.one_of import one_of
+from ..sql.tables import quarantine, tasks
 from ..states import NEVER_CLAIMED, SetAside, Status
-from ..tables import quarantine, tasks
 
 MOST_SHOWN = 1000
 """So many are read at most."""

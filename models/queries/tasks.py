@@ -22,13 +22,13 @@ from sqlalchemy import (
     union_all,
 )
 
-from ..db import Transaction
-from ..db_errors import blame, is_row_fault
 from ..errors import BadInput
-from ..finding import by_ids
-from ..one_of import one_of
+from ..ledger.finding import by_ids
+from ..sql.db import Transaction
+from ..sql.db_errors import blame, is_row_fault
+from ..sql.one_of import one_of
+from ..sql.tables import CHECK_DUE, ENDED, RETRY_DUE, batches, tasks
 from ..states import ENDED_STATES, DeadReason, Status
-from ..tables import CHECK_DUE, ENDED, RETRY_DUE, batches, tasks
 from ..task import Task
 from .moments import moment_of
 from .set_aside import is_set_aside
@@ -42,7 +42,7 @@ class TaskFilter:
     """Which tasks are meant: all that match every field that is set.
 
     Attributes:
-        due: only those that may be retried or looked at now.
+        due: only those that may be retried or checked now.
         since: only those whose status changed at or after this moment, or within this time; ``until``: before it.
         ids: only these; None: any.
         set_aside: only those that Redrive itself has set aside.

@@ -30,7 +30,7 @@ class Findings:
         self.problems.append(f"{path}: {words}")
 
     def warn(self, key: str, words: str) -> None:
-        """Notes what is allowed and worth a look."""
+        """Notes what is allowed and worth a check."""
         self.warnings.append(f"{self._path(key)}: {words}")
 
     def refuse_unknown(self, keys: Iterable[str], known: Collection[str]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from ..database_address import schema_of
+from ..sql.database_address import schema_of
 
 _LONGEST = 24
 

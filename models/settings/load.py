@@ -47,7 +47,7 @@ class Settings(Section):
         policy: the general policy; an account's own is ``accounts[name].policy``.
         accounts: by name.
         environment: what came from ``REDRIVE_*`` variables. Its URLs may hold passwords: see ``hide_password``.
-        warnings: "key: what is allowed and worth a look".
+        warnings: "key: what is allowed and worth a check".
     """
 
     policy: Policy = Policy()

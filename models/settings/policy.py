@@ -22,7 +22,7 @@ def _within_cap(value: int, info: ValidationInfo) -> int:
 
 
 class Policy(Section):
-    """When a failed task is tried again, when it is looked at, and when it is given up.
+    """When a failed task is tried again, when it is checked, and when it is given up.
 
     Attributes:
         max_retries: retries per task; a provider's own cap wins, and is already applied here for an account's policy.
@@ -33,14 +33,14 @@ class Policy(Section):
         max_seconds: the longest wait.
         jitter: how much of a wait is left to the dice: all of it, half of it, nothing.
         max_errors: failures in a row of the task's own before it is given up: retries for which there is no call
-            (dead, ``undeliverable``), and looks that nobody can read (held, or as ``on_unknown`` says).
+            (dead, ``undeliverable``), and checks that nobody can read (held, or as ``on_unknown`` says).
         give_up_after_seconds: age of a task's round at which it is dead (``too_old``), on its account's own clock.
-        check_after_seconds: from a retry to the first look at it; later looks come ever more slowly.
-        check_max_seconds: the longest time between two looks; those that nobody understands are up to an hour apart.
+        check_after_seconds: from a retry to the first look at it; later checks come ever more slowly.
+        check_max_seconds: the longest time between two checks; those that nobody understands are up to an hour apart.
         settle_seconds: how long a provider may go on showing the state from before the retry.
         check_timeout_seconds: how long a retried task is followed before it is given up or held, on the same clock.
         track_results: whether an accepted retry is followed to its end; otherwise accepted counts as succeeded.
-        check_before_retry: whether a task is looked at before it is retried; ``auto``: where the provider retries
+        check_before_retry: whether a task is checked before it is retried; ``auto``: where the provider retries
             by itself.
         on_unknown: what becomes of a task whose doubtful attempt nobody can be asked about.
     """

@@ -5,8 +5,8 @@ from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
-from .. import database_address
 from ..broker import ADDRESSES, Broker
+from ..sql import database_address
 
 _QUOTES = ("'", '"', "\u201c", "\u201d", "`")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*")

@@ -9,9 +9,9 @@ from .context import console, known_rules, opened, print_json, wake_schedulers, 
 from .options import Json, Reason, line
 
 if TYPE_CHECKING:
-    from redrive.models.db import Transaction
     from redrive.models.queries import AccountOverview, Overview
     from redrive.models.settings import Settings
+    from redrive.models.sql.db import Transaction
 
 Name = Annotated[str, typer.Argument(metavar="ACCOUNT", parser=line, help="Its name in redrive.toml.")]
 

@@ -8,11 +8,11 @@ from typing import NoReturn
 import typer
 
 from redrive.models import ledger, queries
-from redrive.models.db import Database, Transaction
 from redrive.models.explain.words import many
-from redrive.models.ledger import Told, Who
+from redrive.models.ledger import ActionResult, Who
 from redrive.models.queries import TaskFilter
 from redrive.models.rules import Rules, rules_of
+from redrive.models.sql.db import Database, Transaction
 from redrive.models.states import AT_WORK_STATES, FAILED_STATES, FOLLOWED_STATES, Status
 
 from .asking import sure
@@ -21,7 +21,7 @@ from .filters import Wanted
 from .report import Report, Waiting
 from .streams import unread
 
-PAGE = 500
+TASKS_A_PAGE = 500
 """Tasks changed in one transaction: short locks, however many there are."""
 
 _UNFINISHED = (*AT_WORK_STATES, *FAILED_STATES, Status.IN_FLIGHT, *FOLLOWED_STATES, Status.HELD)
@@ -91,8 +91,8 @@ class Acting:
     def _named(self, ids: Sequence[int]) -> Iterator[Sequence[int]]:
         if len(ids) > 1 and not self.dry_run:
             sure(f"{self.verb.capitalize()} {many(len(ids), 'task')}?", yes=self.yes, only_at_terminal=True)
-        for start in range(0, len(ids), PAGE):
-            yield ids[start : start + PAGE]
+        for start in range(0, len(ids), TASKS_A_PAGE):
+            yield ids[start : start + TASKS_A_PAGE]
 
     def _matching(self, database: Database, given: Wanted, rules: Mapping[str, Rules]) -> Iterator[Sequence[int]]:
         with database.reading() as t:
@@ -100,12 +100,12 @@ class Acting:
             found = queries.all_ids(t, wanted)
         if found and not self.dry_run:
             sure(f"{self.verb.capitalize()} {many(len(found), 'task')}?", yes=self.yes)
-        for start in range(0, len(found), PAGE):
+        for start in range(0, len(found), TASKS_A_PAGE):
             with database.reading() as t:
-                page = queries.still_matching(t, wanted, found[start : start + PAGE])
+                page = queries.still_matching(t, wanted, found[start : start + TASKS_A_PAGE])
             yield page
 
-    def _act(self, database: Database, page: Sequence[int], rules: Mapping[str, Rules]) -> list[Told]:
+    def _act(self, database: Database, page: Sequence[int], rules: Mapping[str, Rules]) -> list[ActionResult]:
         with _transaction(database, dry_run=self.dry_run) as t:
             return ledger.act(t, self.what, page, rules, Who(who(), self.reason))
 

@@ -11,9 +11,9 @@ from ..terminal import safe
 from .console import console, errors, print_json
 
 if TYPE_CHECKING:
-    from redrive.models.db import Database
     from redrive.models.rules import Rules
     from redrive.models.settings import Settings
+    from redrive.models.sql.db import Database
 
 __all__ = [
     "BROKER_FILE", "broker_url", "console", "database_url", "driver_installed", "errors", "known_rules",
@@ -87,9 +87,9 @@ def open_database(settings: "Settings") -> "Database":
     """
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - heavy
 
-    from redrive.models import migrate  # noqa: PLC0415 - heavy
-    from redrive.models.db import Database, words  # noqa: PLC0415 - heavy
     from redrive.models.errors import Unreachable  # noqa: PLC0415 - beside the others
+    from redrive.models.sql import migrate  # noqa: PLC0415 - heavy
+    from redrive.models.sql.db import Database, words  # noqa: PLC0415 - heavy
 
     _ensure_there(settings)
     with driver_installed():

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Table, text
 
-from redrive.models import postgresql
-from redrive.models.db import Database, Transaction
-from redrive.models.db_errors import grant
 from redrive.models.errors import Unreachable
-from redrive.models.tables import accounts, metadata
+from redrive.models.sql import postgresql
+from redrive.models.sql.db import Database, Transaction
+from redrive.models.sql.db_errors import grant
+from redrive.models.sql.tables import accounts, metadata
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,18 @@
-"""The examination: what is right, what is worth a look, what is wrong."""
+"""The examination: what is right, what is worth a check, what is wrong."""
 
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from redrive.models import migrate, queries
-from redrive.models.db import Database
+from redrive.models import queries
 from redrive.models.errors import SchemaError, SettingsError, Unreachable
 from redrive.models.explain.words import many
 from redrive.models.jobs import former_queues
 from redrive.models.rules import rules_of
 from redrive.models.settings import Settings, check_secrets, doubtful_secrets, hide_password, load, unread_proxies
+from redrive.models.sql import migrate
+from redrive.models.sql.db import Database
 
 from .broker import answer, leftovers, warnings
 from .context import broker_url, open_database
@@ -36,7 +37,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at; ``exit_code`` is what it makes of the whole."""
+    """One thing that was checked; ``exit_code`` is what it makes of the whole."""
 
     level: Level
     key: str

@@ -14,9 +14,9 @@ from redrive.models.states import DeadReason
 from .options import WHEN, WHICH, Accounts, Statuses, line, one_of, when
 
 if TYPE_CHECKING:
-    from redrive.models.db import Transaction
     from redrive.models.queries import TaskFilter
     from redrive.models.rules import Rules
+    from redrive.models.sql.db import Transaction
 
 
 def _batch_id(text: str) -> UUID:

@@ -98,7 +98,8 @@ def list_tasks(
     as_json: Json = False,
 ) -> None:
     """Tasks by filter, in the order of their ids. Without a filter: all of them."""
-    from redrive.models import finding, queries  # noqa: PLC0415 - heavy
+    from redrive.models import queries  # noqa: PLC0415 - heavy
+    from redrive.models.ledger import finding  # noqa: PLC0415 - heavy
 
     from .left_out import say_left_out  # noqa: PLC0415 - heavy
     from .tasks import set_aside_table, task_table  # noqa: PLC0415 - heavy

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from redrive.models import ledger, queries
-from redrive.models.db import Database
 from redrive.models.explain.words import many
 from redrive.models.ledger import Who
-from redrive.models.ledger.actions import acted
+from redrive.models.ledger.action_log import record_action
 from redrive.models.settings import Settings
+from redrive.models.sql.db import Database
 from redrive.models.states import Status
 
 from ..terminal import safe
@@ -91,7 +91,7 @@ class Pruning:
         deleted = sum(self._pages(account, status))
         if deleted:
             with self._database.transaction() as t:
-                acted(t, Who(who(), f"{many(deleted, f'{status} task')} deleted"), "prune", account)
+                record_action(t, Who(who(), f"{many(deleted, f'{status} task')} deleted"), "prune", account)
         return deleted
 
     def _pages(self, account: str, status: Status) -> Iterator[int]:

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 import typer
 
 from redrive.models import queries
-from redrive.models.db import Transaction
 from redrive.models.explain.words import many
-from redrive.models.ledger import Told
+from redrive.models.ledger import ActionResult
 from redrive.models.rules import Rules
+from redrive.models.sql.db import Transaction
 from redrive.models.states import FAILED_STATES, FOLLOWED_STATES, Status
 
 from ..terminal import safe
@@ -102,7 +102,7 @@ class Report:
         self.changed = 0
         self.set_due: Counter[str] = Counter()
 
-    def page(self, ids: Sequence[int], told: Sequence[Told]) -> None:
+    def page(self, ids: Sequence[int], told: Sequence[ActionResult]) -> None:
         """Take note of a page."""
         for each in told:
             self._note(each)
@@ -111,7 +111,7 @@ class Report:
         for task_id in missing:
             errors.print(f"There is no task {task_id}.", style="red")
 
-    def _note(self, told: Told) -> None:
+    def _note(self, told: ActionResult) -> None:
         task, what = told.task, self._command.what
         self.changed += told.changed
         self._left += not told.changed
@@ -125,7 +125,7 @@ class Report:
         elif hint and not is_wish:  # those are counted together at the end
             self._hint(told, hint)
 
-    def _hint(self, told: Told, words: str) -> None:
+    def _hint(self, told: ActionResult, words: str) -> None:
         if self._printed < HINTS:
             self._printed += 1
             style = "" if told.changed else "yellow"

@@ -41,8 +41,8 @@ def init(
 def migrate() -> None:
     """Bring the database's schema up to this version."""
     from redrive.models.explain.words import many  # noqa: PLC0415 - heavy
-    from redrive.models.migrate import upgraded  # noqa: PLC0415 - heavy
     from redrive.models.settings import hide_password  # noqa: PLC0415 - heavy
+    from redrive.models.sql.migrate import upgraded  # noqa: PLC0415 - heavy
 
     from ..home import make_home  # noqa: PLC0415 - heavy
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from redrive.models.db import Database
 from redrive.models.explain.words import duration
 from redrive.models.outcome import OUTCOMES
 from redrive.models.queries import AccountOverview, Overview
+from redrive.models.sql.db import Database
 from redrive.models.states import ENDED_STATES
 
 from ..terminal import safe

@@ -18,8 +18,8 @@ from .failures import NOT_WELL, WRONG
 from .options import Accounts, DryRun, Json, Statuses
 
 if TYPE_CHECKING:
-    from redrive.models.db import Database
     from redrive.models.settings import Settings
+    from redrive.models.sql.db import Database
 
     from ..transfer.importing import Tally
     from ..transfer.rows import Row

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 from sqlalchemy import func, select
 
-from redrive.models.db import Database
+from redrive.models.sql.db import Database
+from redrive.models.sql.tables import tasks
 from redrive.models.states import ENDED_STATES
-from redrive.models.tables import tasks
 
 from .compare import PROVIDERS, Ended
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from redrive.models import migrate
-from redrive.models.db import Database
 from redrive.models.errors import BadInput
 from redrive.models.settings import Environment, Settings, hide_password, load
-from redrive.models.tables import tasks
+from redrive.models.sql import migrate
+from redrive.models.sql.db import Database
+from redrive.models.sql.tables import tasks
 
 from ..sandbox.config import SandboxConfig
 from ..sandbox.page import accounts_toml, environment

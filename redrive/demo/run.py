@@ -18,9 +18,9 @@ from .. import flower, up
 from ..embedded import EmbeddedBroker, announced, find_server
 from ..extras import install_command
 from ..home import make_home, only_one
+from ..orphans import Sweeper
 from ..sandbox.config import SandboxConfig
 from ..supervisor import Part, Supervisor, python_part
-from ..sweeper import Sweeper
 from .compare import differences
 from .counts import Counts, Observer
 from .files import Files

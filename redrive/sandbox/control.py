@@ -4,7 +4,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ConfigDict
 
-from .faults import Fault, Kind
+from .faults import Fault, FaultKind
 from .misbehave import REDIRECTED
 from .sandbox import Sandbox
 from .watch import Violation
@@ -81,7 +81,7 @@ class Control:
         try:
             fault = Fault.model_validate_json(await request.read())
         except ValueError as error:
-            return web.json_response({"error": str(error), "faults": list(Kind)}, status=400)
+            return web.json_response({"error": str(error), "faults": list(FaultKind)}, status=400)
         self._sandbox.faults.add(fault)
         return web.Response(status=204)
 

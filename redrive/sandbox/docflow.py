@@ -8,10 +8,10 @@ from urllib.parse import parse_qsl
 
 from .behavior import DOCFLOW, Detail
 from .behavior import Refusal as Scripted
-from .exchange import Call, Refusal, Reply
+from .exchange import Refusal, Reply, ServedCall
 from .limits import Rate
 from .script import rule_ids
-from .task import State, Task, View
+from .task import RunState, SandboxTask, TaskView
 from .world import World
 
 PREFIX = "/api/app-api/sip/platform/v2"
@@ -29,12 +29,12 @@ TASK = "review_task"
 RULE = "review_rule"
 
 PENDING, APPROVED, FAILED, REVIEWING, REJECTED, RECOGNITION_FAILED = 0, 1, 2, 3, 4, 7
-STATUS: Final[Mapping[State, int]] = {
-    State.WAITING: PENDING,
-    State.RUNNING: REVIEWING,
-    State.SUCCEEDED: APPROVED,
-    State.FAILED: FAILED,
-    State.CANCELED: FAILED,
+STATUS: Final[Mapping[RunState, int]] = {
+    RunState.WAITING: PENDING,
+    RunState.RUNNING: REVIEWING,
+    RunState.SUCCEEDED: APPROVED,
+    RunState.FAILED: FAILED,
+    RunState.CANCELED: FAILED,
 }
 COUNTED: Final[Mapping[str, tuple[int, ...]]] = {
     "pass_count": (APPROVED,),
@@ -44,7 +44,7 @@ COUNTED: Final[Mapping[str, tuple[int, ...]]] = {
 }
 
 
-class DocFlow:
+class DocFlowSandbox:
     """The three calls. ``paths`` is what is served, all by POST."""
 
     def __init__(self, world: World) -> None:
@@ -53,7 +53,7 @@ class DocFlow:
         self.paths = {RETRY: self.retry, RETRY_RULE: self.retry_rule, RESULT: self.result}
         self._rates = {path: Rate.of(world.config.docflow_per_minute) for path in self.paths}
 
-    def retry(self, call: Call) -> Reply:
+    def retry(self, call: ServedCall) -> Reply:
         """The whole review: every rule of it runs again."""
         review, rules = self._review(call, self._admit(call, RETRY, "task_id"))
         refusal = self._refusal(call, review, *rules)
@@ -65,7 +65,7 @@ class DocFlow:
                 rule.start(call.now)
         return _success(DOC_RETRY)
 
-    def retry_rule(self, call: Call) -> Reply:
+    def retry_rule(self, call: ServedCall) -> Reply:
         """One rule: the review's own status stays what it was."""
         body = self._admit(call, RETRY_RULE, "task_id", "rule_id")
         review, rules = self._review(call, body)
@@ -78,7 +78,7 @@ class DocFlow:
                 return _success(DOC_RETRY)
         raise _refusal(f"{DOC_RETRY}, note 3 (code not published)", 400, "the rule does not belong to the review task")
 
-    def _refusal(self, call: Call, asked: Task, *parts: Task) -> Refusal | None:
+    def _refusal(self, call: ServedCall, asked: SandboxTask, *parts: SandboxTask) -> Refusal | None:
         if asked.script.refusal is Scripted.MISSING:
             return _refusal(f"{DOC_RETRY}, note 2 (code not published)", 404, "the review task was deleted", status=404)
         if any(self._world.under_way(each, call.now) for each in (asked, *parts)):
@@ -87,7 +87,7 @@ class DocFlow:
             return _refusal(DOC_OLD_CODES, 400, "the task cannot be retried")
         return None
 
-    def result(self, call: Call) -> Reply:
+    def result(self, call: ServedCall) -> Reply:
         """The review's status and its rules, which have states of their own."""
         review, rules = self._review(call, self._admit(call, RESULT, "task_id"))
         if review.script.refusal is Scripted.MISSING:
@@ -109,7 +109,7 @@ class DocFlow:
             },
         )
 
-    def _rule(self, call: Call, rule: Task) -> dict[str, Any]:
+    def _rule(self, call: ServedCall, rule: SandboxTask) -> dict[str, Any]:
         view = self._world.view(call, rule)
         return {
             "rule_task_id": f"{rule.external_id}{view.run}",
@@ -123,7 +123,7 @@ class DocFlow:
             "audit_message": "",
         }
 
-    def _review(self, call: Call, body: Mapping[str, str]) -> tuple[Task, list[Task]]:
+    def _review(self, call: ServedCall, body: Mapping[str, str]) -> tuple[SandboxTask, list[SandboxTask]]:
         """A review and its rules, made together so that they begin together.
 
         One that has none of the rules that are asked for has another: a review that failed before its rules shows none.
@@ -134,7 +134,7 @@ class DocFlow:
         found = [self._world.task(DOCFLOW, RULE, each, call.now, script_of=task_id) for each in ids]
         return review, found
 
-    def _admit(self, call: Call, path: str, *ids: str) -> dict[str, str]:
+    def _admit(self, call: ServedCall, path: str, *ids: str) -> dict[str, str]:
         """The body of a call that passed every check."""
         self._authenticate(call)
         if self._world.count(path, self._rates[path], call.now) is not None:
@@ -147,7 +147,7 @@ class DocFlow:
             raise _refusal(DOC_OLD_CODES, 1005006000, "the workspace does not exist")
         return {name: str(each) for name, each in wanted.items()}
 
-    def _authenticate(self, call: Call) -> None:
+    def _authenticate(self, call: ServedCall) -> None:
         """HMAC where a signature is sent, else the two static headers."""
         app_id = call.headers.get("x-ti-app-id", "")
         signature, secret = call.headers.get("x-ti-signature"), call.headers.get("x-ti-secret-code", "")
@@ -157,7 +157,7 @@ class DocFlow:
         if app_id != self._login.app_id or not right:
             raise _refusal(DOC_AUTH, 40102, "x-ti-app-id or x-ti-secret-code is wrong", status=401)
 
-    def _signature(self, call: Call) -> str:
+    def _signature(self, call: ServedCall) -> str:
         return sign(
             self._login.secret_code,
             timestamp=call.headers.get("x-ti-timestamp", ""),
@@ -176,11 +176,11 @@ def sign(secret: str, *, timestamp: str, method: str, path: str, query: str, bod
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
-def _status(task: Task, view: View) -> int:
+def _status(task: SandboxTask, view: TaskView) -> int:
     match view.state, task.script.detail:
-        case State.SUCCEEDED, Detail.REJECTED:
+        case RunState.SUCCEEDED, Detail.REJECTED:
             return REJECTED
-        case ((State.FAILED | State.CANCELED), Detail.RECOGNITION):
+        case ((RunState.FAILED | RunState.CANCELED), Detail.RECOGNITION):
             return RECOGNITION_FAILED
         case state, _:
             return STATUS[state]

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .task import Task
+    from .task import SandboxTask
 
 
 @dataclass(slots=True, kw_only=True)
-class Call:
+class ServedCall:
     """A request that has arrived whole.
 
     Attributes:
@@ -32,7 +32,7 @@ class Call:
     applies: bool = True
     doubtful: bool = False
     stale: bool = False
-    touched: list["Task"] = field(default_factory=list)
+    touched: list["SandboxTask"] = field(default_factory=list)
 
     def json_object(self) -> dict[str, Any] | None:
         """The body as a JSON object, or None when it is anything else."""

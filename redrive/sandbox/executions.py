@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal, Self
 
-from .task import Task
+from .task import SandboxTask
 
 Sort = Literal["task", "record"]
 
@@ -40,7 +40,7 @@ class Execution:
     """One run of a task or of a record, and the ids it goes under."""
 
     sort: Sort
-    task: Task
+    task: SandboxTask
     run: int
 
     @property

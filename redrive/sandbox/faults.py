@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 
-class Kind(StrEnum):
+class FaultKind(StrEnum):
     """What happens to a call that matches."""
 
     STATUS = "status"
@@ -38,8 +38,8 @@ class Kind(StrEnum):
     """Status calls answer what was before the newest retry."""
 
 
-APPLYING: Final = frozenset({Kind.APPLY_THEN_DROP, Kind.DROP_AFTER, Kind.DRIP, Kind.STALE})
-READABLE: Final = frozenset({Kind.RETRY_AFTER, Kind.REDIRECT, Kind.DRIP, Kind.STALE})
+APPLYING: Final = frozenset({FaultKind.APPLY_THEN_DROP, FaultKind.DROP_AFTER, FaultKind.DRIP, FaultKind.STALE})
+READABLE: Final = frozenset({FaultKind.RETRY_AFTER, FaultKind.REDIRECT, FaultKind.DRIP, FaultKind.STALE})
 SERVER_ERROR = 500
 
 
@@ -58,7 +58,7 @@ class Fault(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     path: str
-    fault: Kind
+    fault: FaultKind
     count: PositiveInt | None = None
     probability: Annotated[float, Field(gt=0, le=1)] = 1.0
     apply: bool | None = None
@@ -76,7 +76,7 @@ class Fault(BaseModel):
     @property
     def doubtful(self) -> bool:
         """Whether the caller is left without an answer that tells it what happened."""
-        if self.fault is Kind.STATUS:
+        if self.fault is FaultKind.STATUS:
             return (self.status or 503) >= SERVER_ERROR
         return self.fault not in READABLE
 

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from .behavior import GEELARK, Detail
 from .behavior import Refusal as Scripted
-from .exchange import Call, Refusal, Reply
+from .exchange import Refusal, Reply, ServedCall
 from .limits import Over, Rate
-from .task import State, Task, View
+from .task import RunState, SandboxTask, TaskView
 from .watch import Violation
 from .world import World
 
@@ -54,12 +54,12 @@ REFUSED: Final[Mapping[Scripted, int]] = {
     Scripted.NOT_ALLOWED: 48001,
 }
 
-STATUS: Final[Mapping[State, int]] = {
-    State.WAITING: 1,
-    State.RUNNING: 2,
-    State.SUCCEEDED: 3,
-    State.FAILED: 4,
-    State.CANCELED: 7,
+STATUS: Final[Mapping[RunState, int]] = {
+    RunState.WAITING: 1,
+    RunState.RUNNING: 2,
+    RunState.SUCCEEDED: 3,
+    RunState.FAILED: 4,
+    RunState.CANCELED: 7,
 }
 
 NO_FAILURE = (0, "")
@@ -72,7 +72,7 @@ FAILURES: Final[Mapping[Detail, tuple[int, str]]] = {
 }
 
 
-class GeeLark:
+class GeeLarkSandbox:
     """The two calls. ``paths`` is what is served, all by POST."""
 
     def __init__(self, world: World) -> None:
@@ -82,7 +82,7 @@ class GeeLark:
         limits = (world.config.geelark_per_minute, world.config.geelark_per_hour)
         self._rates = {path: Rate.of(*limits, lock_seconds=LOCK_SECONDS) for path in self.paths}
 
-    def restart(self, call: Call) -> Reply:
+    def restart(self, call: ServedCall) -> Reply:
         """Each id is taken or refused on its own; the ids that were taken are not listed."""
         ids = self._admit(call, RESTART, DOC_RETRY)
         tasks = [self._world.task(GEELARK, "", task_id, call.now) for task_id in ids]
@@ -91,16 +91,16 @@ class GeeLark:
         code = 0 if not failed else 40006 if len(failed) < len(ids) else self._world.config.geelark_all_failed
         return _envelope(call, DOC_RETRY, code, None if code == 40000 else self._amounts(ids, failed))  # noqa: PLR2004 - a code of the table above
 
-    def _restart_one(self, call: Call, task: Task) -> int:
+    def _restart_one(self, call: ServedCall, task: SandboxTask) -> int:
         code = self._refusal(task, call.now)
         self._world.retry(call, task, refused=bool(code), cap=MAX_RETRIES)
         return code
 
-    def _refusal(self, task: Task, now: float) -> int:
+    def _refusal(self, task: SandboxTask, now: float) -> int:
         if task.script.refusal is not None and task.script.refusal in REFUSED:
             return REFUSED[task.script.refusal]
         state = self._world.state(task, now)
-        if state not in {State.FAILED, State.CANCELED}:
+        if state not in {RunState.FAILED, RunState.CANCELED}:
             return 48001
         deleted = task.script.detail is Detail.PHONE_DELETED and task.runs > 0
         return 40005 if deleted else 48000 if task.runs >= MAX_RETRIES else 0
@@ -120,14 +120,14 @@ class GeeLark:
         details = [{"id": each, "code": written(code), "msg": MESSAGES[code]} for each, code in failed.items()]
         return {"failDetails": details[0] if form == "object" else details}
 
-    def query(self, call: Call) -> Reply:
+    def query(self, call: ServedCall) -> Reply:
         """Unknown ids are left out."""
         ids = self._admit(call, QUERY, DOC_QUERY)
         tasks = [self._world.task(GEELARK, "", task_id, call.now) for task_id in ids]
         items = [self._item(call, task) for task in tasks if task.script.refusal is not Scripted.MISSING]
         return _envelope(call, DOC_QUERY, 0, {"total": len(items), "items": items})
 
-    def _item(self, call: Call, task: Task) -> dict[str, Any]:
+    def _item(self, call: ServedCall, task: SandboxTask) -> dict[str, Any]:
         view = self._world.view(call, task)
         fail_code, fail_desc = _failure(task, view)
         return {
@@ -140,11 +140,11 @@ class GeeLark:
             "status": STATUS[view.state],
             "failCode": fail_code,
             "failDesc": fail_desc,
-            "cost": int(self._world.config.run_seconds) if view.state in {State.SUCCEEDED, State.FAILED} else 0,
+            "cost": int(self._world.config.run_seconds) if view.state in {RunState.SUCCEEDED, RunState.FAILED} else 0,
             "shareLink": "",
         }
 
-    def _admit(self, call: Call, path: str, doc: str) -> list[str]:
+    def _admit(self, call: ServedCall, path: str, doc: str) -> list[str]:
         """The ids asked for, each once, of a call that passed every check in the order a provider makes them."""
         self._authenticate(call)
         over = self._world.count(path, self._rates[path], call.now)
@@ -154,7 +154,7 @@ class GeeLark:
             )
         return self._ids(call, doc)
 
-    def _authenticate(self, call: Call) -> None:
+    def _authenticate(self, call: ServedCall) -> None:
         """Token mode where there is an Authorization header, else key mode."""
         trace_id = call.headers.get("traceId", "")
         if not trace_id:
@@ -163,14 +163,14 @@ class GeeLark:
         if not (self._signed(call, trace_id) if bearer is None else bearer == f"Bearer {self._login.token}"):
             raise _refusal(call, DOC_REQUESTS, 40003)
 
-    def _signed(self, call: Call, trace_id: str) -> bool:
+    def _signed(self, call: ServedCall, trace_id: str) -> bool:
         """``sign`` is the upper-case SHA-256 of appId, traceId, ts, nonce and key; the body is not signed."""
         app_id, ts, nonce = (call.headers.get(name, "") for name in ("appId", "ts", "nonce"))
         signature = sign(app_id, trace_id, ts, nonce, self._login.api_key)
         well_formed = app_id == self._login.app_id and ts.isdecimal() and nonce == trace_id[:NONCE_LENGTH]
         return well_formed and call.headers.get("sign") == signature
 
-    def _ids(self, call: Call, doc: str) -> list[str]:
+    def _ids(self, call: ServedCall, doc: str) -> list[str]:
         body = call.json_object() if call.headers.get("Content-Type", "").startswith("application/json") else None
         if body is None:
             raise _refusal(call, DOC_REQUESTS, 40001)
@@ -191,19 +191,19 @@ def sign(app_id: str, trace_id: str, ts: str, nonce: str, api_key: str) -> str:
     return hashlib.sha256(f"{app_id}{trace_id}{ts}{nonce}{api_key}".encode()).hexdigest().upper()
 
 
-def _failure(task: Task, view: View) -> tuple[int, str]:
-    if view.state is State.CANCELED:
+def _failure(task: SandboxTask, view: TaskView) -> tuple[int, str]:
+    if view.state is RunState.CANCELED:
         return CANCELED
-    if view.state is not State.FAILED:
+    if view.state is not RunState.FAILED:
         return NO_FAILURE
     deleted_yet = view.run > 0 or task.script.detail is not Detail.PHONE_DELETED
     return FAILURES.get(task.script.detail, TIMED_OUT) if deleted_yet else TIMED_OUT
 
 
-def _refusal(call: Call, doc: str, code: int) -> Refusal:
+def _refusal(call: ServedCall, doc: str, code: int) -> Refusal:
     return Refusal(_envelope(call, doc, code))
 
 
-def _envelope(call: Call, doc: str, code: int, data: Any = None) -> Reply:  # noqa: ANN401 - any JSON
+def _envelope(call: ServedCall, doc: str, code: int, data: Any = None) -> Reply:  # noqa: ANN401 - any JSON
     body = {"traceId": call.headers.get("traceId", ""), "code": code, "msg": MESSAGES[code]}
     return Reply(doc, body if data is None else {**body, "data": data})

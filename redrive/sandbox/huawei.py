@@ -7,11 +7,11 @@ from urllib.parse import parse_qs, unquote
 
 from .behavior import HUAWEI
 from .behavior import Refusal as Scripted
-from .exchange import Call, Refusal, Reply
+from .exchange import Refusal, Reply, ServedCall
 from .executions import Address, Execution, Sort
 from .iam import DOC_GATEWAY, LOGIN, Iam, gateway_error
 from .limits import Rate
-from .task import State, Task, View
+from .task import RunState, SandboxTask, TaskView
 from .world import World
 
 RETRY = "/v2/{project_id}/script-executions/retry"
@@ -26,12 +26,12 @@ BAD_REQUEST = "WKS.00211102"  # the page's own example of a 400
 LIMITS = range(1, 101)
 DEFAULT_LIMIT = 10
 
-STATUS: Final[Mapping[State, str]] = {
-    State.WAITING: "WAITING",
-    State.RUNNING: "RUNNING",
-    State.SUCCEEDED: "SUCCESS",
-    State.FAILED: "FAILED",
-    State.CANCELED: "FAILED",
+STATUS: Final[Mapping[RunState, str]] = {
+    RunState.WAITING: "WAITING",
+    RunState.RUNNING: "RUNNING",
+    RunState.SUCCEEDED: "SUCCESS",
+    RunState.FAILED: "FAILED",
+    RunState.CANCELED: "FAILED",
 }
 ENDED = ("SUCCESS", "FAILED")
 
@@ -51,7 +51,7 @@ class Huawei:
         }
         self._rates = {path: Rate.of(self._config.huawei_per_minute) for path in (RETRY, RECORDS, RECORD)}
 
-    def retry(self, call: Call) -> Reply:
+    def retry(self, call: ServedCall) -> Reply:
         """Exactly one id, as a plain string; the failed records of a task run again together."""
         self._admit(call, RETRY)
         address = _retried(call)
@@ -62,20 +62,20 @@ class Huawei:
             raise _refusal(DOC_RETRY, *refusal)
         return Reply(DOC_RETRY, {"task_id": self._newest(address.sort, task).task_id})
 
-    def _refusal(self, task: Task, now: float) -> tuple[int, str, str] | None:
+    def _refusal(self, task: SandboxTask, now: float) -> tuple[int, str, str] | None:
         """The page gives 400 and 404 without their codes, and no 409, which the text of the last is worth."""
         if task.script.refusal is Scripted.MISSING:
             return 404, "WKS.00000404", "The script execution task does not exist."
         if self._world.under_way(task, now):
             return 409, "WKS.00000409", "The script execution task is running."
-        if task.script.refusal is Scripted.NOT_ALLOWED or self._world.state(task, now) is State.SUCCEEDED:
+        if task.script.refusal is Scripted.NOT_ALLOWED or self._world.state(task, now) is RunState.SUCCEEDED:
             return 400, BAD_REQUEST, "The script execution task cannot be retried in its state."
         return None
 
-    def _newest(self, sort: Sort, task: Task) -> Execution:
+    def _newest(self, sort: Sort, task: SandboxTask) -> Execution:
         return Execution(sort, task, task.runs if self._config.huawei_new_ids else task.first_run)
 
-    def records(self, call: Call) -> Reply:
+    def records(self, call: ServedCall) -> Reply:
         """One page of the records of one task."""
         self._admit(call, RECORDS)
         query = {key: values[0] for key, values in parse_qs(call.query).items()}
@@ -88,7 +88,7 @@ class Huawei:
         wanted = [each for each in found if query.get("status", each["status"]) == each["status"]]
         return Reply(DOC_RECORDS, {"count": len(wanted), "script_records": wanted[offset : offset + limit]})
 
-    def record(self, call: Call) -> Reply:
+    def record(self, call: ServedCall) -> Reply:
         """One record, with its output."""
         self._admit(call, RECORD)
         record_id = unquote(call.raw_path.rpartition("/")[2])
@@ -97,20 +97,20 @@ class Huawei:
                 return Reply(DOC_RECORD, {**each, "output": "sandbox output"})
         raise _refusal(DOC_RECORD, 404, "WKS.00000404", "The script execution record does not exist.")
 
-    def _records_of(self, call: Call, address: Address) -> list[dict[str, Any]]:
+    def _records_of(self, call: ServedCall, address: Address) -> list[dict[str, Any]]:
         task = self._world.task(HUAWEI, address.sort, address.root, call.now)
         execution = Execution(address.sort, task, max(address.run, task.first_run))
         newest = self._newest(address.sort, task)
         if task.script.refusal is Scripted.MISSING or execution.run > newest.run:
             return []
         view = self._world.view(call, task) if execution == newest else task.past(execution.run)
-        untouched = View(State.SUCCEEDED, 0, task.starts[0])
+        untouched = TaskView(RunState.SUCCEEDED, 0, task.starts[0])
         return [
             self._written(execution, record_id, view if index < execution.failing else untouched)
             for index, record_id in enumerate(execution.record_ids)
         ]
 
-    def _written(self, execution: Execution, record_id: str, view: View) -> dict[str, Any]:
+    def _written(self, execution: Execution, record_id: str, view: TaskView) -> dict[str, Any]:
         status = STATUS[view.state]
         ended = status in ENDED
         failed = status == "FAILED"
@@ -130,7 +130,7 @@ class Huawei:
             "reason": "The script ended with exit code 1." if failed else "",
         }
 
-    def _admit(self, call: Call, path: str) -> None:
+    def _admit(self, call: ServedCall, path: str) -> None:
         self._iam.authenticate(call)
         if call.raw_path.split("/")[2] != self._config.huawei.project_id:
             raise _refusal(DOC_RETRY, 403, "WKS.00081102", "No operation permissions in this project.")
@@ -140,7 +140,7 @@ class Huawei:
             raise _refusal(DOC_GATEWAY, 429, "APIGW.0308", text)
 
 
-def _retried(call: Call) -> Address:
+def _retried(call: ServedCall) -> Address:
     """What the body asks to retry. The list of objects in the page's example contradicts its table: 400."""
     match call.json_object():
         case {"task_id": str(task_id), **rest} if task_id and rest.get("record_id") is None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from . import signatures
 from .config import HuaweiLogin
-from .exchange import Call, Refusal, Reply
+from .exchange import Refusal, Reply, ServedCall
 
 LOGIN = "/v3/auth/tokens"
 TOKEN_SECONDS = 24 * 3600
@@ -31,7 +31,7 @@ class Iam:
         self._login = login
         self._tokens: dict[str, float] = {}
 
-    def login(self, call: Call) -> Reply:
+    def login(self, call: ServedCall) -> Reply:
         """The token comes in the header X-Subject-Token."""
         match call.json_object():
             case {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}:
@@ -54,7 +54,7 @@ class Iam:
             case _:
                 raise _login_refusal(401, "Unauthorized", "The request you have made requires authentication.")
 
-    def authenticate(self, call: Call) -> None:
+    def authenticate(self, call: ServedCall) -> None:
         """A token where one is sent, else a signature.
 
         Raises:
@@ -73,7 +73,7 @@ class Iam:
         if now >= expires_at:
             raise _refusal("APIGW.0307", "The token must be updated")
 
-    def _verify(self, call: Call) -> None:
+    def _verify(self, call: ServedCall) -> None:
         given = signatures.Signature.read(call.headers.get("Authorization", ""))
         if given is None:
             raise _refusal("APIGW.0301", f"{WHO}: x-auth-token not found")
@@ -85,7 +85,7 @@ class Iam:
         if given.value != self._signature(call, given):
             raise _refusal("APIGW.0301", f"{WHO}: verify aksk signature fail", DOC_SIGNING)
 
-    def _verify_date(self, call: Call, given: signatures.Signature) -> None:
+    def _verify_date(self, call: ServedCall, given: signatures.Signature) -> None:
         if not REQUIRED.issubset(given.signed_headers):
             raise _refusal("APIGW.0301", f"{WHO}: host and x-sdk-date must be signed", DOC_SIGNING)
         at = signatures.signed_at(call.headers.get(signatures.DATE_HEADER, ""))
@@ -94,7 +94,7 @@ class Iam:
                 "APIGW.0303", "Incorrect app authentication information: the signature has expired", DOC_SIGNING
             )
 
-    def _signature(self, call: Call, given: signatures.Signature) -> str:
+    def _signature(self, call: ServedCall, given: signatures.Signature) -> str:
         return signatures.sign(
             self._login.secret_key,
             method=call.method,

@@ -8,7 +8,7 @@ MINUTE_SECONDS = 60
 HOUR_SECONDS = 3600
 
 
-class Window:
+class RateWindow:
     """The last ``limit`` calls. One more within ``seconds`` of the oldest is over; refused calls count too."""
 
     def __init__(self, limit: int, seconds: float) -> None:
@@ -35,16 +35,16 @@ class Over(Enum):
 class Rate:
     """The limits of one API path. Going over the hour locks the path for ``lock_seconds``."""
 
-    minute: Window | None
-    hour: Window | None = None
+    minute: RateWindow | None
+    hour: RateWindow | None = None
     lock_seconds: float = 0.0
     locked_until: float = 0.0
 
     @classmethod
     def of(cls, per_minute: int | None, per_hour: int | None = None, *, lock_seconds: float = 0.0) -> "Rate":
         """Windows for the limits given; None is no limit."""
-        minute = Window(per_minute, MINUTE_SECONDS) if per_minute else None
-        hour = Window(per_hour, HOUR_SECONDS) if per_hour else None
+        minute = RateWindow(per_minute, MINUTE_SECONDS) if per_minute else None
+        hour = RateWindow(per_hour, HOUR_SECONDS) if per_hour else None
         return cls(minute, hour, lock_seconds)
 
     def count(self, now: float) -> Over | None:

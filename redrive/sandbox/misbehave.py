@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 from aiohttp import web
 
 from .exchange import Reply
-from .faults import Fault, Kind
+from .faults import Fault, FaultKind
 
 REDIRECTED = "/_sandbox/redirected"
 GARBAGE = b"\x00\xff{not json"
@@ -34,15 +34,15 @@ def _answer(fault: Fault, reply: Reply) -> web.Response:
     """The faults that are an ordinary answer."""
     doc = f"sandbox: fault {fault.fault}"
     match fault.fault:
-        case Kind.RETRY_AFTER:
+        case FaultKind.RETRY_AFTER:
             wait = {"Retry-After": f"{fault.seconds or 7:g}"}
             return respond(Reply(doc, fault.body, fault.status or 429, {**wait, **fault.headers}))
-        case Kind.REDIRECT:
+        case FaultKind.REDIRECT:
             return respond(Reply(doc, fault.body, fault.status or 307, {"Location": REDIRECTED, **fault.headers}))
-        case Kind.GARBAGE:
+        case FaultKind.GARBAGE:
             body = fault.body.encode() if isinstance(fault.body, str) else GARBAGE
             return web.Response(body=body, content_type="application/json", headers={"X-Sandbox-Doc": doc})
-        case Kind.STATUS:
+        case FaultKind.STATUS:
             return respond(Reply(doc, fault.body, fault.status or 503, fault.headers))
         case _:
             return respond(reply)
@@ -103,12 +103,12 @@ async def _begin(request: web.Request, reply: Reply, length: int | None) -> web.
 
 Perform = Callable[[Fault, web.Request, Reply], Awaitable[web.StreamResponse]]
 
-_PERFORM: Final[Mapping[Kind, Perform]] = {
-    Kind.DROP_BEFORE: _close,
-    Kind.APPLY_THEN_DROP: _close,
-    Kind.RESET: _reset,
-    Kind.HANG: _hang,
-    Kind.DROP_AFTER: _drop_after,
-    Kind.DRIP: _drip,
-    Kind.OVERSIZE: _oversize,
+_PERFORM: Final[Mapping[FaultKind, Perform]] = {
+    FaultKind.DROP_BEFORE: _close,
+    FaultKind.APPLY_THEN_DROP: _close,
+    FaultKind.RESET: _reset,
+    FaultKind.HANG: _hang,
+    FaultKind.DROP_AFTER: _drop_after,
+    FaultKind.DRIP: _drip,
+    FaultKind.OVERSIZE: _oversize,
 }

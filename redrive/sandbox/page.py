@@ -5,14 +5,14 @@ from urllib.parse import urlsplit
 
 from .behavior import DETAILS, REFUSALS, Detail, Refusal
 from .config import SandboxConfig
-from .faults import Kind
+from .faults import FaultKind
 from .script import DOCFLOW, GEELARK, HUAWEI, Script, make_id
 
 TITLES: Mapping[str, str] = {GEELARK: "GeeLark", HUAWEI: "Huawei Cloud Workspace", DOCFLOW: "TextIn DocFlow"}
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
-PAGE = """\
+HTML = """\
 The Redrive sandbox: three providers' retry APIs, as published, for trying things out.
 Every answer names the page it follows in its header X-Sandbox-Doc.
 
@@ -64,13 +64,13 @@ redrive migrate && redrive import tasks.csv && redrive up
 def page(config: SandboxConfig, url: str) -> str:
     """The page's text."""
     exports = "\n".join(f"export {name}={value}" for name, value in environment(config).items())
-    return PAGE.format(
+    return HTML.format(
         exports=exports,
         toml=accounts_toml(config, url),
         refusals=_table(REFUSALS),
         details=_table(DETAILS),
         examples="\n".join(f"    {TITLES[name]:23} {make_id(name, 1, Script(succeeds_on=3))}" for name in TITLES),
-        faults=", ".join(Kind),
+        faults=", ".join(FaultKind),
     )
 
 

@@ -9,17 +9,17 @@ from aiohttp import web
 
 from . import huawei, iam
 from .config import SandboxConfig
-from .docflow import DocFlow
-from .exchange import Call, Refusal, Reply
+from .docflow import DocFlowSandbox
+from .exchange import Refusal, Reply, ServedCall
 from .faults import Fault, Faults
-from .geelark import GeeLark
+from .geelark import GeeLarkSandbox
 from .huawei import Huawei
 from .misbehave import misbehave, respond
 from .strange import in_strange_words
 from .world import World
 
 Clock = Callable[[], float]
-Endpoint = Callable[[Call], Reply]
+Endpoint = Callable[[ServedCall], Reply]
 
 
 def steady_clock() -> Clock:
@@ -43,7 +43,7 @@ class Sandbox:
     def reset(self) -> None:
         """Forget every task, counter, window and issued token."""
         self.world = World(self.config)
-        posted = {**GeeLark(self.world).paths, **DocFlow(self.world).paths}
+        posted = {**GeeLarkSandbox(self.world).paths, **DocFlowSandbox(self.world).paths}
         self.endpoints = {
             **{("POST", path): endpoint for path, endpoint in posted.items()},
             **Huawei(self.world).paths,
@@ -68,9 +68,9 @@ class Sandbox:
             for task in call.touched:
                 task.unanswered -= 1
 
-    def _call(self, request: web.Request, body: bytes, fault: Fault | None) -> Call:
+    def _call(self, request: web.Request, body: bytes, fault: Fault | None) -> ServedCall:
         raw_path, _, query = request.raw_path.partition("?")
-        call = Call(
+        call = ServedCall(
             method=request.method,
             raw_path=raw_path,
             query=query,
@@ -82,7 +82,7 @@ class Sandbox:
             call.applies, call.doubtful, call.stale = fault.applies, fault.doubtful, fault.fault == "stale"
         return call
 
-    def _reply(self, path: str, call: Call) -> Reply:
+    def _reply(self, path: str, call: ServedCall) -> Reply:
         try:
             reply = self.endpoints[call.method, path](call)
             ids = self.world.unreadable

@@ -17,7 +17,7 @@ from redrive.models.errors import SettingsError
 
 from .config import SandboxConfig
 from .control import Control, refuse_web_pages
-from .faults import Fault, Kind
+from .faults import Fault, FaultKind
 from .misbehave import respond
 from .page import page
 from .sandbox import Clock, Sandbox, nowhere
@@ -156,7 +156,7 @@ class SandboxThread:
 
     def fault(self, path: str, fault: str, **more: Any) -> None:
         """Switch a fault on; the fields are those of ``POST /_sandbox/faults``."""
-        wanted = Fault(path=path, fault=Kind(fault), **more)
+        wanted = Fault(path=path, fault=FaultKind(fault), **more)
         self._ask(lambda: self._sandbox.faults.add(wanted))
 
     def clear_faults(self) -> None:

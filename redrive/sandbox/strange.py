@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import Final
 
 from .behavior import Refusal
-from .task import Task
+from .task import SandboxTask
 
 UNKNOWN_NUMBER: Final = 77
 UNKNOWN_WORD: Final = "MELTED"
 LONG_AGO_SECONDS: Final = 10_000
 
 
-def delete(task: Task) -> None:
+def delete(task: SandboxTask) -> None:
     """From now on nobody knows it; a run of it is over."""
     task.script = replace(task.script, refusal=Refusal.MISSING)
     task.starts[-1] -= LONG_AGO_SECONDS

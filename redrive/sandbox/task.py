@@ -9,7 +9,7 @@ AGE_SECONDS = 3600
 """How long ago the run that failed before anybody looked is said to have started."""
 
 
-class State(Enum):
+class RunState(Enum):
     """Where a run stands, before it is put in a provider's words."""
 
     WAITING = "waiting"
@@ -19,20 +19,20 @@ class State(Enum):
     CANCELED = "canceled"
 
 
-UNDER_WAY = (State.WAITING, State.RUNNING)
+UNDER_WAY = (RunState.WAITING, RunState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class TaskView:
     """What a status call shows of a task: a state, and which run it is of (0 is the one before any retry)."""
 
-    state: State
+    state: RunState
     run: int
     started_at: float
 
 
 @dataclass(slots=True)
-class Task:
+class SandboxTask:
     """A task and what was asked of it.
 
     Attributes:
@@ -53,7 +53,7 @@ class Task:
     unanswered: int = 0
 
     @classmethod
-    def seen(cls, provider: str, external_id: str, script: Script, now: float) -> "Task":
+    def seen(cls, provider: str, external_id: str, script: Script, now: float) -> "SandboxTask":
         """A task as it is when first heard of. One that "somebody else retried" begins that run now."""
         before = now - AGE_SECONDS
         return cls(provider, external_id, script, [before, now] if script.refusal is Refusal.RUNNING else [before])
@@ -82,25 +82,25 @@ class Task:
         """Begin a re-run."""
         self.starts.append(now)
 
-    def end(self, run: int) -> State:
+    def end(self, run: int) -> RunState:
         """How a run ends, or ended."""
         if run == 0:
             done = self.script.refusal is Refusal.SUCCEEDED
-            return State.SUCCEEDED if done else State(self.script.first_state)
+            return RunState.SUCCEEDED if done else RunState(self.script.first_state)
         wins = self.script.succeeds_on is not None and run >= self.script.succeeds_on
-        return State.SUCCEEDED if wins else State.FAILED
+        return RunState.SUCCEEDED if wins else RunState.FAILED
 
-    def state(self, now: float, run_seconds: float) -> State:
+    def state(self, now: float, run_seconds: float) -> RunState:
         """The truth."""
         age = now - self.starts[-1]
         if self.runs == 0 or age >= run_seconds:
             return self.end(self.runs)
-        return State.WAITING if age < run_seconds / 4 else State.RUNNING
+        return RunState.WAITING if age < run_seconds / 4 else RunState.RUNNING
 
-    def view(self, now: float, run_seconds: float) -> View:
+    def view(self, now: float, run_seconds: float) -> TaskView:
         """The truth, as a status call shows it."""
-        return View(self.state(now, run_seconds), self.runs, self.starts[-1])
+        return TaskView(self.state(now, run_seconds), self.runs, self.starts[-1])
 
-    def past(self, run: int) -> View:
+    def past(self, run: int) -> TaskView:
         """An earlier run, as it ended."""
-        return View(self.end(run), run, self.starts[run])
+        return TaskView(self.end(run), run, self.starts[run])

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .config import SandboxConfig
-from .exchange import Call
+from .exchange import ServedCall
 from .limits import Over, Rate
 from .script import parse, rule_ids
 from .strange import delete
-from .task import UNDER_WAY, State, Task, View
+from .task import UNDER_WAY, RunState, SandboxTask, TaskView
 from .watch import Violation, Watch
 
 
@@ -24,15 +24,15 @@ class World:
 
     config: SandboxConfig
     watch: Watch = field(default_factory=Watch)
-    tasks: dict[tuple[str, str], dict[str, Task]] = field(default_factory=lambda: defaultdict(dict))
+    tasks: dict[tuple[str, str], dict[str, SandboxTask]] = field(default_factory=lambda: defaultdict(dict))
     unreadable: set[str] = field(default_factory=set)
 
-    def task(self, provider: str, sort: str, external_id: str, now: float, *, script_of: str = "") -> Task:
+    def task(self, provider: str, sort: str, external_id: str, now: float, *, script_of: str = "") -> SandboxTask:
         """The task of that id. ``script_of``: whose id carries its script, where its own does not."""
         known = self.tasks[provider, sort]
         task = known.get(external_id)
         if task is None:
-            task = known[external_id] = Task.seen(provider, external_id, parse(script_of or external_id), now)
+            task = known[external_id] = SandboxTask.seen(provider, external_id, parse(script_of or external_id), now)
         return task
 
     def find(self, external_id: str, now: float) -> list[dict[str, Any]]:
@@ -46,7 +46,7 @@ class World:
             for id_ in {external_id, *rule_ids(external_id)} & known.keys():
                 delete(known[id_])
 
-    def _told(self, provider: str, sort: str, task: Task, now: float) -> dict[str, Any]:
+    def _told(self, provider: str, sort: str, task: SandboxTask, now: float) -> dict[str, Any]:
         return {
             "provider": provider,
             "kind": sort,
@@ -58,21 +58,27 @@ class World:
             "unanswered": task.unanswered,
         }
 
-    def state(self, task: Task, now: float) -> State:
+    def state(self, task: SandboxTask, now: float) -> RunState:
         """Where the task truly stands."""
         return task.state(now, self.config.run_seconds)
 
-    def under_way(self, task: Task, now: float) -> bool:
+    def under_way(self, task: SandboxTask, now: float) -> bool:
         """Whether a run of the task has not ended."""
         return self.state(task, now) in UNDER_WAY
 
-    def view(self, call: Call, task: Task) -> View:
+    def view(self, call: ServedCall, task: SandboxTask) -> TaskView:
         """What a status call shows: what was before, while the provider lags or a fault says so."""
         lags = call.stale or call.now - task.starts[-1] < self.config.settle_lag_seconds
         return task.past(task.runs - 1) if lags and task.redone else task.view(call.now, self.config.run_seconds)
 
     def retry(
-        self, call: Call, task: Task, *, refused: bool, cap: int | None = None, also: Sequence[Task] = ()
+        self,
+        call: ServedCall,
+        task: SandboxTask,
+        *,
+        refused: bool,
+        cap: int | None = None,
+        also: Sequence[SandboxTask] = (),
     ) -> None:
         """Take or refuse a retry, having noted whatever about it should never have happened.
 
@@ -92,14 +98,14 @@ class World:
             self.watch.accepted[task.provider] += 1
             task.start(call.now)
 
-    def _notice(self, call: Call, task: Task, cap: int | None, concerned: Sequence[Task]) -> None:
+    def _notice(self, call: ServedCall, task: SandboxTask, cap: int | None, concerned: Sequence[SandboxTask]) -> None:
         if any(one.unanswered for one in concerned):
             self.watch.violation(Violation.OVERLAPPING, task.name)
         if cap is not None and task.asked >= cap:
             self.watch.violation(Violation.OVER_LIMIT, f"{task.name}: asked {task.asked} times before")
         if any(one.redone and self.under_way(one, call.now) for one in concerned):
             self.watch.violation(Violation.WHILE_RUNNING, f"{task.name}: run {task.runs}")
-        if self.state(task, call.now) is State.SUCCEEDED:
+        if self.state(task, call.now) is RunState.SUCCEEDED:
             self.watch.retried_succeeded[task.provider] += 1
 
     def count(self, path: str, rate: Rate, now: float) -> Over | None:

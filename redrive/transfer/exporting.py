@@ -7,14 +7,14 @@ from datetime import datetime
 from functools import partial
 from typing import IO, Any
 
-from redrive.models import finding
-from redrive.models.db import Database
+from redrive.models.ledger import finding
+from redrive.models.sql.db import Database
 from redrive.models.task import Task
 
 from .columns import EXPORTED
 from .formulas import written
 
-PAGE = 1000
+ROWS_A_QUERY = 1000
 
 Write = Callable[[IO[str], Iterable[Task]], None]
 """Writes tasks to a file."""
@@ -31,7 +31,7 @@ def walk(
     after = 0
     while True:
         with database.reading() as t:
-            ids = finding.page(t, after=after, limit=PAGE, account=account, status=status)
+            ids = finding.page(t, after=after, limit=ROWS_A_QUERY, account=account, status=status)
             found = {task.id: task for task in finding.by_ids(t, ids)}
         if not ids:
             return

@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from redrive.models import intake, ledger
-from redrive.models.db import Database
 from redrive.models.errors import BadInput, Unreachable
 from redrive.models.ledger import NewTask
 from redrive.models.rules import Rules
+from redrive.models.sql.db import Database
 
 from .lines import UnusableFile
 from .rows import Row
 
-PAGE = 1000
+ROWS_A_TRANSACTION = 1000
 """Rows checked, and stored in one transaction."""
 
 LARGEST_PAGE = 2**22
@@ -74,7 +74,7 @@ def _pages(rows: Iterable[Row]) -> Iterator[list[Row]]:
         for row in rows:
             some.append(row)
             size += len(row.source)
-            if len(some) == PAGE or size >= LARGEST_PAGE:
+            if len(some) == ROWS_A_TRANSACTION or size >= LARGEST_PAGE:
                 yield some
                 some, size = [], 0
     except UnusableFile:

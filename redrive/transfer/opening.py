@@ -54,7 +54,7 @@ def text_of(stream: IO[bytes]) -> Iterator[IO[str]]:
 
 
 class _Whole(io.RawIOBase):
-    """A stream whose beginning was looked at and comes again."""
+    """A stream whose beginning was checked and comes again."""
 
     def __init__(self, stream: IO[bytes] | gzip.GzipFile) -> None:
         self._read_some: Callable[[int], bytes] = getattr(stream, "read1", stream.read)

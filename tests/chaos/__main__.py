@@ -11,10 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tests.chaos.pace import STEADY
+from tests.chaos.run import Options, run
 from tests.processes import Janitor
-
-from .pace import STEADY
-from .run import Options, run
 
 
 def _options() -> argparse.Namespace:

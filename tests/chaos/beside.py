@@ -8,13 +8,12 @@ from typing import Any
 import psycopg
 import redis
 
-from redrive.models.migrate import upgrade
+from redrive.models.sql.migrate import upgrade
+from tests.chaos.verdict import Verdict
+from tests.chaos.world import ChaosWorld
 from tests.limits.beside import TROUBLES, street
 from tests.limits.world import MeasuredWorld
 from tests.processes import Janitor, Process, clean_environment
-
-from .verdict import Verdict
-from .world import ChaosWorld
 
 LEAST = 0.95
 TRIES = 3

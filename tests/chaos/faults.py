@@ -13,12 +13,11 @@ from sqlalchemy import select, text
 from redrive.models.clock import boottime
 from redrive.models.errors import Unreachable
 from redrive.models.ledger import Batch
+from redrive.models.sql.tables import batches
 from redrive.models.states import Operation
-from redrive.models.tables import batches
 from redrive.scheduler.publish import Publisher
+from tests.chaos.monkey import Deed, Monkey
 from tests.servers import Postgres
-
-from .monkey import Deed, Monkey
 
 # --- Processes -------------------------------------------------------------------------------------------------------
 

@@ -5,8 +5,7 @@ from typing import Any
 
 from redrive.models.errors import Unreachable
 from redrive.sandbox.samples import ACCOUNTS, sample_rows
-
-from .world import ChaosWorld
+from tests.chaos.world import ChaosWorld
 
 MOST_AT_ONCE = 200
 

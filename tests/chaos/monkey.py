@@ -12,8 +12,7 @@ from math import inf
 
 from redrive.models.clock import boottime
 from redrive.models.errors import Unreachable
-
-from .world import ChaosWorld, Member
+from tests.chaos.world import ChaosWorld, Member
 
 DRAIN_SECONDS = 60.0
 """A worker that was told to stop and has not by then never will."""

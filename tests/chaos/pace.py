@@ -15,7 +15,7 @@ class Pace:
         run: how long a re-run takes at the provider.
         latency: of the provider, between carrying a call out and answering it: a good moment for a worker to die.
         lag: how long the provider's status calls go on showing the state from before a retry.
-        look: from a retry to the first look, shorter than ``lag``: it sees the old state.
+        look: from a retry to the first check, shorter than ``lag``: it sees the old state.
         provider_freeze: the longest the provider stands still. With ``lag`` it stays well below ``settle``: a provider
             slower than that to show a new run is one that nothing is promised for.
         settle: the policy's ``settle_seconds``.

@@ -7,11 +7,10 @@ from sqlalchemy import select
 
 from redrive.models import ledger
 from redrive.models.ledger import Who
+from redrive.models.sql.tables import accounts, tasks
 from redrive.models.states import ENDED_STATES
-from redrive.models.tables import accounts, tasks
-
-from .feed import Feed
-from .monkey import Deed, Monkey
+from tests.chaos.feed import Feed
+from tests.chaos.monkey import Deed, Monkey
 
 WHO: Final = Who("monkey", "chaos")
 SOME: Final = 20

@@ -11,9 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tests.chaos.verdict import Verdict
 from tests.processes import commit
-
-from .verdict import Verdict
 
 STALL = """The longest stall is the longest time an account had a retry due or in a batch, nothing healthy prevented it
 (no pause, open breaker or penalty), and none of its attempts was opened or closed."""

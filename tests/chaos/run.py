@@ -9,25 +9,24 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from redrive.models.clock import boottime
-from redrive.models.db import Database
-from redrive.models.migrate import upgrade
+from redrive.models.sql.db import Database
+from redrive.models.sql.migrate import upgrade
+from redrive.models.sql.tables import batches, tasks
 from redrive.models.states import ENDED_STATES
-from redrive.models.tables import batches, tasks
+from tests.chaos.beside import measure
+from tests.chaos.faults import faults
+from tests.chaos.feed import Feed
+from tests.chaos.monkey import Monkey
+from tests.chaos.pace import Pace
+from tests.chaos.people import people, release_set_aside, resume_stopped
+from tests.chaos.report import Report
+from tests.chaos.stalls import Stalls
+from tests.chaos.strange import STRANGE, accounted_for
+from tests.chaos.verdict import judge
+from tests.chaos.world import ChaosWorld
 from tests.oddities import drop_rules
 from tests.processes import Janitor
 from tests.servers import Postgres, Valkey
-
-from .beside import measure
-from .faults import faults
-from .feed import Feed
-from .monkey import Monkey
-from .pace import Pace
-from .people import people, release_set_aside, resume_stopped
-from .report import Report
-from .stalls import Stalls
-from .strange import STRANGE, accounted_for
-from .verdict import judge
-from .world import ChaosWorld
 
 STEP_SECONDS = 0.05
 RESUME_SECONDS = 2.0

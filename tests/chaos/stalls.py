@@ -1,8 +1,8 @@
 """The longest stall: how long work lay about that could have been done.
 
-An account stalls while, at every look, it has a retry that is due or in a batch, nothing healthy prevents it (the
+An account stalls while, at every check, it has a retry that is due or in a batch, nothing healthy prevents it (the
 account is not paused, the breaker of its retries is closed, none of its paths is under a penalty), and no attempt of
-it is opened or closed. A look that the database did not answer interrupts nothing: that it was away is part of a stall.
+it is opened or closed. A check that the database did not answer interrupts nothing: its being away is part of a stall.
 """
 
 import threading
@@ -14,10 +14,9 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from redrive.models.errors import Unreachable
 from redrive.models.ledger.breaker import row_path
 from redrive.models.rules import Rules
+from redrive.models.sql.tables import accounts, attempts, limits, tasks
 from redrive.models.states import FAILED_STATES, Operation, Status
-from redrive.models.tables import accounts, attempts, limits, tasks
-
-from .world import ChaosWorld
+from tests.chaos.world import ChaosWorld
 
 LOOK_SECONDS = 0.5
 
@@ -47,7 +46,7 @@ class Stalls(threading.Thread):
                 continue
 
     def stop(self) -> None:
-        """No more looks."""
+        """No more checks."""
         self._over.set()
         self.join()
 

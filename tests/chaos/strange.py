@@ -8,13 +8,12 @@ from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import DBAPIError
 
 from redrive.models.ledger.rows import by_ids
+from redrive.models.sql.tables import tasks
 from redrive.models.states import ENDED_STATES
-from redrive.models.tables import tasks
 from redrive.sandbox.samples import ACCOUNTS, KINDS
 from redrive.sandbox.script import Script, make_id
+from tests.chaos.monkey import Deed, Monkey
 from tests.oddities import insert_odd, odd_values
-
-from .monkey import Deed, Monkey
 
 FIRST_ODD_SERIAL: Final = 5_000_000
 LONG_LIST: Final = "[" + "0," * 400_000 + "0]"

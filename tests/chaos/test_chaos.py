@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.pace import QUICK
+from tests.chaos.run import Options, run
 from tests.processes import Janitor
-
-from .pace import QUICK
-from .run import Options, run
 
 SEED = int(os.environ.get("REDRIVE_TEST_SEED") or random.randrange(10**6))
 

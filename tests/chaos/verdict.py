@@ -15,16 +15,15 @@ import httpx
 from sqlalchemy import func, select
 
 from redrive.models import queries
-from redrive.models.db import Transaction
 from redrive.models.ledger.totals import totals_now
 from redrive.models.rules import Rules
+from redrive.models.sql.db import Transaction
+from redrive.models.sql.tables import attempts, batches, tasks
 from redrive.models.states import DeadReason, Status
-from redrive.models.tables import attempts, batches, tasks
 from redrive.models.task import Task
 from redrive.sandbox.expectation import Expectation, expectation
 from redrive.sandbox.script import parse
-
-from .world import ChaosWorld
+from tests.chaos.world import ChaosWorld
 
 ENDED = {Status.SUCCEEDED, Status.DEAD}
 TOOK, DOUBTFUL = {"accepted"}, {"unknown"}

@@ -11,12 +11,11 @@ from redrive.models.rules import rules_of
 from redrive.models.settings import load
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.page import environment
+from tests.chaos.pace import Pace
+from tests.chaos.wire import Wire
 from tests.integration.world import World
 from tests.processes import Janitor, Process, clean_environment
 from tests.servers import Postgres, Valkey
-
-from .pace import Pace
-from .wire import Wire
 
 PROVIDER_PER_MINUTE = 1200
 """Huawei's and DocFlow's limit in the sandbox. Ours stays so far below that two seconds of lateness, which are

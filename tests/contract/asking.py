@@ -3,18 +3,17 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from redrive.models.outcome import Look, Outcome
+from redrive.models.outcome import CheckResult, Outcome
 from redrive.models.states import Operation
 from redrive.worker.http import HttpClient
-from redrive.worker.providers.base import Call, Exchange, Looked, Plan, Provider, Split, TaskRef
+from redrive.worker.providers.base import Call, CheckResults, Exchange, Plan, Provider, Split, TaskRef
 from redrive.worker.scrub import scrubbed
-
-from .calls import exchange
-from .cases import TOKEN, Case
+from tests.contract.calls import exchange
+from tests.contract.cases import TOKEN, Case
 
 MOST_PAGES = 20
 
-Result = Outcome | Look
+Result = Outcome | CheckResult
 
 
 def plan_of(provider: Provider, operation: Operation, tasks: Sequence[TaskRef]) -> Plan:
@@ -55,11 +54,11 @@ def read(provider: Provider, operation: Operation, call: Call, exchanged: Exchan
         AssertionError: a task of the call got no outcome.
     """
     if operation is Operation.CHECK:
-        looked = provider.looks(call, exchanged)
-        assert isinstance(looked, Looked)
+        looked = provider.results(call, exchanged)
+        assert isinstance(looked, CheckResults)
         if looked.more is not None:
             return looked.more
-        answered: Mapping[int, Result] = looked.looks
+        answered: Mapping[int, Result] = looked.results
     else:
         outcomes = provider.outcomes(call, exchanged)
         answered = {task.id: outcomes.outcome for task in call.tasks} if isinstance(outcomes, Split) else outcomes

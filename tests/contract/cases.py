@@ -85,7 +85,7 @@ def all_cases() -> Iterator[Case]:
 
 
 def operations(case: Case) -> list[Operation]:
-    """Retries, and looks where the provider has a status call."""
+    """Retries, and checks where the provider has a status call."""
     return [Operation.RETRY, Operation.CHECK] if case.capabilities.can_check else [Operation.RETRY]
 
 

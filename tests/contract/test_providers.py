@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from redrive.models.outcome import (
     Already,
     Blocked,
+    CheckResult,
     Deferred,
-    Look,
     Outcome,
     Reading,
     Throttled,
@@ -23,12 +23,11 @@ from redrive.models.outcome import (
 from redrive.models.states import Operation
 from redrive.worker.providers.base import Answer, Call, Exchange, TaskRef, Token
 from redrive.worker.scrub import scrubbed
-
-from .asking import ask, plan_of, read
-from .calls import client, exchange
-from .cases import Case, all_cases, operations
-from .misbehaviour import SENT_WITHOUT_ANSWER, Misbehaviour
-from .server import Peer, answering, free_port, http, serving
+from tests.contract.asking import ask, plan_of, read
+from tests.contract.calls import client, exchange
+from tests.contract.cases import Case, all_cases, operations
+from tests.contract.misbehaviour import SENT_WITHOUT_ANSWER, Misbehaviour
+from tests.contract.server import Peer, answering, free_port, http, serving
 
 CASES = list(all_cases())
 ONE_OF_EACH = list({case.provider: case for case in CASES}.values())
@@ -153,7 +152,7 @@ NOT_THE_ANSWER = [b"", PAGE, b"null", b"[]", b'"ok"', b"7", b'{"code":', b"\xff\
 async def test_statuses_of_somebody_in_between(
     case: Case, operation: Operation, status: int, expected: type[Outcome]
 ) -> None:
-    """A gateway's page is no answer of the provider: its status decides, and a look never finds a task refused."""
+    """A gateway's page is no answer of the provider: its status decides, and a check never finds a task refused."""
     answer = http(status, b"" if status == 101 else PAGE, "Location: https://example.com/", "Retry-After: 7")
     async with serving(answering(answer)) as server, client(server.http) as http_client:
         results = await ask(case, operation, http_client, server.http)
@@ -224,7 +223,7 @@ def test_any_json_is_an_outcome(case: Case, operation: Operation, status: int, v
             assert_storable(result)
 
 
-def assert_storable(result: Outcome | Look) -> None:
+def assert_storable(result: Outcome | CheckResult) -> None:
     """Text without NUL or half surrogates, a wait that can be added to a moment."""
     for words in (result.code, result.message):
         assert isinstance(words, str)

@@ -16,10 +16,9 @@ from redrive.models.clock import boottime
 from redrive.sandbox.signatures import Signature, sign
 from redrive.worker.providers.base import Account, Answer, Request, TaskRef
 from redrive.worker.providers.huawei_workspace import HuaweiWorkspace
-
-from .calls import IMPATIENT_SECONDS, client, exchange
-from .misbehaviour import SENT_WITHOUT_ANSWER, Misbehaviour, hang
-from .server import Behaviour, Peer, answering, free_port, http, serving
+from tests.contract.calls import IMPATIENT_SECONDS, client, exchange
+from tests.contract.misbehaviour import SENT_WITHOUT_ANSWER, Misbehaviour, hang
+from tests.contract.server import Behaviour, Peer, answering, free_port, http, serving
 
 OK = http(200, b'{"ok":true}')
 
@@ -143,7 +142,7 @@ async def test_a_signature_that_fails_is_not_sent() -> None:
     assert (result.sent, result.withheld, server.connections) == (False, False, 0)
 
 
-# --- the last look -----------------------------------------------------------------------------------------------
+# --- the last check -----------------------------------------------------------------------------------------------
 
 
 async def listen(peer: Peer) -> None:
@@ -375,7 +374,7 @@ def gathering(count: int) -> tuple[Behaviour, list[int]]:
 
 
 async def test_fifty_calls_at_once_are_kept_apart() -> None:
-    """Each gets its own answer, and its own last look: every second one is withheld."""
+    """Each gets its own answer, and its own last check: every second one is withheld."""
     behave, _ = gathering(25)
     async with serving(behave) as server, client(server.http, concurrency=50) as http_client:
         calls = (
@@ -504,7 +503,7 @@ async def test_a_signature_is_that_of_the_query_as_it_was_sent(id_: str) -> None
 
 
 async def test_no_body_is_sent_without_json() -> None:
-    """A login or a look without a body does not claim to have one."""
+    """A login or a check without a body does not claim to have one."""
     async with serving(answering(OK)) as server, client(server.http) as http_client:
         await exchange(http_client, Request("GET", "/"))
         await exchange(http_client, Request("POST", "/"))

@@ -17,9 +17,8 @@ from redrive.worker.http import refusal
 from redrive.worker.providers.base import Request
 from redrive.worker.session import MAX_HEADER_BYTES, MAX_HEADERS
 from redrive.worker.tls import trusting
-
-from .calls import client, exchange
-from .server import Behaviour, Peer, Server, answering, free_port, http, serving
+from tests.contract.calls import client, exchange
+from tests.contract.server import Behaviour, Peer, Server, answering, free_port, http, serving
 
 OK = http(200, b'{"ok":true}')
 

@@ -2,7 +2,7 @@
 
 It has one life per point, each in a process of its own that kills itself by SIGKILL when it gets there, and then a
 last one in which it is the product and nothing else. ``recording:SIGSTOP`` freezes that life instead: whoever reads
-its log may wake it again. Only retries count; the same points of looks are passed by.
+its log may wake it again. Only retries count; the same points of checks are passed by.
 
 The product has no hooks for this: one function of its is exchanged per life, before its own main is run.
 """
@@ -22,9 +22,10 @@ import kombu.message
 
 import redrive.worker.main
 from redrive.cli import main
-from redrive.models import jobs, ledger, postgresql
-from redrive.models.db import Database, Transaction
+from redrive.models import jobs, ledger
 from redrive.models.settings import Settings
+from redrive.models.sql import postgresql
+from redrive.models.sql.db import Database, Transaction
 from redrive.models.states import Operation
 from redrive.scheduler.publish import Publisher
 from redrive.worker.app import app

@@ -10,9 +10,9 @@ import httpx
 import redis
 from sqlalchemy import func, select
 
-from redrive.models import tables
 from redrive.models.rules import rules_of
 from redrive.models.settings import load
+from redrive.models.sql import tables
 from redrive.models.states import ENDED_STATES
 from redrive.models.task import Task
 from redrive.sandbox.script import Script, make_id

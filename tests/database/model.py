@@ -72,7 +72,7 @@ class Task:
     open: object = None
     opened: datetime | None = None
     asked_for: bool = False
-    looks: list[Look] = field(default_factory=list)
+    results: list[Look] = field(default_factory=list)
 
 
 @dataclass
@@ -188,7 +188,7 @@ class Model:
         return None
 
     def _new_failure(self, task: Task, word: str) -> None:
-        task.looks, task.errors, task.refusals, task.asked_for, task.round = [], 0, 0, False, self.now
+        task.results, task.errors, task.refusals, task.asked_for, task.round = [], 0, 0, False, self.now
         self._go(task, word, self.at())
         self._rest(task)
 
@@ -234,20 +234,20 @@ class Model:
             if task.status in ENDED and task.granted < task.spent:
                 self._grant_a_round(task)
             self._work(task, word)
-            task.looks, task.round = [], self.now
+            task.results, task.round = [], self.now
 
     def _report_failure(self, task: Task, word: str) -> None:
         if task.status in FOLLOWED:
             task.due = self.at()
         elif task.status == "held":
-            task.back, task.looks = word, []
+            task.back, task.results = word, []
         elif task.status in WORKING:
             self._new_failure(task, word)
         elif task.status == "succeeded":
             self._grant_a_round(task)
             self._new_failure(task, word)
         elif task.status in WAITING and not self._failed_elsewhere(task, word):
-            task.looks = []
+            task.results = []
 
     # --- the operator ---
 
@@ -382,7 +382,7 @@ class Model:
             task.due = self.at(CHECK_AFTER)
         elif task.spent >= self.limit(task):
             self._die(task, "limit_reached")
-        elif not task.looks and spec.can_check and (task.part or task.origin == spec.retries_by_itself):
+        elif not task.results and spec.can_check and (task.part or task.origin == spec.retries_by_itself):
             task.next, task.due = "check", self.at()
         else:
             task.back, task.status, task.since, task.due = task.status, "in_flight", self.now, None
@@ -500,7 +500,7 @@ class Model:
     # --- looks ---
 
     def ask(self, batch: Batch) -> set[int]:
-        """Which tasks of a check batch are looked at now."""
+        """Which tasks of a check batch are checked now."""
         asked = {
             task.id
             for task in (self.tasks[i] for i in batch.ids)
@@ -514,13 +514,13 @@ class Model:
         return task.status in FOLLOWED or (task.status in (*WAITING, *WORKING) and task.next == "check")
 
     def look(self, batch: Batch, task: Task, state: str, mark: str = "", wait: float = 0) -> None:
-        """A look that was asked comes back: a state, or why there is none."""
+        """A check that was asked comes back: a state, or why there is none."""
         asked, number = batch.asked.pop(task.id)
         if state == "throttled":
             self._penalty(self.path(task, "check"), wait)
         elif state == "blocked":
             self._pause_for(batch.account, asked)
-        last = task.looks[-1] if task.looks else None
+        last = task.results[-1] if task.results else None
         late = last is not None and last.number == task.number and asked < last.asked
         if task.number != number or not self._wants_look(task) or late:
             return
@@ -531,7 +531,7 @@ class Model:
         elif state in ("unanswered", "unreadable"):
             self._unread(task, state)
         else:
-            task.looks.append(Look(asked, number, state, mark, task.since))
+            task.results.append(Look(asked, number, state, mark, task.since))
             task.errors = 0
             if task.status in FOLLOWED:
                 self._look_at_followed(task, state, asked)
@@ -602,8 +602,8 @@ class Model:
 
     @staticmethod
     def _same_since(task: Task) -> datetime:
-        first = task.looks[-1]
-        for look in reversed(task.looks):
+        first = task.results[-1]
+        for look in reversed(task.results):
             if look.said != first.said or look.number != first.number:
                 break
             first = look
@@ -642,10 +642,10 @@ class Model:
             task.due = self.at(min(max(CHECK_AFTER, age), CHECK_MAX))
 
     def _is_news(self, task: Task) -> bool:
-        """Whether what the last look said cannot be the state from before the retry."""
-        last = task.looks[-1]
-        ours = [look for look in task.looks if look.number == last.number]
-        before = next((look for look in reversed(task.looks) if look.number != last.number), None)
+        """Whether what the last check said cannot be the state from before the retry."""
+        last = task.results[-1]
+        ours = [look for look in task.results if look.number == last.number]
+        before = next((look for look in reversed(task.results) if look.number != last.number), None)
         if any(look.state == "running" for look in ours):
             return True
         if self.spec(task).whole_and_part:

@@ -11,8 +11,7 @@ from typer.testing import CliRunner, Result
 
 from redrive.cli import app
 from redrive.models import ledger
-
-from .world import Clock, World
+from tests.database.world import Clock, World
 
 SETTINGS = """
 [accounts.phones]

@@ -7,14 +7,14 @@ from sqlalchemy import select
 
 from redrive.models import ledger
 from redrive.models.errors import BadInput, SettingsError
-from redrive.models.ledger import Answered, Who, breaker, permits
+from redrive.models.ledger import CallResult, Who, breaker, permits
 from redrive.models.ledger.texts import LONGEST, storable
 from redrive.models.outcome import (
     Accepted,
     Already,
     Blocked,
     Cause,
-    Look,
+    CheckResult,
     Outcome,
     Reading,
     Refused,
@@ -24,10 +24,9 @@ from redrive.models.outcome import (
     Unreadable,
 )
 from redrive.models.rules import BreakerRules
+from redrive.models.sql.tables import actions
 from redrive.models.states import DeadReason, Operation, Status
-from redrive.models.tables import actions
-
-from .world import ME, World
+from tests.database.world import ME, World
 
 FORBIDDEN = Already(http_status=403, code="WKS.0403", message="no permission", forbidden=True)
 REFUSED = Refused(reason=DeadReason.REFUSED, code="48004")
@@ -40,12 +39,12 @@ def answers(world: World, *told: Outcome) -> list[Status]:
     ids = [world.add(f"{world.clock.now}-{n}", "desktops") for n in range(len(told))]
     work = world.opened("desktops")
     for task_id, outcome in zip(ids, told, strict=True):
-        world.advance(work, [Answered(PATH, world.clock.now, {task_id: outcome})])
+        world.advance(work, [CallResult(PATH, world.clock.now, {task_id: outcome})])
     world.finish(work)
     return [world.task(task_id).status for task_id in ids]
 
 
-def looks(world: World, *told: Look) -> list[int]:
+def results(world: World, *told: CheckResult) -> list[int]:
     """One check after the other, each about a task of its own whose retry was accepted; the tasks."""
     world.clock.forward(1)
     ids = world.add_many([f"{world.clock.now} {n}" for n in range(len(told))], "desktops")
@@ -55,7 +54,7 @@ def looks(world: World, *told: Look) -> list[int]:
     return ids
 
 
-def looks_again(world: World, told: dict[int, Look]) -> None:
+def looks_again(world: World, told: dict[int, CheckResult]) -> None:
     for task_id in told:
         world.put(task_id, due_at=world.clock.now)
     work = world.begun("desktops", Operation.CHECK)
@@ -89,7 +88,7 @@ def test_three_forbidden_in_one_answer_pause(world: World) -> None:
     """Recorded together or one by one, the row is the same."""
     ids = world.add_many("abc", "desktops")
     work = world.opened("desktops")
-    world.advance(work, [Answered(PATH, world.clock.now, {task_id: FORBIDDEN}) for task_id in ids])
+    world.advance(work, [CallResult(PATH, world.clock.now, {task_id: FORBIDDEN}) for task_id in ids])
     assert paused(world) == "credentials"
 
 
@@ -134,7 +133,9 @@ def test_a_pause_stops_the_batch_under_way(world: World) -> None:
     first, second = world.groups(work)
     world.advance(work, groups=[first])
     step = world.advance(
-        work, [Answered(PATH, world.clock.now, {first.ids[0]: Blocked(cause=Cause.ADDRESS, http_status=404)})], [second]
+        work,
+        [CallResult(PATH, world.clock.now, {first.ids[0]: Blocked(cause=Cause.ADDRESS, http_status=404)})],
+        [second],
     )
     assert (step.stop, step.permits) == (True, ())
     assert world.open(other).stop
@@ -153,7 +154,7 @@ def test_old_news_pauses_nothing_after_a_resume(world: World) -> None:
     world.clock.forward(5)
     world.resume("desktops")
     world.clock.forward(1)
-    world.advance(work, [Answered(PATH, opened_at, {1: Blocked(cause=Cause.CREDENTIALS)})])
+    world.advance(work, [CallResult(PATH, opened_at, {1: Blocked(cause=Cause.CREDENTIALS)})])
     assert paused(world) is None
     answers(world, Blocked(cause=Cause.CREDENTIALS))
     assert paused(world) == "credentials"
@@ -166,7 +167,7 @@ def test_old_news_does_not_count_towards_a_row(world: World) -> None:
     world.clock.forward(1)
     world.resume("desktops")
     for task_id in ids[:2]:
-        world.advance(work, [Answered(PATH, opened_at, {task_id: FORBIDDEN})])
+        world.advance(work, [CallResult(PATH, opened_at, {task_id: FORBIDDEN})])
     world.finish(work)
     answers(world, FORBIDDEN)
     assert paused(world) is None
@@ -185,13 +186,13 @@ def test_an_operators_pause_is_not_overwritten(world: World) -> None:
     world.add("1", "desktops")
     work = world.opened("desktops")
     world.pause("desktops")
-    world.advance(work, [Answered(PATH, world.clock.now, {1: Blocked(cause=Cause.BALANCE)})])
+    world.advance(work, [CallResult(PATH, world.clock.now, {1: Blocked(cause=Cause.BALANCE)})])
     row = world.account("desktops")
     assert (row["paused_cause"], row["paused_by"], row["paused_reason"]) == ("operator", ME.who, ME.why)
     assert row["probe_at"] is None
 
 
-def test_a_blocked_look_pauses_too(world: World) -> None:
+def test_a_blocked_check_pauses_too(world: World) -> None:
     world.accepted("1", "desktops")
     world.clock.forward(30)
     world.looked(Blocked(cause=Cause.CREDENTIALS, http_status=401), "desktops")
@@ -199,7 +200,7 @@ def test_a_blocked_look_pauses_too(world: World) -> None:
     assert world.tasks()[1].status is Status.RETRYING
 
 
-def test_a_good_look_says_nothing_about_a_balance(world: World) -> None:
+def test_a_good_check_says_nothing_about_a_balance(world: World) -> None:
     """Reading is free; only a retry that goes through proves that the balance is back."""
     world.accepted("1", "desktops")
     world.add("2", "desktops")
@@ -237,9 +238,9 @@ NOT_READABLE = Unreadable(http_status=403, code="WKS.00000403", message="no perm
 
 def test_three_forbidden_checks_in_a_row_pause(world: World) -> None:
     """What is retried and can never be checked would be spent for nothing. The words say what is missing."""
-    looks(world, NOT_READABLE, NOT_READABLE)
+    results(world, NOT_READABLE, NOT_READABLE)
     assert paused(world) is None
-    looks(world, NOT_READABLE)
+    results(world, NOT_READABLE)
     assert paused(world) == "credentials"
     reason = world.account("desktops")["paused_reason"]
     assert "code WKS.00000403: no permission" in reason
@@ -247,43 +248,43 @@ def test_three_forbidden_checks_in_a_row_pause(world: World) -> None:
 
 
 @pytest.mark.parametrize("readable", [Reading(state=State.RUNNING), Reading(state=State.MISSING), Unreadable(code="7")])
-def test_a_check_that_is_allowed_ends_the_row(world: World, readable: Look) -> None:
-    looks(world, NOT_READABLE, NOT_READABLE, readable, NOT_READABLE, NOT_READABLE)
+def test_a_check_that_is_allowed_ends_the_row(world: World, readable: CheckResult) -> None:
+    results(world, NOT_READABLE, NOT_READABLE, readable, NOT_READABLE, NOT_READABLE)
     assert paused(world) is None
 
 
 @pytest.mark.parametrize("neutral", [Unknown(), Throttled(wait_seconds=0.001)], ids=lambda each: each.name)
-def test_what_says_nothing_of_permissions_does_not_end_the_row(world: World, neutral: Look) -> None:
-    looks(world, NOT_READABLE, NOT_READABLE, neutral)
+def test_what_says_nothing_of_permissions_does_not_end_the_row(world: World, neutral: CheckResult) -> None:
+    results(world, NOT_READABLE, NOT_READABLE, neutral)
     world.clock.forward(10)
-    looks(world, NOT_READABLE)
+    results(world, NOT_READABLE)
     assert paused(world) == "credentials"
 
 
 def test_one_task_that_is_forbidden_again_and_again_pauses_nothing(world: World) -> None:
     """It may be somebody else's; three tasks are the account's."""
-    (task_id,) = looks(world, NOT_READABLE)
+    (task_id,) = results(world, NOT_READABLE)
     for _ in range(5):
         looks_again(world, {task_id: NOT_READABLE})
     assert paused(world) is None
-    looks(world, NOT_READABLE)
+    results(world, NOT_READABLE)
     assert paused(world) is None
-    looks(world, NOT_READABLE)
+    results(world, NOT_READABLE)
     assert paused(world) == "credentials"
 
 
 def test_accepted_retries_do_not_hide_forbidden_checks(world: World) -> None:
     for _ in range(2):
-        looks(world, NOT_READABLE)
+        results(world, NOT_READABLE)
         answers(world, Accepted())
-    looks(world, NOT_READABLE)
+    results(world, NOT_READABLE)
     assert paused(world) == "credentials"
 
 
 def test_good_checks_do_not_hide_forbidden_retries(world: World) -> None:
     for _ in range(2):
         answers(world, FORBIDDEN)
-        looks(world, Reading(state=State.RUNNING))
+        results(world, Reading(state=State.RUNNING))
     answers(world, FORBIDDEN)
     assert paused(world) == "credentials"
     assert "no permission" in world.account("desktops")["paused_reason"]
@@ -291,7 +292,7 @@ def test_good_checks_do_not_hide_forbidden_retries(world: World) -> None:
 
 def test_rows_of_retries_and_checks_do_not_add_up(world: World) -> None:
     answers(world, FORBIDDEN, FORBIDDEN)
-    looks(world, NOT_READABLE, NOT_READABLE)
+    results(world, NOT_READABLE, NOT_READABLE)
     assert paused(world) is None
 
 
@@ -300,12 +301,12 @@ def test_resuming_forgets_forbidden_checks(world: World, level: int) -> None:
     """On the schema before, too."""
     world.database.level = level
     for _ in range(2):
-        looks(world, NOT_READABLE, NOT_READABLE)
+        results(world, NOT_READABLE, NOT_READABLE)
         world.resume("desktops")
-    looks(world, NOT_READABLE, NOT_READABLE, NOT_READABLE)
+    results(world, NOT_READABLE, NOT_READABLE, NOT_READABLE)
     assert paused(world) == "credentials"
     world.resume("desktops")
-    looks(world, NOT_READABLE, NOT_READABLE)
+    results(world, NOT_READABLE, NOT_READABLE)
     assert paused(world) is None
 
 
@@ -351,7 +352,7 @@ def test_and_back(world: World) -> None:
 def test_of_causes_that_are_recorded_together_the_last_stands(world: World, told: tuple[Blocked, Blocked]) -> None:
     world.add_many("ab", "desktops")
     work = world.opened("desktops")
-    calls = [Answered(PATH, world.clock.now, {i: blocked}) for i, blocked in enumerate(told, start=1)]
+    calls = [CallResult(PATH, world.clock.now, {i: blocked}) for i, blocked in enumerate(told, start=1)]
     world.advance(work, calls)
     assert paused(world) == told[-1].cause
 
@@ -366,7 +367,7 @@ def test_the_same_cause_keeps_its_moment(world: World) -> None:
         account = ledger.accounts.locked(t, "desktops")
         assert account is not None
         calls = [(world.clock.now, {1: REVOKED})]
-        ledger.accounts.learned(t, account, world.rules["desktops"], Operation.RETRY, calls, probe=False)
+        ledger.accounts.learn(t, account, world.rules["desktops"], Operation.RETRY, calls, probe=False)
     assert world.account("desktops")["paused_at"] == since
 
 

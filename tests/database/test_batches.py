@@ -8,11 +8,10 @@ import pytest
 from redrive.models import ledger
 from redrive.models.capabilities import GEELARK
 from redrive.models.errors import StaleBatch
-from redrive.models.ledger import LOCAL, Answered, Group
+from redrive.models.ledger import LOCAL, CallResult, Group
 from redrive.models.outcome import Accepted, Deferred, Reading, Refused, State, Throttled, Unknown
 from redrive.models.states import DeadReason, Operation, Status
-
-from .world import World, make_rules
+from tests.database.world import World, make_rules
 
 RESTART = "/open/v1/task/restart"
 
@@ -40,7 +39,7 @@ def test_an_unbegun_batch_is_published_again_ever_more_rarely(world: World) -> N
 
 def published(world: World) -> list[ledger.Batch]:
     with world.begin() as t:
-        return ledger.to_publish(t)
+        return ledger.take_unheard(t)
 
 
 def test_a_queued_batch_does_not_age(world: World) -> None:
@@ -103,7 +102,7 @@ def test_an_open_attempt_is_not_opened_again(world: World) -> None:
     group = Group(RESTART, (task,))
     assert len(world.advance(work, groups=[group]).permits) == 1
     assert world.advance(work, groups=[group]).permits == ()
-    told = [Answered(RESTART, world.clock.now, {task: Deferred()})]
+    told = [CallResult(RESTART, world.clock.now, {task: Deferred()})]
     assert world.advance(work, told, [group]).permits == ()
     assert len(world.attempts(task)) == 1
     assert world.task(task).status is Status.FAILED
@@ -117,7 +116,7 @@ def test_what_needs_no_call_needs_no_permit(world: World) -> None:
     step = world.advance(work, groups=[Group(LOCAL, (task,))])
     assert len(step.permits) == 1
     refused = Refused(reason=DeadReason.REFUSED, message="one id, please")
-    world.advance(work, [Answered(LOCAL, world.clock.now, {task: refused})])
+    world.advance(work, [CallResult(LOCAL, world.clock.now, {task: refused})])
     assert world.task(task).dead_reason == "refused"
     assert "calls:retry" not in world.totals()
 
@@ -130,7 +129,7 @@ def test_recording_twice_changes_nothing(world: World) -> None:
     ids = world.add_many("abc")
     work = world.opened()
     told = [
-        Answered(
+        CallResult(
             RESTART,
             world.clock.now,
             {ids[0]: Accepted(), ids[1]: Unknown(), ids[2]: Refused(reason=DeadReason.NOT_FOUND)},
@@ -179,7 +178,7 @@ def test_an_answer_closes_attempts_of_its_own_batch_only(world: World) -> None:
     world.ruled("phones", batch_size=1)
     one, two = world.add_many("ab")
     first, second = world.opened(), world.opened()
-    world.advance(first, [Answered(RESTART, world.clock.now, {one: Accepted(), two: Accepted()})])
+    world.advance(first, [CallResult(RESTART, world.clock.now, {one: Accepted(), two: Accepted()})])
     assert world.task(two).status is Status.IN_FLIGHT
     assert world.attempts(two)[0]["closed_at"] is None
     world.answer(second, Accepted())
@@ -229,11 +228,11 @@ def test_a_batch_that_owes_an_answer_is_not_done(world: World) -> None:
 
 
 def test_a_lost_batch_is_taken_back_exactly(world: World) -> None:
-    """Open: may have been sent, spent, looked at first. Not open: never sent, due at once, unspent."""
+    """Open: may have been sent, spent, checked first. Not open: never sent, due at once, unspent."""
     ids = world.add_many("abc")
     work = world.begun()
     world.open(work, ids[:2])
-    world.advance(work, [Answered(RESTART, world.clock.now, {ids[0]: Accepted()})])
+    world.advance(work, [CallResult(RESTART, world.clock.now, {ids[0]: Accepted()})])
     world.clock.forward(119)
     with world.begin() as t:
         assert ledger.expired(t) == []
@@ -281,7 +280,7 @@ def test_a_lost_check_needs_no_rescue_to_be_due_again(world: World) -> None:
 # --- looks -------------------------------------------------------------------------------------------------------
 
 
-def test_a_look_of_an_older_attempt_is_dropped(world: World) -> None:
+def test_a_check_of_an_older_attempt_is_dropped(world: World) -> None:
     """Asked before the last attempt was opened, it tells of the run before: the number gives it away."""
     task = world.accepted()
     world.clock.forward(61)
@@ -300,7 +299,7 @@ def test_a_look_of_an_older_attempt_is_dropped(world: World) -> None:
     assert world.task(task).status is Status.SUCCEEDED
 
 
-def test_looks_that_overtake_each_other(world: World) -> None:
+def test_checks_that_overtake_each_other(world: World) -> None:
     """The one asked last counts, whichever comes first."""
     task = world.accepted()
     world.clock.forward(61)
@@ -314,7 +313,7 @@ def test_looks_that_overtake_each_other(world: World) -> None:
     assert world.task(task) == before
 
 
-def test_an_early_end_is_looked_at_again_when_it_has_settled(world: World) -> None:
+def test_an_early_end_is_checked_again_when_it_has_settled(world: World) -> None:
     """The provider still shows the state from before the retry: it is not believed for a minute."""
     task = world.accepted()
     world.clock.forward(30)
@@ -330,7 +329,7 @@ def test_an_early_end_is_looked_at_again_when_it_has_settled(world: World) -> No
 
 @pytest.mark.parametrize("state", [State.FAILED, State.SUCCEEDED])
 def test_a_run_of_the_whole_review_proves_nothing_about_a_rules_own(world: World, state: State) -> None:
-    """It changed what is shown of the rule since the rule was looked at: this may still be its end."""
+    """It changed what is shown of the rule since the rule was checked: this may still be its end."""
     rule = world.add("1", "reviews", sub_id="11")
     world.claim("reviews")
     world.looked(Reading(state=State.FAILED, mark="first run"), "reviews")
@@ -353,7 +352,7 @@ def test_what_became_of_a_run_is_kept_once(world: World) -> None:
         world.put(1, next="check", due_at=world.clock.now)
         world.looked(Reading(state=State.FAILED, result=result), "reviews")
     with world.database.reading() as t:
-        rows = t.mappings(ledger.looking.archives.select())
+        rows = t.mappings(ledger.check_step.archives.select())
     assert [(row["task_id"], row["number"], row["result"]) for row in rows] == [
         (1, 0, {"rules": [{"id": "1", "text": "naïve "}]})
     ]
@@ -365,9 +364,9 @@ def test_calls_are_counted(world: World) -> None:
     work = world.opened("desktops")
     path = "/script-executions/retry"
     told = [
-        Answered(path, world.clock.now, {1: Accepted()}, ("/v3/auth/tokens",)),
-        Answered(path, world.clock.now, {2: Deferred()}),
-        Answered(path, world.clock.now, {3: Throttled(wait_seconds=1.0)}),
+        CallResult(path, world.clock.now, {1: Accepted()}, ("/v3/auth/tokens",)),
+        CallResult(path, world.clock.now, {2: Deferred()}),
+        CallResult(path, world.clock.now, {3: Throttled(wait_seconds=1.0)}),
     ]
     world.advance(work, told)
     assert world.totals("desktops")["calls:retry"] == 3

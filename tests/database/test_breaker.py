@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from redrive.models.ledger import Answered, breaker
-from redrive.models.ledger.health import Call, call_of
+from redrive.models.ledger import CallResult, breaker
+from redrive.models.ledger.health import CallHealth, call_of
 from redrive.models.outcome import (
     Accepted,
     Already,
     Blocked,
     Cause,
+    CheckResult,
     Deferred,
-    Look,
     Outcome,
     Reading,
     Refused,
@@ -25,8 +25,7 @@ from redrive.models.outcome import (
 )
 from redrive.models.rules import BreakerRules
 from redrive.models.states import DeadReason, Operation, Status
-
-from .world import World
+from tests.database.world import World
 
 FAILURES = BreakerRules().failures
 FAULT = Unknown(answered=True, code="50000", message="internal error")
@@ -52,30 +51,30 @@ def retried_again(world: World, task_id: int, outcome: Outcome, account: str = "
     world.finish(work)
 
 
-def checked(world: World, looks: Sequence[Look], account: str = "desktops") -> list[int]:
+def checked(world: World, results: Sequence[CheckResult], account: str = "desktops") -> list[int]:
     """Tasks whose retry was accepted, each checked by a call of its own in one batch."""
     world.clock.forward(1)
-    ids = world.add_many([f"{world.clock.now} {n}" for n in range(len(looks))], account)
+    ids = world.add_many([f"{world.clock.now} {n}" for n in range(len(results))], account)
     work = world.opened(account)
     world.answer(work, Accepted())
     world.finish(work)
     world.clock.forward(30)
-    checked_again(world, dict(zip(ids, looks, strict=True)), account)
+    checked_again(world, dict(zip(ids, results, strict=True)), account)
     return ids
 
 
-def checked_again(world: World, looks: dict[int, Look], account: str = "desktops") -> None:
-    for task_id in looks:
+def checked_again(world: World, results: dict[int, CheckResult], account: str = "desktops") -> None:
+    for task_id in results:
         world.put(task_id, due_at=world.clock.now)
     work = world.begun(account, Operation.CHECK)
-    for task_id, look in looks.items():
+    for task_id, look in results.items():
         world.look(work, {task_id: look})
     world.finish(work)
 
 
 @pytest.mark.parametrize("account", ["desktops", "reviews", "phones"])
 @pytest.mark.parametrize("strange", [STRANGE, Unreadable(http_status=200, code="400", message="no such review")])
-def test_answers_that_nobody_understands_are_no_outage(world: World, account: str, strange: Look) -> None:
+def test_answers_that_nobody_understands_are_no_outage(world: World, account: str, strange: CheckResult) -> None:
     """However many tasks have one, and however often, the others are checked at their time."""
     ids = checked(world, [strange] * (2 * FAILURES), account)
     for _ in range(3):
@@ -163,7 +162,7 @@ def test_a_usable_answer_clears_everybody(world: World, usable: Outcome) -> None
 
 
 @pytest.mark.parametrize("usable", [Reading(state=State.RUNNING), STRANGE, Throttled(wait_seconds=0.001)])
-def test_a_usable_look_clears_everybody(world: World, usable: Look) -> None:
+def test_a_usable_check_clears_everybody(world: World, usable: CheckResult) -> None:
     checked(world, [Unknown(message="broken")] * (FAILURES - 1) + [usable] + [Unknown(message="broken")])
     assert state(world, operation=Operation.CHECK).failures == 1
 
@@ -219,7 +218,7 @@ def test_the_schema_before_counts_every_call(world: World) -> None:
     assert {row.suspects for row in found if row.path == "#retry"} == {None}
 
 
-def told(*answers: Outcome | Look) -> dict[int, Any]:
+def told(*answers: Outcome | CheckResult) -> dict[int, Any]:
     return dict(enumerate(answers))
 
 
@@ -228,17 +227,17 @@ def told(*answers: Outcome | Look) -> dict[int, Any]:
     [
         ([Unsent()], None),
         ([Deferred(of_task=True), Unsent()], None),
-        ([Deferred(message="refused"), Unsent()], Call("refused")),
-        ([Deferred(of_task=True), Unknown(message="broken")], Call("broken")),
-        ([Unknown(), FAULT], Call("internal error", frozenset({1}))),
-        ([Unknown(answered=True, code="500")], Call("500", frozenset({0}))),
-        ([Unknown()], Call("unknown")),
-        ([Unknown(), Accepted()], Call()),
-        ([FAULT, STRANGE], Call()),
-        ([Blocked(cause=Cause.BALANCE)], Call()),
+        ([Deferred(message="refused"), Unsent()], CallHealth("refused")),
+        ([Deferred(of_task=True), Unknown(message="broken")], CallHealth("broken")),
+        ([Unknown(), FAULT], CallHealth("internal error", frozenset({1}))),
+        ([Unknown(answered=True, code="500")], CallHealth("500", frozenset({0}))),
+        ([Unknown()], CallHealth("unknown")),
+        ([Unknown(), Accepted()], CallHealth()),
+        ([FAULT, STRANGE], CallHealth()),
+        ([Blocked(cause=Cause.BALANCE)], CallHealth()),
     ],
 )
-def test_what_one_call_says(answers: Iterable[Outcome | Look], call: Call | None) -> None:
+def test_what_one_call_says(answers: Iterable[Outcome | CheckResult], call: CallHealth | None) -> None:
     """Of several answers the best speaks for the call."""
     assert call_of(told(*answers)) == call
 
@@ -249,5 +248,5 @@ def test_an_answered_call_of_a_batch_stops_nobody(world: World) -> None:
     work = world.begun("desktops")
     world.open(work, ids[:1])
     path = world.groups(work)[0].path
-    step = world.advance(work, [Answered(path, world.clock.now, {ids[0]: FAULT})], world.groups(work, ids[1:]))
+    step = world.advance(work, [CallResult(path, world.clock.now, {ids[0]: FAULT})], world.groups(work, ids[1:]))
     assert len(step.permits) == 2

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from redrive.models.ledger import Answered, due_tasks, permits
+from redrive.models.ledger import CallResult, due_tasks, permits
 from redrive.models.outcome import (
     Accepted,
     Blocked,
@@ -20,8 +20,7 @@ from redrive.models.outcome import (
 )
 from redrive.models.rules import BreakerRules
 from redrive.models.states import DeadReason, Operation, Status
-
-from .world import World
+from tests.database.world import World
 
 CHECK, RETRY = Operation.CHECK, Operation.RETRY
 
@@ -54,7 +53,7 @@ def test_a_million_urgent_ones_of_another_account_change_nothing(world: World) -
 
 
 def test_neighbours_do_not_move(world: World) -> None:
-    """Not yet due, spent, held, at work, to be looked at first, ended, or of another account: only the due one goes."""
+    """Not yet due, spent, held, at work, to be checked first, ended, or of another account: only the due one goes."""
     due = world.add("due")
     not_yet, look, held, ended, resting, working = world.add_many(["not yet", "look", "held", "ended", "rest", "work"])
     other = world.add("other", "desktops")
@@ -85,7 +84,7 @@ def test_a_paused_accounts_tasks_wait(world: World) -> None:
     assert taken(world) == [mine]
 
 
-def test_looks_wait_while_paused(world: World) -> None:
+def test_checks_wait_while_paused(world: World) -> None:
     world.accepted()
     world.pause("phones")
     world.clock.forward(3600)
@@ -98,7 +97,7 @@ def test_the_spent_are_dead_at_the_claim(world: World) -> None:
     world.put(spent, attempts=2, spent=2)
     world.ruled("phones", policy={"max_retries": 2})
     claim = world.claim()
-    assert (claim.dead, claim.looked_at) == (1, 2)
+    assert (claim.dead, claim.examined) == (1, 2)
     assert claim.batch is not None
     assert claim.batch.size == 1
     assert world.task(spent).dead_reason == "limit_reached"
@@ -186,7 +185,7 @@ def test_a_path_that_is_not_free_within_half_a_lease(world: World) -> None:
 
 
 def test_a_group_wide_penalty_stops_all_of_the_group(world: World) -> None:
-    """Every path of every account that shares the group, retries and looks alike."""
+    """Every path of every account that shares the group, retries and checks alike."""
     world.ruled("desktops", group="shared")
     world.ruled("phones", group="shared")
     world.accepted("1", "desktops")
@@ -251,14 +250,14 @@ def test_an_open_attempt_stands_in_the_way_of_its_own_task(world: World) -> None
 # --- looks first -----------------------------------------------------------------------------------------------
 
 
-def test_a_rule_is_looked_at_before_its_first_retry(world: World) -> None:
+def test_a_rule_is_checked_before_its_first_retry(world: World) -> None:
     rule = world.add("1", "reviews", sub_id="11")
     assert taken(world, "reviews") == []
     assert taken(world, "reviews", CHECK) == [rule]
 
 
-def test_always_look_first_looks_once(world: World) -> None:
-    """A look that was just made is not made again: the retry follows."""
+def test_always_check_first_checks_once(world: World) -> None:
+    """A check that was just made is not made again: the retry follows."""
     world.ruled("phones", policy={"check_before_retry": "always"})
     task = world.add()
     assert taken(world) == []
@@ -272,7 +271,7 @@ def test_always_look_first_looks_once(world: World) -> None:
     assert taken(world) == [task]
 
 
-def test_always_look_first_looks_once_at_what_is_not_shown(world: World) -> None:
+def test_always_check_first_checks_once_at_what_is_not_shown(world: World) -> None:
     """The retry call is the authority, and it is reached."""
     world.ruled("phones", policy={"check_before_retry": "always"})
     task = world.add()
@@ -285,7 +284,7 @@ def test_always_look_first_looks_once_at_what_is_not_shown(world: World) -> None
     assert taken(world) == [task]
 
 
-def test_a_claimed_look_is_due_again_by_itself(world: World) -> None:
+def test_a_claimed_check_is_due_again_by_itself(world: World) -> None:
     """After a lease, whatever became of its batch."""
     task = world.accepted()
     world.clock.forward(30)
@@ -358,7 +357,7 @@ def test_only_the_probe_may_call_while_the_breaker_is_open(world: World) -> None
 
 
 def test_the_two_operations_have_a_breaker_each(world: World) -> None:
-    """A status call that does not answer stops the looks, not the retries."""
+    """A status call that does not answer stops the checks, not the retries."""
     world.ruled("phones", breaker=BreakerRules(failures=1))
     world.accepted("a")
     world.clock.forward(30)
@@ -412,7 +411,7 @@ def test_a_probe_without_a_word_about_its_task_proves_nothing(world: World, answ
     assert taken(world) == []
 
 
-def test_a_probe_may_need_a_look_first(world: World) -> None:
+def test_a_probe_may_need_a_check_first(world: World) -> None:
     """Else an account whose every retry needs one would stay paused for ever."""
     rule = world.add("1", "reviews", sub_id="11")
     world.put(rule, seen=SEEN)
@@ -470,7 +469,7 @@ def test_a_dead_end_is_told(world: World) -> None:
     work = world.opened()
     path = "/open/v1/task/restart"
     refused = Refused(reason=DeadReason.NOT_FOUND, code="48002", message="no such task")
-    world.advance(work, [Answered(path, world.clock.now, {one: refused, two: Accepted()})])
+    world.advance(work, [CallResult(path, world.clock.now, {one: refused, two: Accepted()})])
     assert world.task(one).dead_reason == "not_found"
     assert world.task(one).last_error == "no such task"
     assert world.task(two).status is Status.RETRYING

@@ -16,12 +16,11 @@ from sqlalchemy import insert, select
 from redrive.cli import asking
 from redrive.cli.context import BROKER_FILE
 from redrive.models.outcome import Cause, Deferred, Refused
+from redrive.models.sql.tables import actions, tasks
 from redrive.models.states import DeadReason, Status
-from redrive.models.tables import actions, tasks
+from tests.database.shop import SETTINGS, Run, lines, runs, says
+from tests.database.world import World
 from tests.processes import wait_until
-
-from .shop import SETTINGS, Run, lines, runs, says
-from .world import World
 
 # --- looking -------------------------------------------------------------------------------------------------------
 
@@ -179,7 +178,7 @@ def test_a_filter_means_only_tasks_with_something_to_do(run: Run, shop: World) -
 
 
 def test_many_pages_are_all_done(run: Run, shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("redrive.cli.acting.PAGE", 3)
+    monkeypatch.setattr("redrive.cli.acting.TASKS_A_PAGE", 3)
     monkeypatch.setattr("redrive.cli.report.HINTS", 2)
     ids = shop.add_many([str(n) for n in range(10)])
     assert "10 tasks held." in run("hold", "--all", "--yes").stdout

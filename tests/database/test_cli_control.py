@@ -12,11 +12,10 @@ from sqlalchemy import insert
 
 from redrive.models import ledger
 from redrive.models.outcome import Accepted, Blocked, Cause, Throttled
+from redrive.models.sql.tables import limits, tasks
 from redrive.models.states import Operation, Status
-from redrive.models.tables import limits, tasks
-
-from .shop import Run, lines, runs, says
-from .world import World
+from tests.database.shop import Run, lines, runs, says
+from tests.database.world import World
 
 RESTART = "/open/v1/task/restart"
 
@@ -124,10 +123,10 @@ def test_a_process_that_ends_as_it_should_is_off_the_list(run: Run, shop: World)
     at_work(shop)
     with shop.begin() as t:
         ledger.beat(t, "worker", "host:second", version="0.1.0", started_at=t.now)
-        ledger.ended(t, "worker", "host:second")
+        ledger.sign_off(t, "worker", "host:second")
     assert "No worker" not in run("status").stdout
     with shop.begin() as t:
-        ledger.ended(t, "worker", "host:worker")
+        ledger.sign_off(t, "worker", "host:worker")
     assert "No worker runs, so" in run("status").stdout
     shop.clock.forward(2 * 86_400)
     with shop.begin() as t:

@@ -8,11 +8,10 @@ import pytest
 from sqlalchemy import insert
 
 from redrive.models.outcome import Accepted, Reading, State
+from redrive.models.sql.tables import tasks
 from redrive.models.states import Operation, Status
-from redrive.models.tables import tasks
-
-from .shop import Run, lines, says
-from .world import World
+from tests.database.shop import Run, lines, says
+from tests.database.world import World
 
 FILTERED = ["list", "retry", "hold", "release", "stop", "revive"]
 

@@ -12,13 +12,12 @@ from redrive.models.ledger import Odd
 from redrive.models.settings import Settings
 from redrive.models.states import SetAside, Status
 from redrive.scheduler.service import Scheduler
+from tests.database.shop import Run, runs, says
+from tests.database.test_isolation import ODD, spoil
+from tests.database.test_row_rules import drop_rules
+from tests.database.test_scheduler import Broker
+from tests.database.world import World
 from tests.schemas import make_schema
-
-from .shop import Run, runs, says
-from .test_isolation import ODD, spoil
-from .test_row_rules import drop_rules
-from .test_scheduler import Broker
-from .world import World
 
 
 def put_aside(shop: World, *ids: int, cause: SetAside = SetAside.ROW, why: str = "numeric value out of range") -> None:
@@ -184,11 +183,11 @@ def test_what_keeps_the_scheduler_from_an_account_is_said(run: Run, shop: World,
     task_id = shop.add("1")
     runs(shop, "scheduler", "worker")
     with shop.begin() as t:
-        ledger.trouble(t, account, "claim.failed: locked by another transaction")
+        ledger.note_trouble(t, account, "claim.failed: locked by another transaction")
     words = "cannot be scheduled at the moment (claim.failed: locked by another transaction)"
     for command in (["status"], ["doctor"], ["explain", task_id]):
         assert words in " ".join(run(*command).stdout.split())
     with shop.begin() as t:
-        ledger.trouble_over(t, account)
+        ledger.clear_trouble(t, account)
     for command in (["status"], ["explain", task_id]):
         assert words not in " ".join(run(*command).stdout.split())

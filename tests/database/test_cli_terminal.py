@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
+from redrive.models.sql.tables import tasks, totals
 from redrive.models.states import Status
-from redrive.models.tables import tasks, totals
+from tests.database.world import World
 from tests.terminal import on_terminal
-
-from .world import World
 
 SETTINGS = '[accounts.phones]\nprovider = "geelark"\ntoken = { env = "GEELARK_TOKEN" }\n'
 LONG = "phones-of-the-second-floor-in-the-warehouse-of-shanghai-pudong-1"

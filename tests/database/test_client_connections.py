@@ -12,8 +12,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import NullPool
 
 from redrive import BadInput, Client, DatabaseError, RedriveError, SchemaError, Unreachable
-
-from .test_client import CONFIG, FAILED, rows
+from tests.database.test_client import CONFIG, FAILED, rows
 
 
 @pytest.fixture

@@ -28,10 +28,9 @@ from sqlalchemy import (
 )
 
 from redrive import Client
-from redrive.models.migrate import upgrade
-
-from .test_client import CONFIG, rows
-from .test_transfer import run
+from redrive.models.sql.migrate import upgrade
+from tests.database.test_client import CONFIG, rows
+from tests.database.test_transfer import run
 
 PAGE = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
 

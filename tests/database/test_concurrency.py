@@ -15,12 +15,11 @@ from sqlalchemy import text
 
 from redrive.models import ledger
 from redrive.models.errors import StaleBatch, Unreachable
-from redrive.models.ledger import Answered, Group, NewTask, Step, accounts, breaker, permits
+from redrive.models.ledger import CallResult, Group, NewTask, Step, accounts, breaker, permits
 from redrive.models.outcome import Accepted, Blocked, Cause, Deferred, Outcome, Refused, Throttled, Unknown
 from redrive.models.rules import BreakerRules
 from redrive.models.states import DeadReason, Operation, Status
-
-from .world import ME, World
+from tests.database.world import ME, World
 
 RESTART = "/open/v1/task/restart"
 
@@ -106,7 +105,7 @@ def test_a_record_and_a_rescue_and_an_operator_meet(world: World) -> None:
         ids = world.add_many([f"{round_}-{n}" for n in range(12)])
         work = world.begun()
         world.open(work, ids[:8])
-        told = [Answered(RESTART, world.clock.now, dict.fromkeys(ids[:8], Accepted()))]
+        told = [CallResult(RESTART, world.clock.now, dict.fromkeys(ids[:8], Accepted()))]
         world.clock.forward(120)
         together(
             lambda work=work, told=told: quietly(lambda: world.advance(work, told)),
@@ -165,7 +164,7 @@ def work_on(world: World, account: str, dice: Random) -> None:
         if work is None:
             continue
         found = world.open(work).permits
-        told = [Answered(p.path, p.asked_at, {task.id: dice.choice(ANSWERS) for task in p.tasks}) for p in found]
+        told = [CallResult(p.path, p.asked_at, {task.id: dice.choice(ANSWERS) for task in p.tasks}) for p in found]
         quietly(partial(world.advance, work, told, world.groups(work)[:1]))
         if dice.random() < 0.9:
             quietly(partial(world.finish, work))
@@ -180,7 +179,7 @@ def operate(world: World, dice: Random) -> None:
     """Whatever people do, to many tasks of both accounts, in any order."""
     ids = list(world.tasks())
     for _ in range(12):
-        world.act(dice.choice(list(ledger.people.ACTIONS)), *dice.sample(ids, 10))
+        world.act(dice.choice(list(ledger.actions.ACTIONS)), *dice.sample(ids, 10))
         world.report(dice.choice(ids), dice.choice([Status.FAILED, Status.SUCCEEDED, Status.RUNNING]))
         world.pause(dice.choice(["phones", "desktops"]))
         world.resume("phones")
@@ -190,7 +189,7 @@ def operate(world: World, dice: Random) -> None:
 def take_back(world: World) -> None:
     for _ in range(10):
         with world.begin() as t:
-            ledger.to_publish(t)
+            ledger.take_unheard(t)
             lost = ledger.expired(t)
         for each in lost:
             world.rescue(each.id, each.account)
@@ -219,7 +218,7 @@ def test_a_pause_is_noticed_by_whoever_opens_next(world: World, *, calm: bool) -
     ids = world.add_many([str(n) for n in range(8)])
     works = [world.begun() for _ in ids]
     world.open(works[0])
-    blocked = Answered(RESTART, world.clock.now, {works[0].tasks[0].id: Blocked(cause=Cause.CREDENTIALS)})
+    blocked = CallResult(RESTART, world.clock.now, {works[0].tasks[0].id: Blocked(cause=Cause.CREDENTIALS)})
 
     def open_(n: int) -> bool:
         return bool(world.advance(works[n], groups=[Group(RESTART, (works[n].tasks[0].id,))], calm=calm).permits)
@@ -252,7 +251,7 @@ def test_only_what_changes_the_account_waits_for_it(
     def record() -> Step:
         with world.begin() as t:
             t.execute(text("SET LOCAL lock_timeout = '300ms'"))
-            return ledger.advance(t, work, [world.told(work, told)], [], world.rng, calm=calm)
+            return ledger.advance_retries(t, work, [world.told(work, told)], [], world.rng, calm=calm)
 
     with world.begin() as t, ThreadPoolExecutor(1) as pool:
         accounts.locked(t, "phones")

@@ -11,15 +11,14 @@ from sqlalchemy import delete, select, text, update
 
 from redrive.models import ledger
 from redrive.models.clock import boottime
-from redrive.models.db import Transaction
 from redrive.models.errors import SettingsError
 from redrive.models.ledger import breaker, permits
 from redrive.models.outcome import Throttled
 from redrive.models.rules import GROUP_WIDE
+from redrive.models.sql.db import Transaction
+from redrive.models.sql.tables import accounts, limits
 from redrive.models.states import Operation
-from redrive.models.tables import accounts, limits
-
-from .world import World
+from tests.database.world import World
 
 RESTART, QUERY = "/open/v1/task/restart", "/open/v1/task/query"
 PROVIDERS = {"phones": "geelark", "desktops": "huawei_workspace", "tablets": "geelark"}

@@ -11,22 +11,21 @@ from sqlalchemy import Connection, create_engine, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from redrive.models import ledger
-from redrive.models.db import SCHEDULER_LOCK_SECONDS, Database
-from redrive.models.db_errors import meaning
 from redrive.models.errors import Locked
-from redrive.models.ledger import Answered
+from redrive.models.ledger import CallResult
 from redrive.models.ledger.rows import free_by_ids, locked_by_ids
 from redrive.models.ledger.troubles import troubles
 from redrive.models.outcome import Accepted
 from redrive.models.settings import Settings
+from redrive.models.sql.db import SCHEDULER_LOCK_SECONDS, Database
+from redrive.models.sql.db_errors import meaning
+from redrive.models.sql.tables import batches
 from redrive.models.states import Operation, SetAside, Status
-from redrive.models.tables import batches
 from redrive.scheduler.service import Scheduler
+from tests.database.test_row_rules import drop_rules
+from tests.database.test_scheduler import Broker
+from tests.database.world import World
 from tests.unit.worker.site import site, tiny
-
-from .test_row_rules import drop_rules
-from .test_scheduler import Broker
-from .world import World
 
 RESTART = "/open/v1/task/restart"
 
@@ -108,7 +107,7 @@ def run_until_quiet(scheduler: Scheduler) -> None:
 
 
 def test_a_row_that_cannot_be_read_is_set_aside_and_named(world: World, scheduler: Scheduler) -> None:
-    """The others of its account are claimed, and so are other accounts'; it is not looked at again."""
+    """The others of its account are claimed, and so are other accounts'; it is not checked again."""
     drop_rules(world)
     odd = [*zip(world.add_many([f"odd{n}" for n in range(6)]), ODD[world.database.engine.dialect.name], strict=True)]
     good = world.add_many([f"good{n}" for n in range(20)])
@@ -231,7 +230,7 @@ def test_a_hundred_batches_that_cannot_be_rescued_hide_no_other(
     world: World, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page of lost batches has no head that blocks the rest."""
-    monkeypatch.setattr("redrive.models.ledger.batches.PAGE", 10)
+    monkeypatch.setattr("redrive.models.ledger.batches.BATCHES_AT_ONCE", 10)
     world.ruled("reviews", batch_size=1, max_in_flight=100)
     world.add_many([str(n) for n in range(10)], account="reviews")
     for _ in range(10):
@@ -322,7 +321,7 @@ def test_what_is_locked_is_recorded_when_it_is_free(postgres: World) -> None:
     ids = world.add_many(["1", "2", "3"])
     work = world.begun()
     world.open(work, ids)
-    told = [Answered(RESTART, world.clock.now, dict.fromkeys(ids, Accepted()))]
+    told = [CallResult(RESTART, world.clock.now, dict.fromkeys(ids, Accepted()))]
     with held(world, "SELECT id FROM redrive_tasks WHERE id = :id FOR UPDATE", id=ids[1]):
         step = world.advance(work, told)
         assert step.owed == {ids[1]}
@@ -379,7 +378,7 @@ def test_a_host_that_waits_too_long_for_a_task_gets_an_error_of_ours(
     postgres: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its transaction is as it was before, and so is its own patience."""
-    monkeypatch.setattr("redrive.models.db.PEOPLE_LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("redrive.models.sql.db.PEOPLE_LOCK_SECONDS", 0.1)
     world = postgres
     task_id = world.add()
     with (

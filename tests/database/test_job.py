@@ -18,8 +18,8 @@ from sqlalchemy.exc import OperationalError
 from redrive.models import ledger
 from redrive.models.clock import boottime, utc_now
 from redrive.models.ledger import Batch, permits
+from redrive.models.sql.tables import archives, batches
 from redrive.models.states import Operation, Status
-from redrive.models.tables import archives, batches
 from redrive.sandbox.script import Refusal, Script, make_id
 from redrive.sandbox.server import SandboxThread
 from redrive.worker import job
@@ -325,7 +325,7 @@ def test_a_begin_in_doubt_leaves_alone_what_another_has_begun(
             work = ledger.begin(t, batch.id, mine.rules, other.next_name())
             assert work is not None
             begun.append(work.worker)
-            ledger.advance(t, work, [], ours.world.groups(work), ours.deps.rng, begun=True)
+            ledger.advance_retries(t, work, [], ours.world.groups(work), ours.deps.rng, begun=True)
 
     monkeypatch.setattr("redrive.worker.recording.sleep", meanwhile)
     with losing(ours, 1, kept=False):
@@ -484,14 +484,14 @@ def test_a_provider_that_cannot_plan_puts_its_tasks_off(ours: Site, sandbox: San
 
 
 def looked(ours: Site, account: str, task_id: int) -> None:
-    """The claim leaves the task for a look, which is then made."""
+    """The claim leaves the task for a check, which is then made."""
     assert ours.world.claim(account).batch is None
     assert ours.world.task(task_id).next is Operation.CHECK
     ours.work(account, Operation.CHECK)
 
 
 def test_a_result_is_kept_before_a_retry_overwrites_it(at: Callable[..., Any], sandbox: SandboxThread) -> None:
-    """archive_results: the look comes first, and what it showed is in the archive when the retry leaves."""
+    """archive_results: the check comes first, and what it showed is in the archive when the retry leaves."""
     keep = {'workspace_id = "1234567890"': 'workspace_id = "1234567890"\narchive_results = true'}
     with at(sandbox.url, change=keep) as ours:
         task_id = ours.world.add(make_id("docflow", 1, Script()), account="reviews")
@@ -509,7 +509,7 @@ def test_a_result_is_kept_before_a_retry_overwrites_it(at: Callable[..., Any], s
 def test_a_rules_membership_is_read_before_its_first_retry(
     ours: Site, sandbox: SandboxThread, refusal: Refusal | None, ends: Status
 ) -> None:
-    """A rule of another review is dead (not_found) without a retry; one of this review is retried after the look."""
+    """A rule of another review is dead (not_found) without a retry; one of this review is retried after the check."""
     review = make_id("docflow", 1, Script(refusal=refusal))
     task_id = ours.world.add(review, account="reviews", sub_id=f"{review}1")
     looked(ours, "reviews", task_id)
@@ -520,12 +520,12 @@ def test_a_rules_membership_is_read_before_its_first_retry(
     assert retries == (ends is Status.RETRYING)
 
 
-def test_a_task_that_the_provider_retries_by_itself_is_looked_at_twice(ours: Site, sandbox: SandboxThread) -> None:
+def test_a_task_that_the_provider_retries_by_itself_is_checked_twice(ours: Site, sandbox: SandboxThread) -> None:
     """GeeLark retries client_ui tasks: failed once may be between two of its runs."""
     task_id = ours.world.add(make_id("geelark", 1, Script()), origin="client_ui")
     looked(ours, "phones", task_id)
     task = ours.world.task(task_id)
-    assert task.next is Operation.CHECK, "one look does not settle it"
+    assert task.next is Operation.CHECK, "one check does not settle it"
     assert ours.world.claim().batch is None
     settled = wait_until(lambda: ours.world.claim("phones", Operation.CHECK).batch)
     ours.run(settled)

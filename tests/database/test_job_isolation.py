@@ -7,11 +7,10 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from redrive.models.states import Status
+from tests.database.test_isolation import ODD, quarantined, spoil
+from tests.database.test_job import accepting, at, ours, sandbox  # noqa: F401 - fixtures
+from tests.database.test_row_rules import drop_rules
 from tests.unit.worker.site import Site, tiny
-
-from .test_isolation import ODD, quarantined, spoil
-from .test_job import accepting, at, ours, sandbox  # noqa: F401 - fixtures
-from .test_row_rules import drop_rules
 
 
 def odd_of(site: Site) -> str:

@@ -9,12 +9,11 @@ import pytest
 from sqlalchemy import Connection, event
 
 from redrive.models import ledger
-from redrive.models.ledger import Answered, accounts, permits
+from redrive.models.ledger import CallResult, accounts, permits
 from redrive.models.ledger.rows import locked_by_ids
 from redrive.models.outcome import Accepted, Already, Blocked, Cause, Refused, Throttled, Unknown
 from redrive.models.states import DeadReason, Operation, Status
-
-from .world import ME, World
+from tests.database.world import ME, World
 
 ORDER = ["redrive_accounts", "redrive_batches", "redrive_limits", "redrive_tasks", "redrive_totals"]
 """As models/ledger/__init__.py has it."""
@@ -61,7 +60,7 @@ def watched(world: World) -> Iterator[Locks]:
     event.remove(world.database.engine, "before_cursor_execute", locks.execute)
 
 
-def told(world: World, ids: list[int]) -> list[Answered]:
+def told(world: World, ids: list[int]) -> list[CallResult]:
     answers = [
         Accepted(),
         Already(),
@@ -70,7 +69,7 @@ def told(world: World, ids: list[int]) -> list[Answered]:
         Throttled(),
         Blocked(cause=Cause.BALANCE),
     ]
-    return [Answered(RESTART, world.clock.now, {i: answers[n % len(answers)]}) for n, i in enumerate(ids)]
+    return [CallResult(RESTART, world.clock.now, {i: answers[n % len(answers)]}) for n, i in enumerate(ids)]
 
 
 def whole_life(world: World) -> None:

@@ -21,14 +21,14 @@ from sqlalchemy import delete, func, select
 from redrive.models import ledger
 from redrive.models.capabilities import DOCFLOW, GEELARK
 from redrive.models.errors import StaleBatch
-from redrive.models.ledger import Answered, Work, standstills
+from redrive.models.ledger import CallResult, Work, standstills
 from redrive.models.outcome import (
     Accepted,
     Already,
     Blocked,
     Cause,
+    CheckResult,
     Deferred,
-    Look,
     Outcome,
     Reading,
     Refused,
@@ -39,11 +39,10 @@ from redrive.models.outcome import (
     Unsent,
 )
 from redrive.models.rules import BreakerRules, Rules
+from redrive.models.sql.tables import attempts, batches, metadata, tasks
 from redrive.models.states import DeadReason, Operation, Status
-from redrive.models.tables import attempts, batches, metadata, tasks
-
-from .model import BASE, LONGEST, MAX_ERRORS, WAITING, Batch, Model, Spec, Task
-from .world import Clock, World, make_rules, usual_accounts
+from tests.database.model import BASE, LONGEST, MAX_ERRORS, WAITING, Batch, Model, Spec, Task
+from tests.database.world import Clock, World, make_rules, usual_accounts
 
 T = TypeVar("T")
 
@@ -76,7 +75,7 @@ OUTCOMES: dict[str, Callable[[float], Outcome]] = {
     "unknown": lambda _: Unknown(message="timeout"),
     "unsent": lambda _: Unsent(),
 }
-NO_READING: dict[str, Callable[[float], Look]] = {
+NO_READING: dict[str, Callable[[float], CheckResult]] = {
     "unanswered": lambda _: Unknown(message="broken JSON"),
     "unreadable": lambda _: Unreadable(message="a word nobody knows"),
     "deferred": lambda _: Deferred(message="refused"),
@@ -91,7 +90,7 @@ WAITS = (0.5, 20.0, 300.0)
 MARKS = ("", "a", "b")
 # What moves work along comes more often than what ends it.
 ANSWERS = (*OUTCOMES, "accepted", "accepted", "accepted", "unknown")
-LOOKS = (*State, State.FAILED, State.FAILED, State.RUNNING, *NO_READING)
+CHECK_RESULTS = (*State, State.FAILED, State.FAILED, State.RUNNING, *NO_READING)
 WORDS = ("failed", "failed", "canceled", "pending", "running")
 
 STEPS: dict[str, tuple[int, dict[str, Sequence[Any]]]] = {
@@ -111,7 +110,7 @@ STEPS: dict[str, tuple[int, dict[str, Sequence[Any]]]] = {
     "finish": (2, {"n": ANY}),
     "rescue": (5, {"after": (0, 119, 120, 120)}),
     "ask": (2, {"n": ANY}),
-    "look": (3, {"n": ANY, "look": LOOKS, "mark": MARKS, "wait": WAITS}),
+    "look": (3, {"n": ANY, "look": CHECK_RESULTS, "mark": MARKS, "wait": WAITS}),
     "course": (
         10,
         {
@@ -122,12 +121,12 @@ STEPS: dict[str, tuple[int, dict[str, Sequence[Any]]]] = {
             "steps": (1, 2, 3, 4, 5, 5, 5, 5),
         },
     ),
-    "course_of_looks": (
+    "course_of_checks": (
         8,
         {
             "account": ACCOUNTS,
             "after": (0, 31, 61, 61),
-            "look": LOOKS,
+            "look": CHECK_RESULTS,
             "mark": MARKS,
             "wait": WAITS,
             "steps": (1, 2, 3, 3, 3),
@@ -174,7 +173,7 @@ class Ledger(RuleBasedStateMachine):
         self.world.ensure()
         self.model = Model(SPECS, self.world.clock.now, self._stood)
         self.work: dict[Any, Work] = {}
-        self.told: list[tuple[Work, Answered]] = []
+        self.told: list[tuple[Work, CallResult]] = []
 
     def _stood(self, account: str, since: datetime) -> timedelta:
         """How long the account stood still: what the ledger noted, which tests of its own hold to be right."""
@@ -300,7 +299,7 @@ class Ledger(RuleBasedStateMachine):
         work = self.work[batch.id]
         path = self._path(task, Operation.RETRY)
         assert opened is not None
-        told = Answered(path, opened, {task.id: OUTCOMES[outcome](wait)})
+        told = CallResult(path, opened, {task.id: OUTCOMES[outcome](wait)})
         self.world.advance(work, [told])
         self.told.append((work, told))
         self.model.answer(batch, task, outcome, wait)
@@ -347,7 +346,7 @@ class Ledger(RuleBasedStateMachine):
     def _look(self, batch: Batch, task: Task, look: State | str, mark: str, wait: float) -> None:
         asked_at, number = batch.asked[task.id]
         found = Reading(state=State(look), mark=mark) if isinstance(look, State) else NO_READING[look](wait)
-        told = Answered(self._path(task, Operation.CHECK), asked_at, {task.id: found})
+        told = CallResult(self._path(task, Operation.CHECK), asked_at, {task.id: found})
         if batch.status != "sending":
             with pytest.raises(StaleBatch), self.world.begin() as t:
                 ledger.advance_checks(t, self.work[batch.id], [told], [], {task.id: number}, self.world.rng, calm=True)
@@ -375,8 +374,8 @@ class Ledger(RuleBasedStateMachine):
         if steps > 4:
             self._finish(batch)
 
-    @rule(**drawn("course_of_looks"))
-    def course_of_looks(self, account: str, after: int, look: State | str, mark: str, wait: float, steps: int) -> None:
+    @rule(**drawn("course_of_checks"))
+    def course_of_checks(self, account: str, after: int, look: State | str, mark: str, wait: float, steps: int) -> None:
         self.time_passes(after)
         batch = self._claim(account, Operation.CHECK)
         if batch is None:

@@ -10,12 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redrive.models import due
-from redrive.models.ledger import accounts, breaker, moments, pace, permits
+from redrive.models.ledger import accounts, breaker, due, moments, pace, permits
 from redrive.models.outcome import Blocked, Cause, Throttled, Unknown
 from redrive.models.states import Operation
-
-from .world import START, World
+from tests.database.world import START, World
 
 HOUR = 3600.0
 RESTART, QUERY = "/open/v1/task/restart", "/open/v1/task/query"
@@ -130,7 +128,7 @@ def test_an_open_breaker_lets_a_probe_through_in_time(world: World, operation: O
     with world.begin() as t:
         for _ in range(5):
             old = breaker.load(t, "desktops", operation)
-            calls = [breaker.Call("broken")]
+            calls = [breaker.CallHealth("broken")]
             breaker.feed(t, world.rules["desktops"], operation, old, calls, batch_id=uuid4())
     world.clock.forward(-HOUR)
     world.put(1, due_at=world.clock.now, status_since=world.clock.now)

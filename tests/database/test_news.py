@@ -11,11 +11,10 @@ from structlog.testing import capture_logs
 from redrive.models import ledger
 from redrive.models.ledger import permits
 from redrive.models.outcome import Accepted, Blocked, Cause, Throttled
+from redrive.models.sql.tables import limits
 from redrive.models.states import Operation
-from redrive.models.tables import limits
 from redrive.scheduler.news import Newspaper
-
-from .world import ME, World
+from tests.database.world import ME, World
 
 
 def seen(world: World, paper: Newspaper) -> list[dict[str, Any]]:

@@ -8,13 +8,12 @@ import pytest
 from sqlalchemy import insert, update
 
 from redrive.models import queries
-from redrive.models.ledger import people
+from redrive.models.ledger import actions
 from redrive.models.queries import TaskFilter
+from redrive.models.sql.tables import attempts, tasks
 from redrive.models.states import DeadReason, Operation, Status
-from redrive.models.tables import attempts, tasks
-
-from .test_statements import tasks_read
-from .world import START, World
+from tests.database.test_statements import tasks_read
+from tests.database.world import START, World
 
 MANY, PAGE = 3000, 100
 
@@ -198,13 +197,13 @@ def test_it_is_decided_again_where_something_came_between_reading_and_locking(
     first, second = world.add_many("ab")
     if claimed:
         world.claimed()
-    locked = people.locked_by_ids
+    locked = actions.locked_by_ids
 
     def after(t: Any, ids: Any) -> Any:
         meanwhile(world, second)
         return locked(t, ids)
 
-    monkeypatch.setattr(people, "locked_by_ids", after)
+    monkeypatch.setattr(actions, "locked_by_ids", after)
     world.act("hold", first, second)
     assert world.task(first).status is Status.HELD
     assert (world.task(second).status, world.task(second).wish) == (becomes, wish)
@@ -214,13 +213,13 @@ def test_it_is_decided_again_where_something_came_between_reading_and_locking(
 def test_what_has_not_moved_is_decided_once(world: World, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     ids = world.add_many("abc")
     asked: list[int] = []
-    usual = people.ACTIONS[what]
+    usual = actions.ACTIONS[what]
 
     def noting(task: Any, context: Any, is_open: bool) -> Any:  # noqa: FBT001 - the shape of an Act
         asked.append(task.id)
         return usual(task, context, is_open)
 
-    monkeypatch.setattr(people, "ACTIONS", {what: noting})
+    monkeypatch.setattr(actions, "ACTIONS", {what: noting})
     world.act(what, *ids)
     assert asked == ids
     assert Operation.RETRY in {task.next for task in world.tasks().values()}

@@ -6,10 +6,9 @@ from sqlalchemy import select
 
 from redrive.models import ledger
 from redrive.models.ledger import NewTask
+from redrive.models.sql.tables import actions
 from redrive.models.states import Status
-from redrive.models.tables import actions
-
-from .world import ME, World
+from tests.database.world import ME, World
 
 
 def recorded(world: World) -> list[tuple[str, int | None, str, str]]:

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from sqlalchemy import delete
 
 from redrive.models.ledger import permits
-from redrive.models.ledger.sending import LEAD_SECONDS
+from redrive.models.ledger.retry_step import LEAD_SECONDS
 from redrive.models.outcome import Accepted, Already, Outcome, Reading, Refused, State, Throttled, Unknown
 from redrive.models.rules import GROUP_WIDE, Rules
+from redrive.models.sql.tables import limits
 from redrive.models.states import DeadReason, Operation, Status
-from redrive.models.tables import limits
-
-from .world import World, make_rules
+from tests.database.world import World, make_rules
 
 PATH = "/open/v1/task/restart"
 QUERY = "/open/v1/task/query"

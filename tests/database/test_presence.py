@@ -10,18 +10,17 @@ from sqlalchemy import update
 from structlog.testing import capture_logs
 
 from redrive.models import queries
-from redrive.models.db import Database
 from redrive.models.errors import Unreachable
 from redrive.models.presence import Presence
 from redrive.models.queries import Process
 from redrive.models.settings import Settings
-from redrive.models.tables import processes
+from redrive.models.sql.db import Database
+from redrive.models.sql.tables import processes
 from redrive.scheduler.publish import Publisher
 from redrive.scheduler.service import Scheduler
 from redrive.worker import heart
 from redrive.worker.heart import Heart
-
-from .world import World
+from tests.database.world import World
 
 
 class Nowhere(Publisher):

@@ -8,11 +8,10 @@ from sqlalchemy import func, select, text
 from redrive.models.ledger import prune_batches, prune_tasks, pruning
 from redrive.models.outcome import Accepted, Refused
 from redrive.models.settings.services import RetentionSettings
+from redrive.models.sql.tables import actions, attempts, batches
 from redrive.models.states import DeadReason, Operation, Status
-from redrive.models.tables import actions, attempts, batches
 from redrive.scheduler.prune import Pruner
-
-from .world import World
+from tests.database.world import World
 
 DAY = timedelta(days=1)
 
@@ -80,7 +79,7 @@ def test_everything_of_a_task_goes_with_it(world: World) -> None:
 
 def test_one_page_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Short transactions, however much there is; the oldest first."""
-    monkeypatch.setattr(pruning, "PAGE", 2)
+    monkeypatch.setattr(pruning, "PRUNED_AT_ONCE", 2)
     ids = []
     for name in "abc":
         ids.append(world.add(name))

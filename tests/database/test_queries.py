@@ -23,11 +23,10 @@ from redrive.models.outcome import (
     Unknown,
 )
 from redrive.models.queries import AccountOverview, Overview, TaskFilter
+from redrive.models.sql.tables import tasks
 from redrive.models.states import DeadReason, Operation, Status
-from redrive.models.tables import tasks
-
-from .shop import runs
-from .world import World
+from tests.database.shop import runs
+from tests.database.world import World
 
 
 def overview(world: World) -> Overview:
@@ -207,7 +206,7 @@ def test_a_filter_means_what_it_says(world: World) -> None:
     assert find(world, statuses=(Status.FAILED,), dead_reasons=(DeadReason.STOPPED,)) == []
 
 
-def test_due_means_retries_and_looks(world: World) -> None:
+def test_due_means_retries_and_checks(world: World) -> None:
     retried, looked, later, _held = world.add_many("abcd")
     world.put(looked, next="check")
     world.put(later, due_at=world.clock.now + timedelta(seconds=1))
@@ -334,7 +333,7 @@ def test_without_an_obstacle_the_claim_takes_it(world: World) -> None:
     assert f"it is in batch {world.task(task_id).batch_id}" in explained(world, task_id).lines[0]
 
 
-def test_a_look_that_is_claimed_is_explained_by_its_batch(world: World) -> None:
+def test_a_check_that_is_claimed_is_explained_by_its_batch(world: World) -> None:
     task_id = world.accepted("1")
     world.clock.forward(60)
     batch = world.claimed(operation=Operation.CHECK)

@@ -12,13 +12,12 @@ from redrive.models.ledger import standstills
 from redrive.models.lifecycle import Context
 from redrive.models.outcome import Blocked, Cause, Deferred, Throttled, Unknown
 from redrive.models.settings import Settings
+from redrive.models.sql.tables import actions, batches, quarantine
 from redrive.models.states import DeadReason, Operation, Status
-from redrive.models.tables import actions, batches, quarantine
 from redrive.scheduler.service import Scheduler
-
-from .test_isolation import quarantined
-from .test_scheduler import Broker
-from .world import World
+from tests.database.test_isolation import quarantined
+from tests.database.test_scheduler import Broker
+from tests.database.world import World
 
 
 @pytest.fixture

@@ -14,15 +14,14 @@ from redrive.models import ledger
 from redrive.models.ledger.claims import Claim
 from redrive.models.rules import GROUP_WIDE, Rules
 from redrive.models.settings import Settings
+from redrive.models.sql.tables import batches, limits
 from redrive.models.states import Operation, Status
-from redrive.models.tables import batches, limits
-from redrive.scheduler.claiming import WORTH_A_LOOK
+from redrive.scheduler.claiming import WORTH_A_SURVEY
 from redrive.scheduler.service import Scheduler
+from tests.database.test_scheduler import Broker
+from tests.database.world import World
 
-from .test_scheduler import Broker
-from .world import World
-
-MANY = 3 * WORTH_A_LOOK
+MANY = 3 * WORTH_A_SURVEY
 INTERVAL = 30.0
 LEASE = 120.0
 PATHS = {Operation.RETRY: "/open/v1/task/restart", Operation.CHECK: "/open/v1/task/query"}
@@ -141,7 +140,7 @@ def hinted(world: World, names: list[str], operation: Operation) -> set[str]:
 
 @every_operation
 @full
-def test_where_the_look_sees_no_room_a_claim_finds_none(world: World, arrange: Arrange, operation: Operation) -> None:
+def test_where_the_check_sees_no_room_a_claim_finds_none(world: World, arrange: Arrange, operation: Operation) -> None:
     """And the neighbours keep theirs."""
     names = crowd(world, operation, 3)
     arrange(world, world.rules[names[1]], operation)
@@ -151,7 +150,7 @@ def test_where_the_look_sees_no_room_a_claim_finds_none(world: World, arrange: A
 
 @every_operation
 @free
-def test_where_a_claim_finds_room_the_look_sees_it(world: World, arrange: Arrange, operation: Operation) -> None:
+def test_where_a_claim_finds_room_the_check_sees_it(world: World, arrange: Arrange, operation: Operation) -> None:
     names = crowd(world, operation, 3)
     arrange(world, world.rules[names[1]], operation)
     assert hinted(world, names, operation) == set()
@@ -226,7 +225,7 @@ def test_room_that_appears_is_seen_by_the_next_pass(world: World, scheduler: Sch
     assert scheduler.run_once().claimed == len(names)
 
 
-def test_a_look_that_is_old_by_the_claim_claims_nothing_too_much(world: World, scheduler: Scheduler) -> None:
+def test_a_check_that_is_old_by_the_claim_claims_nothing_too_much(world: World, scheduler: Scheduler) -> None:
     """Another scheduler fills the account between the two."""
     names = crowd(world, Operation.RETRY)
     publisher = scheduler.publisher
@@ -275,11 +274,11 @@ def test_one_row_that_cannot_be_read_keeps_only_its_own_account(
     assert scheduler.run_once().claimed == len(names) - 1
 
 
-def test_a_few_accounts_are_claimed_for_without_a_look(world: World, scheduler: Scheduler) -> None:
+def test_a_few_accounts_are_claimed_for_without_a_check(world: World, scheduler: Scheduler) -> None:
     """It would cost as much as their claims."""
-    crowd(world, Operation.RETRY, WORTH_A_LOOK - 1)
+    crowd(world, Operation.RETRY, WORTH_A_SURVEY - 1)
     with world.statements() as seen:
-        assert scheduler.run_once().claimed == WORTH_A_LOOK - 1
+        assert scheduler.run_once().claimed == WORTH_A_SURVEY - 1
     assert not [each for each in seen if "GROUP BY redrive_batches.account" in each]
 
 
@@ -300,6 +299,6 @@ def test_revising_asks_no_account_in_which_nothing_rests(
     """However many would retry what is unknown."""
     with world.statements() as seen:
         assert scheduler._claims.revise() == 0
-    assert len(seen) < WORTH_A_LOOK
+    assert len(seen) < WORTH_A_SURVEY
     assert isinstance(world.claim(retried_when_unknown[0]), Claim)
     assert world.tasks()[1].status is Status.IN_FLIGHT

@@ -12,13 +12,12 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from typer.testing import CliRunner
 
 from redrive.cli import app
-from redrive.models import migrate
-from redrive.models.db import Database
-from redrive.models.migrations.row_rules_0002 import HIGHEST_ID, LARGEST_JSON, MOST, MOST_RETRIES, RULES
+from redrive.models.sql import migrate
+from redrive.models.sql.db import Database
+from redrive.models.sql.migrations.row_rules_0002 import HIGHEST_ID, LARGEST_JSON, MOST, MOST_RETRIES, RULES
 from tests import oddities
+from tests.database.world import World
 from tests.schemas import make_schema
-
-from .world import World
 
 BOTH: list[dict[str, Any]] = [
     {"params": "[1]"},

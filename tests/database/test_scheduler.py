@@ -13,16 +13,15 @@ from sqlalchemy import select, update
 from structlog.testing import capture_logs
 
 from redrive.models.clock import boottime
-from redrive.models.db import Database
 from redrive.models.ledger import Batch
 from redrive.models.settings import Settings
+from redrive.models.sql.db import Database
+from redrive.models.sql.tables import batches
 from redrive.models.states import Operation, Status
-from redrive.models.tables import batches
 from redrive.scheduler.publish import Publisher
 from redrive.scheduler.service import Scheduler
-from redrive.scheduler.wake import Waiting
-
-from .world import World
+from redrive.scheduler.wake import Wait
+from tests.database.world import World
 
 NO_WAKE_UPS = "amqp://nowhere"
 
@@ -69,7 +68,7 @@ def test_a_batch_is_committed_before_it_is_published(world: World, broker: Broke
     world.add()
     done = scheduler.run_once()
     assert seen == [["queued"]]
-    assert (done.claimed, done.published, done.looked_at) == (1, 1, 1)
+    assert (done.claimed, done.published, done.examined) == (1, 1, 1)
     other.close()
 
 
@@ -177,7 +176,7 @@ def test_only_configured_accounts_that_may_act_are_claimed_for(world: World, bro
     scheduler = Scheduler(world.database, broker, Settings(), {"phones": world.rules["phones"]})
     phone, review = world.add(), world.add(account="reviews")
     world.pause()
-    assert scheduler.run_once().looked_at == 0
+    assert scheduler.run_once().examined == 0
     assert broker.sent == []
     world.resume()
     assert scheduler.run_once().claimed == 1
@@ -218,7 +217,7 @@ def looping(world: World, broker: Broker, stop: threading.Event) -> float:
     """Run the loop with a long poll; seconds until it ended."""
     settings = Settings.model_validate({"scheduler": {"poll_seconds": 20}})
     began = boottime()
-    with Waiting(NO_WAKE_UPS, stop) as waiting:
+    with Wait(NO_WAKE_UPS, stop) as waiting:
         Scheduler(world.database, broker, settings, world.rules).run(stop, waiting)
     return boottime() - began
 
@@ -235,7 +234,7 @@ def test_the_loop_goes_on_at_once_while_there_is_something_due(world: World, bro
     assert [(line["claimed"], line["log_level"]) for line in passes] == [(n, "debug") for n in (100, 100, 50)]
 
 
-def test_tasks_moved_to_a_look_do_not_wait_for_a_poll(world: World, broker: Broker) -> None:
+def test_tasks_moved_to_a_check_do_not_wait_for_a_poll(world: World, broker: Broker) -> None:
     """A pass that claimed nothing and moved what was due is followed by the next at once."""
     world.add("1", account="reviews", sub_id="7")
     stop = threading.Event()

@@ -14,16 +14,15 @@ from alembic.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Table, inspect, text
 from sqlalchemy.exc import IntegrityError
 
-from redrive.models import migrate
-from redrive.models.db import Database
 from redrive.models.errors import SchemaError
-from redrive.models.migrations.row_rules_0002 import RULES
 from redrive.models.outcome import Accepted, Refused, Unknown
+from redrive.models.sql import migrate
+from redrive.models.sql.db import Database
+from redrive.models.sql.migrations.row_rules_0002 import RULES
+from redrive.models.sql.tables import CHECK_DUE, ENDED, RETRY_DUE, metadata
+from redrive.models.sql.types import moment_text
 from redrive.models.states import DeadReason, Status
-from redrive.models.tables import CHECK_DUE, ENDED, RETRY_DUE, metadata
-from redrive.models.types import moment_text
-
-from .world import START, World
+from tests.database.world import START, World
 
 MOMENT = "2026-03-01 12:00:00.000000"
 TASK = {"account": "phones", "external_id": "1"}

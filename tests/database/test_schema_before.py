@@ -14,7 +14,7 @@ from redrive.models.outcome import (
     Already,
     Blocked,
     Cause,
-    Look,
+    CheckResult,
     Outcome,
     Reading,
     State,
@@ -23,10 +23,9 @@ from redrive.models.outcome import (
     Unreadable,
 )
 from redrive.models.presence import Presence
+from redrive.models.sql.tables import metadata
 from redrive.models.states import Operation
-from redrive.models.tables import metadata
-
-from .world import ME, World
+from tests.database.world import ME, World
 
 
 @pytest.fixture
@@ -71,7 +70,7 @@ def test_every_retry_is_recorded(old: World, outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize("look", [Reading(state=State.RUNNING, pace=5.0), Unreadable(forbidden=True), Unknown()])
-def test_every_check_is_recorded(old: World, look: Look) -> None:
+def test_every_check_is_recorded(old: World, look: CheckResult) -> None:
     old.add_many("abcde", "desktops")
     old.retried(Accepted(), "desktops")
     old.clock.forward(30)

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from redrive import Client
 from redrive.cli import app
-from redrive.models import migrate
-from redrive.models.db import Database
 from redrive.models.errors import SchemaBehind, SchemaError, Unreachable, Unsuitable
+from redrive.models.sql import migrate
+from redrive.models.sql.db import Database
 from tests.conftest import NewDatabase
 from tests.processes import Process
 from tests.servers import Databases

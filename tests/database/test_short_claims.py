@@ -6,10 +6,9 @@ import pytest
 from sqlalchemy import select
 
 from redrive.models.outcome import Accepted
+from redrive.models.sql.tables import batches
 from redrive.models.states import Operation
-from redrive.models.tables import batches
-
-from .world import World
+from tests.database.world import World
 
 SECOND = 62 / 60
 """Between two calls of an account that may make sixty a minute."""
@@ -107,7 +106,7 @@ def test_checks_of_tasks_that_were_accepted_in_turn_are_claimed_together(world: 
 # --- checks that come along ------------------------------------------------------------------------------------------
 
 
-def looked_at(world: World, account: str = "phones") -> set[int]:
+def examined(world: World, account: str = "phones") -> set[int]:
     batch = world.claim(account, Operation.CHECK).batch
     return set() if batch is None else {int(i) for i in world.batch(batch.id)["task_ids"]}
 
@@ -124,23 +123,23 @@ def followed(world: World, account: str, *waits: float) -> list[int]:
 
 def test_a_check_call_with_room_takes_along_those_whose_wait_is_half_over(world: World) -> None:
     due, soon, half, later = followed(world, "phones", 0, 5, 15, 16)
-    assert looked_at(world) == {due, soon, half}
+    assert examined(world) == {due, soon, half}
     assert world.task(later).due_at == world.clock.now + timedelta(seconds=16)
 
 
-def test_nothing_is_looked_at_early_by_itself(world: World) -> None:
+def test_nothing_is_checked_early_by_itself(world: World) -> None:
     """What comes along needs a call that is made anyway."""
     followed(world, "phones", 1, 5, 15)
-    assert looked_at(world) == set()
+    assert examined(world) == set()
 
 
 def test_what_another_batch_has_does_not_come_along(world: World) -> None:
     """Its moment is a lease away from its claim, which may be sooner than half of the wait that was before it."""
     first, *others = followed(world, "phones", 0, 40, 41)
-    assert looked_at(world) == {first}
+    assert examined(world) == {first}
     for seconds in (40, 30):
         world.clock.forward(seconds)
-        assert first not in looked_at(world)
+        assert first not in examined(world)
         for task_id in others:
             world.put(task_id, due_at=world.clock.now, updated_at=world.clock.now)
 
@@ -148,7 +147,7 @@ def test_what_another_batch_has_does_not_come_along(world: World) -> None:
 def test_one_id_a_call_leaves_no_room(world: World) -> None:
     """Each that came along would cost a call of its own."""
     due, *_ = followed(world, "reviews", 0, 1, 2)
-    assert looked_at(world, "reviews") == {due}
+    assert examined(world, "reviews") == {due}
 
 
 def test_what_has_not_settled_and_what_waits_for_a_retry_does_not_come_along(world: World) -> None:
@@ -156,9 +155,9 @@ def test_what_has_not_settled_and_what_waits_for_a_retry_does_not_come_along(wor
     world.put(young, status_since=world.clock.now - timedelta(seconds=59))
     world.put(waiting, status="failed", next="retry")
     world.put(asked, status="failed", next="check")
-    assert looked_at(world) == {due}
+    assert examined(world) == {due}
 
 
 def test_a_full_call_takes_none_along(world: World) -> None:
     ids = followed(world, "phones", *[0.0] * 100, 1, 2, 3)
-    assert looked_at(world) == set(ids[:100])
+    assert examined(world) == set(ids[:100])

@@ -9,10 +9,9 @@ from sqlalchemy import delete, func, select
 
 from redrive.models.ledger import standstills
 from redrive.models.ledger.standstills import note, stood
+from redrive.models.sql.tables import standstills as table
 from redrive.models.states import Operation
-from redrive.models.tables import standstills as table
-
-from .world import START, World
+from tests.database.world import START, World
 
 BOTH = tuple(Operation)
 RETRY, CHECK = Operation.RETRY, Operation.CHECK

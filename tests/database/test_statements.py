@@ -9,12 +9,11 @@ import pytest
 from sqlalchemy import Connection, delete, event
 
 from redrive.models import ledger
-from redrive.models.ledger import Answered, NewTask
+from redrive.models.ledger import CallResult, NewTask
 from redrive.models.outcome import Accepted, Already, Deferred, Outcome, Reading, Refused, State, Throttled, Unknown
+from redrive.models.sql.tables import metadata
 from redrive.models.states import DeadReason, Operation, Status
-from redrive.models.tables import metadata
-
-from .world import ME, World
+from tests.database.world import ME, World
 
 MIXED: list[Callable[[], Outcome]] = [
     Accepted,
@@ -60,7 +59,7 @@ def course(world: World, account: str, size: int, kinds: Sequence[Callable[[], O
     answers = {task_id: kinds[n % len(kinds)]() for n, task_id in enumerate(ids)}
     per_call = work.rules.capabilities.retry_ids
     slices = [ids[i : i + per_call] for i in range(0, size, per_call)]
-    told = [Answered(path, world.clock.now, {i: answers[i] for i in each}) for each in slices]
+    told = [CallResult(path, world.clock.now, {i: answers[i] for i in each}) for each in slices]
     counted("record", lambda: world.advance(work, told))
     counted("finish", lambda: world.finish(work))
     for task_id in ids:
@@ -71,7 +70,7 @@ def course(world: World, account: str, size: int, kinds: Sequence[Callable[[], O
     counted("claim checks", lambda: world.claim(account, Operation.CHECK))
     world.clock.forward(200)
     work = world.begun(account, Operation.CHECK)
-    counted("looks", lambda: world.look(work, Reading(state=State.FAILED)))
+    counted("results", lambda: world.look(work, Reading(state=State.FAILED)))
     with world.begin() as t:
         counted("act", lambda: ledger.act(t, "hold", ids, world.rules, ME))
         counted("report", lambda: ledger.report(t, ids, world.rules, Status.SUCCEEDED, at=None, reason=""))
@@ -114,7 +113,7 @@ def test_no_statement_reads_all_tasks(new_sqlite_database: Callable[[], str]) ->
     event.listen(world.database.engine, "before_cursor_execute", note)
     course(world, "phones", 10, MIXED)
     with world.begin() as t:
-        ledger.to_publish(t)
+        ledger.take_unheard(t)
         ledger.expired(t)
         ledger.prune_tasks(t, "phones", Status.SUCCEEDED, timedelta(0))
         ledger.prune_batches(t, timedelta(0))
@@ -144,7 +143,9 @@ def test_old_statistics_do_not_make_a_batch_read_all_tasks(world: World) -> None
     before = tasks_read(world)
     work = world.begun("phones")
     world.advance(work, [], world.groups(work))
-    told = [Answered(group.path, world.clock.now, dict.fromkeys(group.ids, Accepted())) for group in world.groups(work)]
+    told = [
+        CallResult(group.path, world.clock.now, dict.fromkeys(group.ids, Accepted())) for group in world.groups(work)
+    ]
     world.advance(work, told)
     world.finish(work)
     assert len(work.tasks) == 100

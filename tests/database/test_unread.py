@@ -8,8 +8,8 @@ import pytest
 from redrive.models.outcome import (
     Blocked,
     Cause,
+    CheckResult,
     Deferred,
-    Look,
     Reading,
     State,
     Throttled,
@@ -18,8 +18,7 @@ from redrive.models.outcome import (
     Unsent,
 )
 from redrive.models.states import Operation, Status
-
-from .world import World
+from tests.database.world import World
 
 DELETED = Unreadable(code="400", message="review task not found")
 
@@ -29,7 +28,7 @@ DELETED = Unreadable(code="400", message="review task not found")
     [Throttled(wait_seconds=60), Blocked(cause=Cause.CREDENTIALS), Deferred(message="no route"), Unsent()],
     ids=lambda look: look.name,
 )
-def test_after_a_long_pause_the_first_look_that_was_none_decides_nothing(world: World, look: Look) -> None:
+def test_after_a_long_pause_the_first_check_that_was_none_decides_nothing(world: World, look: CheckResult) -> None:
     """Nobody could look for 26 hours, and nobody has looked yet: the tasks are followed on."""
     ids = [world.accepted(external_id) for external_id in "123"]
     world.pause()
@@ -41,20 +40,20 @@ def test_after_a_long_pause_the_first_look_that_was_none_decides_nothing(world: 
     assert all(task.due_at is not None and task.due_at - world.clock.now <= timedelta(seconds=30) for task in found)
 
 
-def test_a_rule_of_a_deleted_review_is_held_and_not_looked_at_for_ever(world: World) -> None:
-    """Its look must precede its retry and is never readable; its neighbour is looked at as usual."""
+def test_a_rule_of_a_deleted_review_is_held_and_not_checked_for_ever(world: World) -> None:
+    """Its look must precede its retry and is never readable; its neighbour is checked as usual."""
     strange = world.add("31", "reviews", sub_id="9")
-    assert world.claim("reviews").batch is None  # to be looked at first
-    looks, started = 0, world.clock.now
+    assert world.claim("reviews").batch is None  # to be checked first
+    results, started = 0, world.clock.now
     while (due_at := world.task(strange).due_at) is not None:
         world.clock.forward((due_at - world.clock.now).total_seconds())
         world.looked(DELETED, "reviews")
-        looks += 1
+        results += 1
     task = world.task(strange)
     assert (task.status, task.held_from, task.attempts, task.last_error) == (
         Status.HELD, Status.FAILED, 0, DELETED.message,
     )  # fmt: skip
-    assert (looks, world.clock.now - started < timedelta(days=1)) == (20, True)
+    assert (results, world.clock.now - started < timedelta(days=1)) == (20, True)
     neighbour = world.add("32", "reviews", sub_id="9")
     assert world.claim("reviews").batch is None
     world.looked(Reading(state=State.FAILED), "reviews")
@@ -64,7 +63,7 @@ def test_a_rule_of_a_deleted_review_is_held_and_not_looked_at_for_ever(world: Wo
 
 
 @pytest.mark.parametrize("ref", ["run-7", "00000000aaaabbbbccccddddeeee0001"])
-def test_looks_follow_the_run_that_a_doubtful_answer_names(world: World, ref: str) -> None:
+def test_checks_follow_the_run_that_a_doubtful_answer_names(world: World, ref: str) -> None:
     """It may be the run of this very retry."""
     task_id = world.add("1", "desktops")
     world.retried(Unknown(message="HTTP 202", answered=True, ref=ref), "desktops")
@@ -91,4 +90,4 @@ def test_a_task_of_an_unknown_kind_is_never_sent(world: World, account: str, kin
     task = world.task(strange)
     assert (task.status, task.attempts) == (Status.FAILED, 0)
     assert f"kind {kind!r}: is not a kind of" in task.last_error
-    assert world.claim(account).looked_at == 0
+    assert world.claim(account).examined == 0

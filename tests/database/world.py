@@ -12,14 +12,14 @@ from sqlalchemy import Connection, event, select, update
 
 from redrive.models import ledger
 from redrive.models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capabilities
-from redrive.models.db import Database, Transaction
-from redrive.models.ledger import Answered, Batch, Claim, Group, NewTask, Step, Told, Who, Work
+from redrive.models.ledger import ActionResult, Batch, CallResult, Claim, Group, NewTask, Step, Who, Work
 from redrive.models.ledger.totals import totals_now
-from redrive.models.outcome import Accepted, Look, Outcome
+from redrive.models.outcome import Accepted, CheckResult, Outcome
 from redrive.models.rules import Rules
 from redrive.models.settings.policy import Policy
+from redrive.models.sql.db import Database, Transaction
+from redrive.models.sql.tables import accounts, attempts, batches, limits, tasks
 from redrive.models.states import Operation, Status
-from redrive.models.tables import accounts, attempts, batches, limits, tasks
 from redrive.models.task import Task
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -148,10 +148,10 @@ class World:
         ]
 
     def advance(
-        self, work: Work, told: Sequence[Answered] = (), groups: Sequence[Group] = (), *, calm: bool = True
+        self, work: Work, told: Sequence[CallResult] = (), groups: Sequence[Group] = (), *, calm: bool = True
     ) -> Step:
         with self.begin() as t:
-            return ledger.advance(t, work, told, groups, self.rng, calm=calm)
+            return ledger.advance_retries(t, work, told, groups, self.rng, calm=calm)
 
     def open(self, work: Work, ids: Sequence[int] | None = None) -> Step:
         """Open the attempts of the batch, or of some of its tasks."""
@@ -166,16 +166,16 @@ class World:
     def told(
         self,
         work: Work,
-        answers: Mapping[int, Outcome | Look] | Outcome | Look,
+        answers: Mapping[int, Outcome | CheckResult] | Outcome | CheckResult,
         *,
         asked_at: datetime | None = None,
         path: str = "",
-    ) -> Answered:
+    ) -> CallResult:
         """An answer to one call; a single one stands for every task of the batch."""
         if not isinstance(answers, Mapping):
             answers = {task.id: answers for task in work.tasks}
         path = path or self.groups(work)[0].path
-        return Answered(path, asked_at or self.clock.now, answers)
+        return CallResult(path, asked_at or self.clock.now, answers)
 
     def answer(self, work: Work, answers: Mapping[int, Outcome] | Outcome, **more: Any) -> Step:
         return self.advance(work, [self.told(work, answers, **more)])
@@ -198,14 +198,19 @@ class World:
         return task_id
 
     def look(
-        self, work: Work, looks: Mapping[int, Look] | Look, *, asked: Mapping[int, int] | None = None, **more: Any
+        self,
+        work: Work,
+        results: Mapping[int, CheckResult] | CheckResult,
+        *,
+        asked: Mapping[int, int] | None = None,
+        **more: Any,
     ) -> Step:
         """Apply looks of a check batch."""
         numbers = {task.id: task.attempts for task in work.tasks} if asked is None else asked
         with self.begin() as t:
-            return ledger.advance_checks(t, work, [self.told(work, looks, **more)], [], numbers, self.rng, calm=True)
+            return ledger.advance_checks(t, work, [self.told(work, results, **more)], [], numbers, self.rng, calm=True)
 
-    def looked(self, look: Look, account: str = "phones") -> Work:
+    def looked(self, look: CheckResult, account: str = "phones") -> Work:
         """A whole check batch about what is due now."""
         work = self.begun(account, Operation.CHECK)
         self.look(work, look)
@@ -218,11 +223,11 @@ class World:
 
     # --- what people do ---
 
-    def act(self, what: str, *ids: int) -> list[Told]:
+    def act(self, what: str, *ids: int) -> list[ActionResult]:
         with self.begin() as t:
             return ledger.act(t, what, ids, self.rules, ME)
 
-    def report(self, task_id: int, status: Status, *, at: datetime | None = None, reason: str = "") -> Told:
+    def report(self, task_id: int, status: Status, *, at: datetime | None = None, reason: str = "") -> ActionResult:
         with self.begin() as t:
             return ledger.report(t, [task_id], self.rules, status, at=at, reason=reason)[0]
 

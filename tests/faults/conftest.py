@@ -11,11 +11,10 @@ import httpx
 import pytest
 import trustme
 
-from redrive.models.db import Database
+from redrive.models.sql.db import Database
 from redrive.worker.loop import EventLoop
+from tests.faults.provider import Provider, providing
 from tests.servers import Databases
-
-from .provider import Provider, providing
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,8 @@ from typing import TypeVar
 
 from tests.contract.server import http
 from tests.database.world import START
-
-from .provider import Reply, break_off, drip, drop, flood, hang, no_http, reset_in_body
-from .rows import DAY, PAGE, already, blocked, throttled, unknown
+from tests.faults.provider import Reply, break_off, drip, drop, flood, hang, no_http, reset_in_body
+from tests.faults.rows import DAY, PAGE, already, blocked, throttled, unknown
 
 ACCOUNTS = ("phones", "desktops", "reviews")
 THOROUGH = bool(os.environ.get("REDRIVE_TEST_THOROUGH"))

@@ -8,12 +8,12 @@ from math import inf
 from pathlib import Path
 from random import Random
 
-from redrive.models.db import Database
 from redrive.models.explain import explain
 from redrive.models.ledger import Batch
 from redrive.models.queries import facts
 from redrive.models.rules import Rules, rules_of
 from redrive.models.settings import load
+from redrive.models.sql.db import Database
 from redrive.models.wake import Waker
 from redrive.scheduler.publish import Publisher
 from redrive.scheduler.service import Pass, Scheduler
@@ -88,7 +88,7 @@ class House:
     def settle(self) -> None:
         """Passes until nothing is due any more."""
         for _ in range(MOST_PASSES):
-            if not self.step().looked_at:
+            if not self.step().examined:
                 return
         raise AssertionError(f"something is still due after {MOST_PASSES} passes")
 

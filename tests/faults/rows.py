@@ -6,7 +6,7 @@ the task as failed. All times are those of a clock that stands still unless it i
 
 from dataclasses import dataclass
 
-from .provider import Reply
+from tests.faults.provider import Reply
 
 ONE = "1"
 """The external id of the row's task."""
@@ -87,7 +87,7 @@ def unknown(fault: str, answer: Reply, *words: str, path_waits: float | None = N
 
 
 def already(fault: str, answer: Reply, *words: str) -> Row:
-    """Refused without proof why: looked at now, nothing spent."""
+    """Refused without proof why: checked now, nothing spent."""
     said = ("the provider did not retry it and did not prove why", "(since 12:00:00 UTC)", *words)
     return Row(fault, answer, "already", "unknown", Looked(0), said)
 

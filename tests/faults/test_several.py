@@ -10,10 +10,9 @@ import pytest
 from redrive.models.states import Status
 from redrive.worker.loop import EventLoop
 from tests.contract.server import free_port, http
-
-from .everybodys import THOROUGH
-from .house import House, house
-from .provider import (
+from tests.faults.everybodys import THOROUGH
+from tests.faults.house import House, house
+from tests.faults.provider import (
     EXECUTE,
     QUERY,
     RECORDS,
@@ -35,7 +34,7 @@ from .provider import (
     reset_unread,
     result,
 )
-from .test_table import DATABASES, calls_after, quiet_for, stands, waits_on
+from tests.faults.test_table import DATABASES, calls_after, quiet_for, stands, waits_on
 
 Build = Callable[..., House]
 
@@ -316,7 +315,7 @@ def test_a_review_that_neither_call_finds_ends_within_minutes(
 
 
 def test_a_refused_retry_that_runs_already_is_followed(phones: House, provider: Provider) -> None:
-    """48001 and the look says running: somebody else restarted it."""
+    """48001 and the check says running: somebody else restarted it."""
     provider.next.append(details(("1", "48001"), code=40009))
     provider.state = "running"
     (task_id,) = add(phones, "phones", "1")
@@ -354,7 +353,7 @@ def test_a_burst_of_server_errors_opens_the_breaker(build: Build, provider: Prov
 
 STRANGE = {
     "a record's word": ("desktops", records({"r1": "SOMETHING_NEW", "r2": "SUCCESS"})),
-    "a refusal of the look": ("desktops", huawei(409, "WKS.00000409", "not now")),
+    "a refusal of the check": ("desktops", huawei(409, "WKS.00000409", "not now")),
     "a page without end": ("desktops", records({f"r{n}": "SUCCESS" for n in range(101)})),
     "a review's status": ("reviews", result(8)),
     "a bad parameter": ("reviews", docflow(400, "no such review")),
@@ -362,7 +361,7 @@ STRANGE = {
 
 
 @pytest.mark.parametrize(("account", "answer"), STRANGE.values(), ids=STRANGE)
-def test_looks_that_nobody_understands_are_not_an_outage(
+def test_checks_that_nobody_understands_are_not_an_outage(
     build: Build, provider: Provider, account: str, answer: bytes
 ) -> None:
     """Account and address work: every task has its look, and tasks that come later have theirs."""
@@ -383,10 +382,10 @@ def test_looks_that_nobody_understands_are_not_an_outage(
 
 @pytest.mark.parametrize("answer", [http(502, b"<html>"), http(200, b"<html>"), drop], ids=["502", "a page", "dropped"])
 @pytest.mark.parametrize("account", ["desktops", "reviews"])
-def test_looks_without_a_usable_answer_are_an_outage(
+def test_checks_without_a_usable_answer_are_an_outage(
     build: Build, provider: Provider, account: str, answer: Reply
 ) -> None:
-    """Five in a row open the breaker of looks."""
+    """Five in a row open the breaker of checks."""
     ours = build({account: provider.server.http}, limits={account: "concurrency = 1"})
     add(ours, account, *map(str, range(1, 9)))
     ours.settle()
@@ -404,8 +403,8 @@ def retries(provider: Provider) -> int:
     return provider.calls().count(REVIEW)
 
 
-def test_calls_that_were_dropped_are_not_made_again_before_a_look(build: Build, provider: Provider) -> None:
-    """The look shows the end of a run that nobody answered for: nothing is retried."""
+def test_calls_that_were_dropped_are_not_made_again_before_a_check(build: Build, provider: Provider) -> None:
+    """The check shows the end of a run that nobody answered for: nothing is retried."""
     ours = build({"reviews": provider.server.http})
     provider.next.append(drop)
     provider.state = "succeeded"
@@ -424,7 +423,7 @@ def test_calls_that_were_dropped_are_not_made_again_before_a_look(build: Build, 
 def test_an_old_state_is_not_believed_before_it_has_settled(
     phones: House, provider: Provider, then: str, becomes: str
 ) -> None:
-    """Accepted, and "failed" shows on: only what a look asked after ``settle_seconds`` says is the new run's end."""
+    """Accepted, and "failed" shows on: only what a check asked after ``settle_seconds`` says is the new run's end."""
     (task_id,) = add(phones, "phones", "1")
     phones.step()
     assert calls_after(phones, provider, 30) == [QUERY]
@@ -494,7 +493,7 @@ def test_an_answer_about_two_tasks(phones: House, provider: Provider, answer: by
         pytest.param(items({"9": 3, "2": 2}), ["failed", "retrying"], id="an id not asked for in its place"),
     ],
 )
-def test_a_look_at_two_tasks_that_shows_one(
+def test_a_check_at_two_tasks_that_shows_one(
     phones: House, provider: Provider, answer: bytes, becomes: list[str]
 ) -> None:
     """After settling, a task that a whole list does not show was not retried: the retry call is asked again."""

@@ -6,12 +6,11 @@ import pytest
 
 from redrive.models.states import Status
 from redrive.worker.loop import EventLoop
-
-from .everybodys import EVERYBODYS, THOROUGH
-from .house import House, house
-from .provider import EXECUTE, QUERY, RECORDS, RESTART, RESULT, REVIEW, Provider
-from .rows import ONE, Looked, Over, Paused, Retried, Row
-from .their_own import THEIR_OWN
+from tests.faults.everybodys import EVERYBODYS, THOROUGH
+from tests.faults.house import House, house
+from tests.faults.provider import EXECUTE, QUERY, RECORDS, RESTART, RESULT, REVIEW, Provider
+from tests.faults.rows import ONE, Looked, Over, Paused, Retried, Row
+from tests.faults.their_own import THEIR_OWN
 
 TABLE = [*EVERYBODYS, *THEIR_OWN]
 DATABASES = ("postgresql", "sqlite")

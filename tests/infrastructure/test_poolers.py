@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url, text
 
-from redrive.models import migrate, postgresql
-from redrive.models.db import Database
 from redrive.models.errors import Unsuitable
+from redrive.models.sql import migrate, postgresql
+from redrive.models.sql.db import Database
 from redrive.models.states import ENDED_STATES
 from redrive.sandbox.samples import sample_rows
 from tests.integration.world import World

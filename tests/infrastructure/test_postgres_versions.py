@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from redrive.models import migrate
+from redrive.models.sql import migrate
 from redrive.models.states import ENDED_STATES
 from redrive.sandbox.samples import sample_rows
 from tests.integration.world import World

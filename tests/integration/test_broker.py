@@ -18,7 +18,7 @@ from redrive.models.states import Operation, Status
 from redrive.sandbox.samples import sample_rows
 from redrive.sandbox.script import Script, make_id
 from redrive.scheduler.publish import PUBLISH_SECONDS, Publisher
-from redrive.scheduler.wake import Waiting
+from redrive.scheduler.wake import Wait
 from tests.integration.world import World
 from tests.processes import Process, wait_until
 from tests.servers import Valkey
@@ -108,14 +108,14 @@ def test_a_wake_up_cuts_the_waiting_short(ours: World, valkey: Valkey) -> None:
 def test_a_scheduler_listens_again_after_its_broker_was_restarted(valkey: Valkey) -> None:
     """Having missed who knows what, it wakes once by itself; after that it hears wake-ups as before."""
     stop = threading.Event()
-    with Waiting(valkey.url, stop) as waiting:
+    with Wait(valkey.url, stop) as waiting:
         assert seconds_until_woken(waiting, lambda: (valkey.kill(), valkey.start())) < 8
         assert seconds_until_woken(waiting, lambda: wake(valkey.url)) < 1
 
 
 def test_a_scheduler_that_started_before_its_broker_hears_it_later(valkey: Valkey) -> None:
     valkey.kill()
-    with Waiting(valkey.url, threading.Event()) as waiting:
+    with Wait(valkey.url, threading.Event()) as waiting:
         assert seconds_until_woken(waiting, valkey.start) < 8
         assert seconds_until_woken(waiting, lambda: wake(valkey.url)) < 1
 
@@ -124,7 +124,7 @@ def test_a_frozen_broker_does_not_keep_a_scheduler_from_stopping(valkey: Valkey)
     """Not even while it tries to listen."""
     valkey.process.signal(signal.SIGSTOP)
     stop = threading.Event()
-    with Waiting(valkey.url, stop) as waiting:
+    with Wait(valkey.url, stop) as waiting:
         assert seconds_until_woken(waiting, stop.set) < 2.5
 
 
@@ -152,7 +152,7 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as server:
 """
 
 
-def seconds_until_woken(waiting: Waiting, cause: Callable[[], object]) -> float:
+def seconds_until_woken(waiting: Wait, cause: Callable[[], object]) -> float:
     """Wait for 20 s beside something that should cut it short."""
     began = threading.Event()
     seconds = 20.0

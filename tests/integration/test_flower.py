@@ -83,7 +83,7 @@ def test_the_queues_are_those_of_the_address(
 
 
 def test_wrong_passwords_come_to_an_end(flower: httpx.Client) -> None:
-    """From then on not even the right one is looked at, so that nobody can find it out by trying."""
+    """From then on not even the right one is checked, so that nobody can find it out by trying."""
     guesses = [flower.get("/api/workers", auth=("operator", f"guess-{number}")) for number in range(13)]
     assert [guess.status_code for guess in guesses] == [401] * 10 + [429] * 3
     assert guesses[-1].headers["Retry-After"] == "60"

@@ -15,8 +15,8 @@ from sqlalchemy import update
 from redrive.models import ledger
 from redrive.models.clock import boottime
 from redrive.models.ledger import Who
+from redrive.models.sql.tables import tasks
 from redrive.models.states import Status
-from redrive.models.tables import tasks
 from redrive.sandbox.samples import sample_rows
 from redrive.sandbox.script import Script, make_id
 from tests.integration import forged

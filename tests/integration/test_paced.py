@@ -9,8 +9,8 @@ from sqlalchemy import select
 
 from redrive.models import ledger
 from redrive.models.ledger import NewTask
+from redrive.models.sql.tables import attempts, batches
 from redrive.models.states import Status
-from redrive.models.tables import attempts, batches
 from tests.integration.world import World
 from tests.processes import Process, wait_until
 from tests.servers import Valkey

@@ -16,8 +16,8 @@ import pytest
 import redis
 from sqlalchemy import inspect
 
-from redrive.models import migrate
-from redrive.models.db import Database
+from redrive.models.sql import migrate
+from redrive.models.sql.db import Database
 from tests.integration.installation import Installation, descendants, runs
 from tests.processes import Process, wait_until
 from tests.schemas import make_schema

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from redrive.models import migrate
+from redrive.models.sql import migrate
 from tests.integration.installation import Installation
 from tests.processes import Process, wait_until
 from tests.servers import Postgres

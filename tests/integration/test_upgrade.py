@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 
-from redrive.models import migrate
-from redrive.models.tables import batches
+from redrive.models.sql import migrate
+from redrive.models.sql.tables import batches
 from redrive.sandbox.samples import sample_rows
 from tests.integration.world import World
 from tests.processes import Process, wait_until
 from tests.servers import Databases
 
 ROOT = Path(__file__).parents[2]
-MIGRATIONS = "models/migrations/versions"
+MIGRATIONS = "models/sql/migrations/versions"
 WAVES = 4
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.services]

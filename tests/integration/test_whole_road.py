@@ -26,7 +26,7 @@ def test_every_task_ends_as_its_script_says(world: World) -> None:
 
 
 def test_a_worker_killed_while_its_call_is_open_costs_one_retry_and_no_task(world: World) -> None:
-    """SIGKILL between opening and recording: open attempts become unknown and spent, are looked at, and go on."""
+    """SIGKILL between opening and recording: open attempts become unknown and spent, are checked, and go on."""
     limits = "[accounts.phones.limits]\nlease_seconds = 5\ntimeout_seconds = 2\n"
     world.start_sandbox(limits=limits)
     ids = world.add(

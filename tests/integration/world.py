@@ -10,12 +10,12 @@ import httpx
 from sqlalchemy import select
 
 from redrive.models import ledger
-from redrive.models.db import Database
 from redrive.models.ledger import NewTask
 from redrive.models.rules import Rules, rules_of
 from redrive.models.settings import Settings, load
+from redrive.models.sql.db import Database
+from redrive.models.sql.tables import tasks
 from redrive.models.states import ENDED_STATES, Status
-from redrive.models.tables import tasks
 from redrive.models.task import Task
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.expectation import expectation

@@ -11,24 +11,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from redrive.models import ledger
-from redrive.models.db import Database
 from redrive.models.ledger import Batch, NewTask, Who
 from redrive.models.rules import Rules
 from redrive.models.settings import Settings
+from redrive.models.sql.db import Database
 from redrive.models.states import Status
 from redrive.scheduler.publish import Publisher
 from redrive.scheduler.service import Scheduler
 from redrive.worker import job
 from redrive.worker.deps import Deps
 from redrive.worker.sender import Sender
-
-from .clock import Clock
-from .conductor import At, Stop, current
+from tests.interleaving.clock import Clock
+from tests.interleaving.conductor import At, Stop, current
 
 if TYPE_CHECKING:
     from redrive.worker.providers.base import Exchange
-
-    from .provider import Ask
+    from tests.interleaving.provider import Ask
 
 T = TypeVar("T")
 

@@ -10,11 +10,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Table
 
-from redrive.models.db import Transaction
 from redrive.models.ledger.rows import end_name
 from redrive.models.ledger.totals import totals_now
 from redrive.models.rules import Rules
-from redrive.models.tables import accounts, attempts, batches, limits, tasks
+from redrive.models.sql.db import Transaction
+from redrive.models.sql.tables import accounts, attempts, batches, limits, tasks
 
 Row = Mapping[str, Any]
 OPEN_BATCHES = ("queued", "sending")

@@ -5,10 +5,9 @@ from itertools import combinations, pairwise
 
 from redrive.models.rules import LATE_SECONDS, Rules
 from redrive.worker.window import MARGIN_SECONDS
-
-from .audit import Row, Rows, limit_of
-from .clock import seconds_of
-from .provider import RESTART, Flight, Provider
+from tests.interleaving.audit import Row, Rows, limit_of
+from tests.interleaving.clock import seconds_of
+from tests.interleaving.provider import RESTART, Flight, Provider
 
 _ROUNDING = 1e-6
 
@@ -38,12 +37,12 @@ def _recorded(flight: Flight, row: Row, rows: Rows) -> Iterator[str]:
 
 
 def _asked_before(row: Row, provider: Provider, rules: Rules) -> Iterator[str]:
-    """One at a time, within the limit, and never without a look after a doubtful one."""
+    """One at a time, within the limit, and never without a check after a doubtful one."""
     job, now = provider.job(row["external_id"]), provider.clock.seconds
     if any(arrival.over_at > now for arrival in job.arrivals):
         yield "its retry leaves while an earlier one is unanswered"
-    if any(arrival.doubtful and not arrival.looked_at for arrival in job.arrivals):
-        yield "its retry leaves without a look since the last one that may have been taken"
+    if any(arrival.doubtful and not arrival.examined for arrival in job.arrivals):
+        yield "its retry leaves without a check since the last one that may have been taken"
     if any(run.going_on(now) for run in job.runs):
         yield "its retry leaves while it runs"
     if job.runs and job.runs[-1].succeeds and not job.runs[-1].going_on(now):

@@ -11,7 +11,7 @@ from enum import Enum
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from .clock import Clock
+from tests.interleaving.clock import Clock
 
 POLL_SECONDS = 0.005
 """How long a statement may run before the database is asked whether it waits for a lock."""

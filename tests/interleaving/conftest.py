@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from .house import House, lived_in
+from tests.interleaving.house import House, lived_in
 
 
 @pytest.fixture(scope="package", params=["postgresql", "sqlite"])

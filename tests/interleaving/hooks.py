@@ -10,9 +10,8 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import OperationalError
 
-from redrive.models.db import Database
-
-from .conductor import Actor, At, Stop, current
+from redrive.models.sql.db import Database
+from tests.interleaving.conductor import Actor, At, Stop, current
 
 _TABLE = re.compile(r"redrive_\w+")
 _WRITES = ("INSERT", "UPDATE", "DELETE")

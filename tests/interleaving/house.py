@@ -12,27 +12,26 @@ import pytest
 from sqlalchemy import Connection, create_engine, delete, event
 
 from redrive.models.capabilities import GEELARK
-from redrive.models.db import Database
-from redrive.models.outcome import Look, Outcome
+from redrive.models.outcome import CheckResult, Outcome
 from redrive.models.rules import BreakerRules, Rules
 from redrive.models.settings.policy import Policy
-from redrive.models.tables import metadata
+from redrive.models.sql.db import Database
+from redrive.models.sql.tables import metadata
 from redrive.worker.providers.base import Account, Exchange, Plan, TaskRef
 from redrive.worker.providers.geelark import GeeLark
 from redrive.worker.sender import Sender
 from redrive.worker.window import Window
-
-from . import audit
-from .actors import Broker, People, Stage, Worker, make_scheduler
-from .clock import Clock
-from .conductor import At, Stop, current
-from .hooks import PostgresLocks, SqliteLocks, listen
-from .provider import TIMEOUT_SECONDS, Ask, Transport
+from tests.interleaving import audit
+from tests.interleaving.actors import Broker, People, Stage, Worker, make_scheduler
+from tests.interleaving.clock import Clock
+from tests.interleaving.conductor import At, Stop, current
+from tests.interleaving.hooks import PostgresLocks, SqliteLocks, listen
+from tests.interleaving.provider import TIMEOUT_SECONDS, Ask, Transport
 
 if TYPE_CHECKING:
     import asyncio
 
-    from .play import Play
+    from tests.interleaving.play import Play
 
 ACCOUNTS = ("red", "blue")
 TASKS = (("r1", "red"), ("r2", "red"), ("b1", "blue"), ("b2", "blue"), ("r3", "red"))
@@ -73,14 +72,14 @@ class WatchedSender(Sender):
 
     async def retry(
         self, tasks: Sequence[TaskRef], window: Window, plan: Plan | None = None
-    ) -> dict[int, Outcome | Look]:
+    ) -> dict[int, Outcome | CheckResult]:
         self.note("retries", window.leave_after)
         return await super().retry(tasks, window, plan)
 
     async def check(
         self, tasks: Sequence[TaskRef], window: Window, plan: Plan | None = None
-    ) -> dict[int, Outcome | Look]:
-        self.note("looks", window.leave_after)
+    ) -> dict[int, Outcome | CheckResult]:
+        self.note("results", window.leave_after)
         return await super().check(tasks, window, plan)
 
 
@@ -195,7 +194,7 @@ class Words:
 
 
 CLOCKED = (
-    "models.db", "models.ledger.moments", "worker.beginning", "worker.calls", "worker.job", "worker.recording",
+    "models.sql.db", "models.ledger.moments", "worker.beginning", "worker.calls", "worker.job", "worker.recording",
     "worker.login", "worker.sender", "worker.trouble", "worker.window", "scheduler.prune",
 )  # fmt: skip
 """Modules that count seconds."""

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 from redrive.models.errors import Unreachable
 from redrive.models.rules import Rules
 from redrive.models.states import Status
-
-from . import audit, calls, provider
-from .actors import Broker
-from .clock import SECOND, seconds_of
-from .conductor import Actor, Conductor, Crashed, Violation, in_few_lines
-from .house import ACCOUNTS, House
-from .provider import Ask, Flight, Provider
+from tests.interleaving import audit, calls, provider
+from tests.interleaving.actors import Broker
+from tests.interleaving.clock import SECOND, seconds_of
+from tests.interleaving.conductor import Actor, Conductor, Crashed, Violation, in_few_lines
+from tests.interleaving.house import ACCOUNTS, House
+from tests.interleaving.provider import Ask, Flight, Provider
 
 if TYPE_CHECKING:
     from redrive.worker.providers.base import Exchange
@@ -39,7 +38,7 @@ class Plan:
     lead: int = 0
     twists: tuple[tuple[int, Twist], ...] = ()
     retries: tuple[int, ...] = ()
-    looks: tuple[int, ...] = ()
+    results: tuple[int, ...] = ()
     runs: tuple[int, ...] = ()
     marks: bool = False
     tasks: int = 1
@@ -83,7 +82,7 @@ class Play:
         self.provider = Provider(
             self.clock,
             _script(provider.RETRIES, self.plan.retries),
-            _script(provider.LOOKS, self.plan.looks),
+            _script(provider.CHECK_RESULTS, self.plan.results),
             _script(provider.RUNS, self.plan.runs),
             self.plan.marks,
         )

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from redrive.worker.providers.base import Answer, Exchange, Request
-
-from .actors import Stage, batch
-from .clock import Clock
-from .conductor import Actor
+from tests.interleaving.actors import Stage, batch
+from tests.interleaving.clock import Clock
+from tests.interleaving.conductor import Actor
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,7 +21,7 @@ RESTART = "/open/v1/task/restart"
 WORDS = {2: "runs", 3: "succeeded", 4: "failed"}
 """GeeLark's states."""
 HIDDEN_SECONDS = 45.0
-"""How long a new run may not show in looks yet: less than ``settle_seconds``."""
+"""How long a new run may not show in checks yet: less than ``settle_seconds``."""
 TIMEOUT_SECONDS = 30.0
 
 QUICK, SLOW = 0.2, 25.0
@@ -30,7 +29,7 @@ RETRIES = (
     "accepted", "accepted slowly", "accepted, never answered", "lost on the way", "throttled", "not connected",
     "the first already at work", "no balance", "the first refused",
 )  # fmt: skip
-LOOKS = ("answered", "answered slowly", "never answered", "throttled")
+CHECK_RESULTS = ("answered", "answered slowly", "never answered", "throttled")
 RUNS = ((False, 300.0, True), (False, 90.0, False), (True, 300.0, True), (False, 20.0, False), (True, 20.0, False))
 """How a run ends, how long it takes, and whether looks show it late."""
 
@@ -54,7 +53,7 @@ class Arrival:
     at: float
     over_at: float
     doubtful: bool
-    looked_at: bool = False
+    examined: bool = False
 
 
 @dataclass(slots=True)
@@ -65,7 +64,7 @@ class Job:
     arrivals: list[Arrival] = field(default_factory=list)
 
     def state(self, now: float, *, told: bool) -> tuple[int, int]:
-        """GeeLark's status, and the number of the run; a look is told late of a new one."""
+        """GeeLark's status, and the number of the run; a check is told late of a new one."""
         known = [run for run in self.runs if not told or run.shown_at <= now]
         if not known:
             return 4, 0
@@ -80,7 +79,7 @@ class Provider:
 
     clock: Clock
     retries: Iterator[str]
-    looks: Iterator[str]
+    results: Iterator[str]
     runs: Iterator[tuple[bool, float, bool]]
     marks: bool
     jobs: dict[str, Job] = field(default_factory=dict)
@@ -121,7 +120,7 @@ class Provider:
         job.runs.append(Run(now + HIDDEN_SECONDS * late, now + seconds, succeeds))
 
     def _look(self, ids: list[str]) -> tuple[str, Exchange, float]:
-        way = "answered" if self.calm else next(self.looks)
+        way = "answered" if self.calm else next(self.results)
         if way == "never answered":
             return way, SILENCE, TIMEOUT_SECONDS
         if way == "throttled":
@@ -132,7 +131,7 @@ class Provider:
             shown.append({"id": id_, "status": status} | ({"cost": number} if self.marks else {}))
             words.append(f"{id_} {WORDS[status]}")
             for arrival in self.job(id_).arrivals:
-                arrival.looked_at = True
+                arrival.examined = True
         return (
             ", ".join(words),
             _answer(0, {"total": len(shown), "items": shown}),

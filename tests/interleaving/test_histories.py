@@ -5,13 +5,12 @@ from dataclasses import replace
 import pytest
 
 from redrive.models.states import Status
-
-from . import hooks
-from .conductor import in_few_lines
-from .house import House
-from .play import Plan, Play, Twist
-from .provider import LOOKS, RUNS
-from .twists import Act, Again, Fate, Give, Jump, Thaw, freeze, thaw
+from tests.interleaving import hooks
+from tests.interleaving.conductor import in_few_lines
+from tests.interleaving.house import House
+from tests.interleaving.play import Plan, Play, Twist
+from tests.interleaving.provider import CHECK_RESULTS, RUNS
+from tests.interleaving.twists import Act, Again, Fate, Give, Jump, Thaw, freeze, thaw
 
 ONE = Plan()
 LATE, NINETY, SHORT = (RUNS.index(each) for each in ((False, 300.0, True), (False, 90.0, False), (False, 20.0, False)))
@@ -79,8 +78,8 @@ def test_what_is_being_claimed_is_held_only_afterwards(house: House) -> None:
     said(history, "scheduler 1 is thawed", "scheduler 1: COMMIT", "operator: UPDATE redrive_tasks", "operator is done")
 
 
-def test_a_look_counts_from_when_it_was_asked(house: House) -> None:
-    """The provider shows a new run late, and the look was recorded later still: its old failure is not believed."""
+def test_a_check_counts_from_when_it_was_asked(house: House) -> None:
+    """The provider shows a new run late, and the check was recorded later still: its old failure is not believed."""
     plan = replace(ONE, runs=(LATE,))
     history = played(
         house, plan, ("call 2 .*look.* is answered", Jump(51)), ("worker 1: UPDATE redrive_batches", nothing)
@@ -88,7 +87,7 @@ def test_a_look_counts_from_when_it_was_asked(house: House) -> None:
     said(history, "call 2 (worker 1: look r1) leaves: r1 failed", "51 s pass", "worker 1: UPDATE redrive_tasks")
 
 
-def test_a_look_of_an_earlier_attempt_is_dropped(house: House) -> None:
+def test_a_check_of_an_earlier_attempt_is_dropped(house: House) -> None:
     """It saw the first run; the second one, which does not show yet, is not taken for seen."""
     plan = replace(ONE, runs=(NINETY, LATE), max_in_flight=2)
     history = played(
@@ -98,7 +97,7 @@ def test_a_look_of_an_earlier_attempt_is_dropped(house: House) -> None:
     said(history, "call 4 (worker 2: retry r1) leaves", "worker 1 is thawed", "worker 1 is done", "call 5")
 
 
-def test_a_look_that_comes_after_a_newer_one_is_dropped(house: House) -> None:
+def test_a_check_that_comes_after_a_newer_one_is_dropped(house: House) -> None:
     """It saw the state before the run; the newer one saw it run."""
     plan = replace(ONE, runs=(LATE,), max_in_flight=2)
     history = played(
@@ -127,14 +126,14 @@ def test_nothing_leaves_when_it_is_not_known_whether_it_was_opened(house: House,
 
 
 def test_a_begin_and_a_record_of_the_same_task_never_wait_in_a_circle(house: House) -> None:
-    """A look of the task is recorded, which ends a penalty of its path, while its next retry is being begun."""
+    """A check of the task is recorded, which ends a penalty of its path, while its next retry is being begun."""
 
     def says(status: Status) -> Twist:
         return lambda play: play.errand(
             f"says {status}", lambda: play.house.operator.report(play.ids["r1"], status, play.clock.now)
         )
 
-    plan = replace(ONE, runs=(SHORT,), looks=(LOOKS.index("throttled"),), max_in_flight=2)
+    plan = replace(ONE, runs=(SHORT,), results=(CHECK_RESULTS.index("throttled"),), max_in_flight=2)
     history = played(
         house, plan, ("call 3 .*look.* is answered", freeze), ("", says(Status.SUCCEEDED)),
         ("operator is done", says(Status.FAILED)), ("worker 2 takes", nothing),
@@ -146,7 +145,7 @@ def test_a_begin_and_a_record_of_the_same_task_never_wait_in_a_circle(house: Hou
 
 def test_a_permit_that_somebody_else_was_faster_to_take_is_not_waited_for_in_a_circle(house: House) -> None:
     """Two want the next moment of a path, the slower one asks again; a third records a penalty of another path."""
-    plan = replace(ONE, tasks=3, looks=(LOOKS.index("throttled"),), max_in_flight=2)
+    plan = replace(ONE, tasks=3, results=(CHECK_RESULTS.index("throttled"),), max_in_flight=2)
     history = played(
         house, plan, ("worker 2 takes", freeze), ("worker 3 takes", freeze), ("worker 1 is done", Act("retry", "b1")),
         ("call 2 .*look.* is answered", freeze), ("", Jump(4)), ("", Thaw("worker 2")),

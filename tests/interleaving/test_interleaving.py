@@ -5,9 +5,9 @@ import os
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from .house import House
-from .play import Plan, Play
-from .twists import plans
+from tests.interleaving.house import House
+from tests.interleaving.play import Plan, Play
+from tests.interleaving.twists import plans
 
 EXAMPLES = int(os.environ.get("REDRIVE_TEST_EXAMPLES", "15"))
 """``REDRIVE_TEST_EXAMPLES=5000``: so many plays on each database instead of seconds' worth."""

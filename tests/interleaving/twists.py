@@ -6,12 +6,11 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from redrive.models.states import Status
-
-from . import hooks, provider
-from .conductor import Actor, At
-from .house import TASKS
-from .play import Plan, Play, Twist
-from .provider import Flight
+from tests.interleaving import hooks, provider
+from tests.interleaving.conductor import Actor, At
+from tests.interleaving.house import TASKS
+from tests.interleaving.play import Plan, Play, Twist
+from tests.interleaving.provider import Flight
 
 T = TypeVar("T")
 
@@ -208,7 +207,7 @@ plans = st.builds(
     lead=st.integers(0, 200),
     twists=_many(st.tuples(st.integers(0, 25), st.sampled_from(MENU)), 5),
     retries=_numbers(provider.RETRIES),
-    looks=_numbers(provider.LOOKS),
+    results=_numbers(provider.CHECK_RESULTS),
     runs=_numbers(provider.RUNS),
     marks=st.booleans(),
     tasks=st.integers(1, len(TASKS)),

@@ -13,8 +13,8 @@ from pathlib import Path
 from sqlalchemy import create_engine, delete, insert, text
 
 from redrive.models.clock import boottime
-from redrive.models.db import Database
-from redrive.models.tables import tasks
+from redrive.models.sql.db import Database
+from redrive.models.sql.tables import tasks
 from redrive.sandbox.behavior import Script
 from redrive.sandbox.script import DOCFLOW, make_id
 from tests.limits.house import SECRETS, toml

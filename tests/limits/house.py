@@ -16,12 +16,12 @@ from typing import Any, cast
 
 from sqlalchemy import select
 
-from redrive.models import tables
 from redrive.models.clock import utc_now
-from redrive.models.db import Database
 from redrive.models.ledger import Batch
 from redrive.models.rules import rules_of
 from redrive.models.settings import Settings, load
+from redrive.models.sql import tables
+from redrive.models.sql.db import Database
 from redrive.models.states import Operation, Status
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.page import environment

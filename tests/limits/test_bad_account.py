@@ -16,9 +16,9 @@ from statistics import median
 import pytest
 from sqlalchemy import ColumnElement, Connection, event, func, insert, select
 
-from redrive.models.db import Database
+from redrive.models.sql.db import Database
+from redrive.models.sql.tables import tasks
 from redrive.models.states import Status
-from redrive.models.tables import tasks
 from tests.limits.house import SECRETS, House, toml
 from tests.limits.world import MeasuredWorld
 from tests.processes import Process, wait_until

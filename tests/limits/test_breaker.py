@@ -54,7 +54,7 @@ def test_it_opens_after_so_many_calls_and_stops_the_rest(at: At, broken: Sandbox
         assert ours.breaker("reviews", Operation.CHECK)["open_until"] is None
 
 
-def test_looks_without_an_answer_do_not_stop_retries(at: At, sandbox: SandboxThread) -> None:
+def test_checks_without_an_answer_do_not_stop_retries(at: At, sandbox: SandboxThread) -> None:
     """The breaker of one operation knows nothing of the other's."""
     sandbox.fault(f"*{RESULT}", "drop_before")
     with at(sandbox.url, {"reviews": REVIEWS}) as ours:

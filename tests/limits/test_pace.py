@@ -27,7 +27,7 @@ LONG = os.environ.get("REDRIVE_TEST_LONG") == "1"
 INTERVAL = 62 / 600
 """Between two permits at 600 calls a minute: room for calls that are late."""
 REVIEW = "/api/app-api/sip/platform/v2/review/task/retry"
-LOOKS = f"/v2/{CONFIG.huawei.project_id}/script-execution-records"
+CHECK_RESULTS = f"/v2/{CONFIG.huawei.project_id}/script-execution-records"
 
 MEASURING_SECONDS = 0.4
 """What the way to the provider and its own clock add on a busy machine."""
@@ -67,7 +67,7 @@ def test_no_stretch_of_time_sees_too_many_calls(world: MeasuredWorld) -> None:
         process.kill()
     before, spent = world.arrivals(), world.attempts("phones")
     second = world.start_together("scheduler", "worker")
-    wait_until(lambda: len(world.arrivals()[LOOKS]) > len(before[LOOKS]) + 20, 40, what="as many again")
+    wait_until(lambda: len(world.arrivals()[CHECK_RESULTS]) > len(before[CHECK_RESULTS]) + 20, 40, what="as many again")
     arrivals = world.arrivals()
     for process in second:
         process.kill()

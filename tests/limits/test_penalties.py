@@ -19,7 +19,7 @@ LOGIN, RETRY = "/v3/auth/tokens", "/script-executions/retry"
 
 
 def test_a_retry_after_stops_the_path_of_every_account_of_the_group(at: At, sandbox: SandboxThread) -> None:
-    """Not the looks, which have a path of their own, nor a stranger; and no restart makes anybody forget it."""
+    """Not the checks, which have a path of their own, nor a stranger; and no restart makes anybody forget it."""
     accounts = {"phones": PHONES, "tablets": TABLETS, "reviews": REVIEWS}
     with at(sandbox.url, accounts, own={"tablets": 'group = "phones"'}) as ours:
         ours.world.add("11")
@@ -74,7 +74,7 @@ def test_the_longest_of_several_waits_stands(at: At, waits: tuple[int, int]) -> 
 
 
 def test_a_login_told_to_wait_stops_the_whole_account(at: At, sandbox: SandboxThread) -> None:
-    """Retries and looks need the login, so both wait; another account of the house does not."""
+    """Retries and checks need the login, so both wait; another account of the house does not."""
     with at(sandbox.url, {"desktops": DESKTOPS, "reviews": REVIEWS}) as ours:
         ours.world.add("t1", "desktops")
         assert ours.turns() == {"accepted": 1}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from redrive.models.tables import accounts, limits
+from redrive.models.sql.tables import accounts, limits
 from redrive.sandbox.script import Script, make_id
 from tests.integration.world import World
 from tests.limits.house import DESKTOPS, PHONES, REVIEWS, SECRETS, TABLETS, toml

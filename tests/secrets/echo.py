@@ -17,8 +17,7 @@ from aiohttp import web
 
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.server import create_app
-
-from .marks import written
+from tests.secrets.marks import written
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Answer = Callable[[web.Request, str], Awaitable[web.StreamResponse]]
@@ -100,7 +99,7 @@ RETRIES: Sequence[Answer] = (
     accepted, status(200), plain, no_http, broken_off, code, status(400), status(429, **{"Retry-After": "1"}),
     status(401), redirect,
 )  # fmt: skip
-LOOKS: Sequence[Answer] = (plain, looked, redirect, no_http)
+CHECK_RESULTS: Sequence[Answer] = (plain, looked, redirect, no_http)
 LOGINS: Sequence[Answer] = (plain, status(401), no_http)
 
 
@@ -114,7 +113,10 @@ def scripts(accounts: Sequence[str]) -> dict[str, dict[str, Sequence[Answer]]]:
     for number, name in enumerate(accounts):
         retries = RETRIES[number::n]
         # It looks before each retry, for its archive.
-        found[name] = {"retry": retries[:2] if name == "headers" else retries, "look": (looked, *LOOKS[number::n])}
+        found[name] = {
+            "retry": retries[:2] if name == "headers" else retries,
+            "look": (looked, *CHECK_RESULTS[number::n]),
+        }
         found[name] |= {"login": LOGINS} if name == "login" else {}
     return found
 

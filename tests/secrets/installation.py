@@ -15,15 +15,14 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from redrive.cli import app
-from redrive.models.db import Database
-from redrive.models.tables import accounts as account_rows
-from redrive.models.tables import tasks
+from redrive.models.sql.db import Database
+from redrive.models.sql.tables import accounts as account_rows
+from redrive.models.sql.tables import tasks
 from redrive.sandbox.config import DocFlowLogin, GeeLarkLogin, HuaweiLogin, SandboxConfig
 from redrive.sandbox.script import Script, make_id
 from tests.processes import Process
-
-from .echo import Echo
-from .marks import MARK, Search, secret
+from tests.secrets.echo import Echo
+from tests.secrets.marks import MARK, Search, secret
 
 LOUD = Path(__file__).parent / "loud"
 CLOSED = "http://127.0.0.1:9"

@@ -10,14 +10,13 @@ from typer.testing import CliRunner
 
 from redrive import Client
 from redrive.cli import app
-from redrive.models.db import Database
 from redrive.models.errors import SettingsError, Unreachable
 from redrive.models.settings import check_secrets, load
 from redrive.models.settings.urls import checked_broker_url, checked_database_url
+from redrive.models.sql.db import Database
 from redrive.worker.providers.base import Account, Answer, Exchange, Token
 from redrive.worker.providers.huawei_workspace import HuaweiWorkspace
-
-from .marks import needles, secret
+from tests.secrets.marks import needles, secret
 
 SECRET = secret("a mistake")
 WORD = "k1V3" * 8

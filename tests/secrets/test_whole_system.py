@@ -16,15 +16,24 @@ from redrive import Client
 from redrive.flower import credentials
 from redrive.models import jobs
 from redrive.models.capabilities import BUILT_IN
-from redrive.models.db import Database
 from redrive.models.settings import load
+from redrive.models.sql.db import Database
 from tests.processes import Process, wait_until
+from tests.secrets.echo import Echo, scripts
+from tests.secrets.installation import (
+    ACCOUNTS,
+    CONFIG,
+    Installation,
+    account,
+    command_lines,
+    counted,
+    listening,
+    paused,
+    task_ids,
+)
+from tests.secrets.marks import MARK, Search, secret
+from tests.secrets.servers import ClosedPostgres, Overheard, close_broker, dump, stored
 from tests.servers import Postgres, Valkey, free_port
-
-from .echo import Echo, scripts
-from .installation import ACCOUNTS, CONFIG, Installation, account, command_lines, counted, listening, paused, task_ids
-from .marks import MARK, Search, secret
-from .servers import ClosedPostgres, Overheard, close_broker, dump, stored
 
 pytestmark = pytest.mark.timeout(300)
 

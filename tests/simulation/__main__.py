@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from .many import Sum, simulated
+from tests.simulation.many import Sum, simulated
 
 
 def main() -> int:

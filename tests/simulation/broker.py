@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from .history import History
-from .stage import Stage
+from tests.simulation.history import History
+from tests.simulation.stage import Stage
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle

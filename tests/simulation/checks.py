@@ -10,13 +10,12 @@ from typing import Any
 import httpx
 from sqlalchemy import RowMapping, and_, bindparam, select
 
-from redrive.models.db import Database, Transaction
 from redrive.models.outcome import Cause
-from redrive.models.tables import accounts, attempts, tasks
-
-from .history import History
-from .provider import Told
-from .stage import Stage
+from redrive.models.sql.db import Database, Transaction
+from redrive.models.sql.tables import accounts, attempts, tasks
+from tests.simulation.history import History
+from tests.simulation.provider import Told
+from tests.simulation.stage import Stage
 
 GRANTED_SECONDS = 3.1
 """How long after a penalty was recorded a call may still leave whose permit was taken before."""

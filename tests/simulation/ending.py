@@ -7,22 +7,21 @@ from typing import Any
 
 from sqlalchemy import Select, bindparam, func, select, true
 
-from redrive.models.db import Database, Transaction
 from redrive.models.ledger.rows import end_name
 from redrive.models.ledger.totals import totals_now
+from redrive.models.sql.db import Database, Transaction
+from redrive.models.sql.tables import accounts, actions, attempts, batches, limits, quarantine, tasks
+from redrive.models.sql.types import Moment
 from redrive.models.states import ENDED_STATES, DeadReason, Status
-from redrive.models.tables import accounts, actions, attempts, batches, limits, quarantine, tasks
 from redrive.models.task import Task
-from redrive.models.types import Moment
 from redrive.sandbox.behavior import Detail, Refusal
-from redrive.sandbox.task import State
-from redrive.sandbox.task import Task as AtProvider
-
-from .plan import CHECK_TIMEOUT_SECONDS, NewTask, Plan
-from .process import Machine
-from .provider import Provider
-from .stage import START
-from .strange import StrangeThings
+from redrive.sandbox.task import RunState
+from redrive.sandbox.task import SandboxTask as AtProvider
+from tests.simulation.plan import CHECK_TIMEOUT_SECONDS, NewTask, Plan
+from tests.simulation.process import Machine
+from tests.simulation.provider import Provider
+from tests.simulation.stage import START
+from tests.simulation.strange import StrangeThings
 
 REFUSED_AS: Mapping[DeadReason, tuple[Refusal, ...]] = {
     DeadReason.LIMIT_REACHED: (Refusal.LIMIT_REACHED,),
@@ -222,19 +221,19 @@ class Ending:
                 yield f"is {task.status}, and its provider was never asked"
             return
         state = self._provider.sandbox.world.state(there, self._provider.stage.now().timestamp())
-        if task.status is Status.SUCCEEDED and state is not State.SUCCEEDED:
+        if task.status is Status.SUCCEEDED and state is not RunState.SUCCEEDED:
             yield f"succeeded here, {state.value} at its provider"
         if task.status is Status.DEAD and task.dead_reason is not None:
             yield from self._dead(new, task, there, state, min(limits_))
 
-    def _dead(self, new: NewTask, task: Task, there: AtProvider, state: State, limit: int) -> Iterator[str]:
+    def _dead(self, new: NewTask, task: Task, there: AtProvider, state: RunState, limit: int) -> Iterator[str]:
         reason = DeadReason(task.dead_reason or "")
         told = self._provider.refusals[there.provider, new.at_provider[0], there.external_id]
         if reason.value in told or {new.script.refusal, there.script.refusal} & {*REFUSED_AS.get(reason, ())}:
             return
         if reason is DeadReason.LIMIT_REACHED and task.spent >= limit:
             shown = there.script.refusal is not Refusal.MISSING  # what was deleted shows no end
-            if shown and self._alone(new.external_id) and state not in {State.FAILED, State.CANCELED}:
+            if shown and self._alone(new.external_id) and state not in {RunState.FAILED, RunState.CANCELED}:
                 yield f"dead (limit_reached), {state.value} at its provider"
             return
         if not self._true(reason, new, task, there):

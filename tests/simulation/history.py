@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import structlog
 
-from .stage import Stage
+from tests.simulation.stage import Stage
 
 _UUID = re.compile(r"00000000-0000-0000-0000-([0-9a-f]{12})")
 

@@ -10,11 +10,10 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from redrive.models.migrate import upgrade
-
-from . import strange
-from .faults import OF
-from .run import Report, simulate
+from redrive.models.sql.migrate import upgrade
+from tests.simulation import strange
+from tests.simulation.faults import OF
+from tests.simulation.run import Report, simulate
 
 KINDS = (*strange.KINDS, *(fault.name for faults in OF.values() for fault in faults))
 """What may befall a simulation."""

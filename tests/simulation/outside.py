@@ -17,13 +17,12 @@ import redrive.worker.providers.geelark
 import redrive.worker.providers.huawei_iam
 import redrive.worker.providers.huawei_workspace
 import redrive.worker.providers.waits
-from redrive.models.ledger import Answered
+from redrive.models.ledger import CallResult
 from redrive.worker.calls import Calls
-
-from .stage import Stage, owner
+from tests.simulation.stage import Stage, owner
 
 if TYPE_CHECKING:
-    from .processes import WorkerProcess
+    from tests.simulation.processes import WorkerProcess
 
 SIGNERS = (
     redrive.worker.providers.docflow,
@@ -57,7 +56,7 @@ def replaced(stage: Stage) -> Iterator[None]:
 _real_hear = redrive.worker.calls.Calls.hear
 
 
-async def _hear(calls: Calls, patience: float | None) -> list[Answered]:
+async def _hear(calls: Calls, patience: float | None) -> list[CallResult]:
     """The real one; the process learns whose answers were taken."""
     before = [*calls._under_way]
     told = await _real_hear(calls, patience)

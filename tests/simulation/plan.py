@@ -10,10 +10,9 @@ from typing import Any
 from redrive.sandbox.behavior import DETAILS, DOCFLOW, GEELARK, HUAWEI, REFUSALS, Detail
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.script import Script, make_id, rule_ids
-
-from .broker import Troubles
-from .faults import OF, SLOW, Fault
-from .provider import Strikes
+from tests.simulation.broker import Troubles
+from tests.simulation.faults import OF, SLOW, Fault
+from tests.simulation.provider import Strikes
 
 TIMEOUT_SECONDS, LEASE_SECONDS, SETTLE_SECONDS = 6, 25, 40
 CHECK_TIMEOUT_SECONDS = 5400

@@ -11,17 +11,16 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Engine, make_url
 
-from redrive.models.db import NEWEST_LEVEL, WORKER_LOCK_SECONDS, Database, Transaction
 from redrive.models.errors import Locked, Unreachable
-from redrive.models.postgresql import Session
 from redrive.models.rules import Rules, rules_of
 from redrive.models.settings import Settings
-from redrive.models.sqlite import BUSY_SECONDS
-
-from .broker import Broker
-from .history import History
-from .stage import Actor, Killed, Stage, owner
-from .waits import Event
+from redrive.models.sql.db import NEWEST_LEVEL, WORKER_LOCK_SECONDS, Database, Transaction
+from redrive.models.sql.postgresql import Session
+from redrive.models.sql.sqlite import BUSY_SECONDS
+from tests.simulation.broker import Broker
+from tests.simulation.history import History
+from tests.simulation.stage import Actor, Killed, Stage, owner
+from tests.simulation.waits import Event
 
 T = TypeVar("T")
 

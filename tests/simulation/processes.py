@@ -15,13 +15,12 @@ from redrive.worker import job
 from redrive.worker.deps import Deps
 from redrive.worker.draining import Draining
 from redrive.worker.sender import Sender
-
-from .broker import Message
-from .process import Desk, Machine, Process
-from .waits import Event
+from tests.simulation.broker import Message
+from tests.simulation.process import Desk, Machine, Process
+from tests.simulation.waits import Event
 
 if TYPE_CHECKING:
-    from .stage import Actor
+    from tests.simulation.stage import Actor
 
 FIRST_IDLE_SECONDS, LONGEST_IDLE_SECONDS = 5.0, 240.0
 

@@ -12,17 +12,16 @@ import httpx
 
 from redrive.models.clock import boottime
 from redrive.sandbox.config import SandboxConfig
-from redrive.sandbox.exchange import Call, Refusal, Reply
+from redrive.sandbox.exchange import Refusal, Reply, ServedCall
 from redrive.sandbox.huawei import RECORD, RECORDS, RETRY
 from redrive.sandbox.iam import LOGIN
 from redrive.sandbox.sandbox import Sandbox, nowhere
 from redrive.sandbox.strange import in_strange_words
 from redrive.worker.session import departure
-
-from .faults import NETWORK, Fault, spoiled
-from .history import History
-from .process import Process
-from .stage import Stage
+from tests.simulation.faults import NETWORK, Fault, spoiled
+from tests.simulation.history import History
+from tests.simulation.process import Process
+from tests.simulation.stage import Stage
 
 API = "/api/app-api/sip/platform/v2"
 
@@ -107,7 +106,7 @@ class Provider:
     def arrive(self, account: str, request: httpx.Request, fault: Fault | None) -> tuple[Reply, list[Any]]:
         """The request is there, whole: it is carried out or not, and this is the answer."""
         raw_path, _, query = request.url.raw_path.decode().partition("?")
-        call = Call(
+        call = ServedCall(
             method=request.method,
             raw_path=raw_path,
             query=query,
@@ -128,7 +127,7 @@ class Provider:
         self._violations()
         return reply, call.touched
 
-    def _reply(self, call: Call) -> Reply:
+    def _reply(self, call: ServedCall) -> Reply:
         endpoint = self.sandbox.endpoints.get((call.method, _served(call.raw_path)))
         if endpoint is None:
             return nowhere(call.raw_path)
@@ -137,7 +136,7 @@ class Provider:
         except Refusal as refusal:
             return refusal.reply
 
-    def _remember(self, account: str, fault: Fault, call: Call) -> None:
+    def _remember(self, account: str, fault: Fault, call: ServedCall) -> None:
         for task in call.touched:
             sort = next(s for (p, s), known in self.sandbox.world.tasks.items() if known.get(task.external_id) is task)
             key = (task.provider, sort, task.external_id)

@@ -13,26 +13,25 @@ from typing import Any, cast
 from sqlalchemy import Engine, event
 
 from redrive.models import ledger
-from redrive.models.db import Database
 from redrive.models.ledger import NewTask as Added
 from redrive.models.rules import rules_of
 from redrive.models.settings import Settings, load
+from redrive.models.sql.db import Database
 from redrive.worker.providers import load as load_provider
 from redrive.worker.providers.base import Account
 from redrive.worker.sender import Sender
-
-from .broker import Broker
-from .checks import Checks
-from .ending import Ending
-from .history import History
-from .outside import replaced
-from .plan import SETTLE_SECONDS, Edit, Plan, dice, make_plan
-from .process import Machine, Process
-from .processes import SchedulerProcess, WorkerProcess
-from .provider import Provider, Strikes
-from .stage import Stage, Stalled
-from .strange import StrangeThings
-from .troubles import Troubles
+from tests.simulation.broker import Broker
+from tests.simulation.checks import Checks
+from tests.simulation.ending import Ending
+from tests.simulation.history import History
+from tests.simulation.outside import replaced
+from tests.simulation.plan import SETTLE_SECONDS, Edit, Plan, dice, make_plan
+from tests.simulation.process import Machine, Process
+from tests.simulation.processes import SchedulerProcess, WorkerProcess
+from tests.simulation.provider import Provider, Strikes
+from tests.simulation.stage import Stage, Stalled
+from tests.simulation.strange import StrangeThings
+from tests.simulation.troubles import Troubles
 
 PEACE_SECONDS = 6 * 3600.0
 """How long all may take to end once nothing fails any more: a lock of two hours, looks, retries and waits."""

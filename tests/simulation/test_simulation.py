@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .many import Sum, simulated, simulated_over
+from tests.simulation.many import Sum, simulated, simulated_over
 
 ROOT = Path(__file__).parents[2]
 SEEDS_ON_SQLITE, SEEDS_ON_POSTGRESQL = range(1, 21), range(41, 45)

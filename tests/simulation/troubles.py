@@ -9,16 +9,15 @@ from typing import Any
 from sqlalchemy import Select, select
 
 from redrive.models import ledger
-from redrive.models.db import Database
 from redrive.models.errors import Locked
 from redrive.models.ledger import Who
-from redrive.models.tables import accounts, tasks
-
-from .broker import Broker
-from .ending import Ending
-from .history import History
-from .plan import Plan, dice
-from .process import Machine
+from redrive.models.sql.db import Database
+from redrive.models.sql.tables import accounts, tasks
+from tests.simulation.broker import Broker
+from tests.simulation.ending import Ending
+from tests.simulation.history import History
+from tests.simulation.plan import Plan, dice
+from tests.simulation.process import Machine
 
 OPERATOR = Who("operator", "simulated")
 

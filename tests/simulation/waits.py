@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from .stage import Actor, Stage
+from tests.simulation.stage import Actor, Stage
 
 
 class _Condition:

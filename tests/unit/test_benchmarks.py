@@ -41,7 +41,7 @@ def test_the_provider_accepts_a_retry_and_shows_its_success(name: str) -> None:
     theirs, task = Provider(Runs(0), journal=True), TaskRef(1, kind, "591")
     (retry,), (check,) = ours.retries([task]).calls, ours.checks([task]).calls
     assert isinstance(ours.outcomes(retry, asked(theirs, retry))[1], Accepted)
-    reading = ours.looks(check, asked(theirs, check)).looks[1]
+    reading = ours.results(check, asked(theirs, check)).results[1]
     assert isinstance(reading, Reading)
     assert reading.state is State.SUCCEEDED
     assert [(account, ids) for _, account, _, ids in theirs.calls] == [("busy1", ["591"])] * 2

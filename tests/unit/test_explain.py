@@ -12,7 +12,7 @@ from redrive.models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capa
 from redrive.models.explain import ActionFacts, AttemptFacts, BatchFacts, Facts, explain
 from redrive.models.explain.words import ahead, clock, duration, many
 from redrive.models.ledger import Odd
-from redrive.models.ledger.accounts import Account
+from redrive.models.ledger.accounts import AccountRow
 from redrive.models.ledger.breaker import Breaker
 from redrive.models.ledger.permits import Path
 from redrive.models.outcome import answer_words
@@ -49,10 +49,10 @@ def task(status: Status = Status.FAILED, **values: Any) -> Task:
     return Task(status=status, **row | values)
 
 
-def account(**values: Any) -> Account:
+def account(**values: Any) -> AccountRow:
     row: dict[str, Any] = dict.fromkeys(("paused_at", "paused_cause", "resumed_at", "probe_at"))
     row |= {"name": "phones", "provider": "geelark", "paused_reason": "", "paused_by": "", "created_at": NOW}
-    return Account(**row | {"refusals": 0, "forbidden": 0} | values)
+    return AccountRow(**row | {"refusals": 0, "forbidden": 0} | values)
 
 
 def answer(about: Task, **known: Any) -> str:
@@ -175,12 +175,12 @@ def test_a_policy_that_changed_is_told_as_it_is_today() -> None:
 
 
 @pytest.mark.parametrize("status", [Status.RETRYING, Status.UNKNOWN, Status.FAILED])
-def test_a_provider_that_lost_its_status_call_is_not_said_to_be_looked_at(status: Status) -> None:
-    """Its next turn would have been a look, which nobody makes."""
+def test_a_provider_that_lost_its_status_call_is_not_said_to_be_checked(status: Status) -> None:
+    """Its next turn would have been a check, which nobody makes."""
     blind = replace(rules(), capabilities=replace(GEELARK, check_ids=0))
     told = answer(task(status, **CHECK, due_at=before(seconds=2)), rules=blind)
     assert "cannot be asked" in told
-    assert "due for a look" not in told
+    assert "due for a check" not in told
 
 
 @pytest.mark.parametrize(
@@ -208,19 +208,19 @@ def test_ages_are_told_on_the_accounts_own_clock() -> None:
     assert "If no end shows until 2026-03-02 02:10:51 UTC" in paused
 
 
-def test_a_look_before_the_first_retry_is_told() -> None:
+def test_a_check_before_the_first_retry_is_told() -> None:
     told = answer(task(**DUE, origin="client_ui"))
     assert "Its state at the provider is checked before this retry." in told
 
 
-def test_a_task_whose_next_turn_is_a_look_says_so() -> None:
+def test_a_task_whose_next_turn_is_a_check_says_so() -> None:
     told = answer(task(**CHECK, due_at=after(seconds=40), errors=2))
     assert "Its state at the provider is checked first" in told
     assert "Its check is due in 40 s" in told
     assert "2 checks in a row could not be read; after 20 it is held." in told
 
 
-def test_a_look_that_is_under_way_says_in_which_batch() -> None:
+def test_a_check_that_is_under_way_says_in_which_batch() -> None:
     looked = batch(BatchStatus.SENDING, operation=Operation.CHECK, worker="w1@host")
     told = answer(task(**CHECK, due_at=after(seconds=90)), batch=looked)
     assert f"A check is under way in batch {BATCH} (97 tasks), begun by worker w1@host." in told
@@ -419,7 +419,7 @@ def test_a_fresh_retry_says_that_old_states_are_not_believed_yet() -> None:
     assert "For the first 1 min, until 22:11:41 UTC, an old state is not taken for a new one." in told
 
 
-def test_a_doubtful_retry_says_that_it_is_looked_at_first() -> None:
+def test_a_doubtful_retry_says_that_it_is_checked_first() -> None:
     doubtful = task(Status.UNKNOWN, **FOLLOWED, due_at=before(seconds=1), status_since=before(minutes=2))
     told = answer(doubtful, attempt=attempt("unknown", message="reset by peer"))
     assert 'may have reached the provider, but no readable answer came back: "reset by peer"' in told
@@ -428,7 +428,7 @@ def test_a_doubtful_retry_says_that_it_is_looked_at_first() -> None:
     assert "the task is retried (on_unknown)" in answer(doubtful, rules=rules(on_unknown="retry"))
 
 
-def test_a_look_has_obstacles_of_its_own() -> None:
+def test_a_check_has_obstacles_of_its_own() -> None:
     doubtful = task(Status.UNKNOWN, **FOLLOWED, **DUE)
     assert "patience on /open/v1/task/query" in answer(doubtful, paths={QUERY: Path(blocked_until=after(hours=1))})
     assert "The breaker for checks is open: 5 calls" in answer(
@@ -447,7 +447,7 @@ def test_work_in_progress_waits_for_its_owner() -> None:
     assert "redrive retry" not in answer(task(Status.PENDING), rules=blind)
 
 
-def test_a_look_somebody_asked_for_is_told() -> None:
+def test_a_check_somebody_asked_for_is_told() -> None:
     assert "Its check has been due for 2 s" in answer(task(Status.RUNNING, **CHECK, **DUE))
 
 

@@ -1,4 +1,4 @@
-"""The last look, and the clock it looks at."""
+"""The last check, and the clock it looks at."""
 
 import time
 

@@ -178,7 +178,7 @@ def test_what_a_program_made_of_an_id_is_refused_with_the_remedy(words: str, tex
         ("734\u00ad", "holds a character that cannot be seen (U+00AD); remove it"),
     ],
 )
-def test_characters_that_only_look_right_are_refused(text: str, words: str) -> None:
+def test_characters_that_only_check_right_are_refused(text: str, words: str) -> None:
     assert refusal("desktops", text) == f"external_id {text!r}: {words}"
 
 

@@ -24,7 +24,7 @@ log.info("not wanted")
 """
 
 
-def test_lines_of_libraries_look_like_ours_and_an_outage_has_no_traceback() -> None:
+def test_lines_of_libraries_check_like_ours_and_an_outage_has_no_traceback() -> None:
     ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60)
     first, second, third = (json.loads(line) for line in ran.stderr.splitlines())
     assert (first["event"], first["level"], first["error"]) == ("went wrong: 1", "critical", "OperationalError")

@@ -12,12 +12,12 @@ from redrive.models.policy import (
     Dead,
     Event,
     RetryAt,
-    Standing,
+    TaskStanding,
     backoff_seconds,
     decide,
     jittered,
-    next_look_seconds,
-    unread_look_seconds,
+    next_check_seconds,
+    unread_check_seconds,
 )
 from redrive.models.settings.policy import Policy
 from redrive.models.states import DeadReason
@@ -29,9 +29,9 @@ def policy(**values: Any) -> Policy:
     return Policy.model_validate({"jitter": "none"} | values)
 
 
-def standing(**values: Any) -> Standing:
+def standing(**values: Any) -> TaskStanding:
     whole = {"spent": 1, "limit": 5, "errors": 0, "refusals": 0, "round_at": NOW}
-    return Standing(**(whole | values))
+    return TaskStanding(**(whole | values))
 
 
 def after(policy: Policy, event: Event = Event.FAILED, **values: Any) -> RetryAt | Dead:
@@ -152,12 +152,12 @@ def test_a_round_is_too_old_by_the_accounts_own_clock(stood: timedelta, expected
     ],
     ids=["no answer", "not understood"],
 )
-def test_timetable_of_looks_that_bring_no_reading(was_answered: bool, timetable: str) -> None:  # noqa: FBT001
+def test_timetable_of_checks_that_bring_no_reading(was_answered: bool, timetable: str) -> None:  # noqa: FBT001
     """Ever less often, and what is answered with nonsense less often still."""
     for errors, expected in enumerate(timetable.split(), start=1):
-        assert str(timedelta(seconds=unread_look_seconds(policy(), errors, was_answered=was_answered))) == expected
+        assert str(timedelta(seconds=unread_check_seconds(policy(), errors, was_answered=was_answered))) == expected
 
 
 @pytest.mark.parametrize(("age", "wait"), [(0, 30), (29, 30), (60, 60), (200, 200), (300, 300), (86_400, 300)])
-def test_looks_grow_rarer_with_age(age: float, wait: float) -> None:
-    assert next_look_seconds(policy(), age) == wait
+def test_checks_grow_rarer_with_age(age: float, wait: float) -> None:
+    assert next_check_seconds(policy(), age) == wait

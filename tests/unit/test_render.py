@@ -113,7 +113,7 @@ def colored(what: RenderableType) -> str:
 
 
 @given(st.lists(st.tuples(CELLS, CELLS, CELLS), max_size=4))
-def test_lines_of_our_own_look_as_a_table_of_rich(rows: list[tuple[Text, Text, Text]]) -> None:
+def test_lines_of_our_own_check_as_a_table_of_rich(rows: list[tuple[Text, Text, Text]]) -> None:
     """Where nothing is folded each cell is written as it is: numbers end at the right, styles are kept."""
     ours = Grid([Column("Account", names=True), Column("Dead", right=True), Column("Next due")])
     theirs = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)

@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 
+from redrive.orphans import Sweeper
 from redrive.supervisor import Part, Supervisor
-from redrive.sweeper import Sweeper
-
-from ..conftest import Spawn
-from ..processes import wait_until
+from tests.conftest import Spawn
+from tests.processes import wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -227,7 +226,7 @@ KILLED = """
 import asyncio, sys
 from pathlib import Path
 from redrive.supervisor import Part, Supervisor
-from redrive.sweeper import Sweeper
+from redrive.orphans import Sweeper
 
 async def main(sweeper):
     async with Supervisor(sweeper, lambda name, line: print(line, flush=True)) as supervisor:

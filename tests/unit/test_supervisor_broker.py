@@ -9,7 +9,7 @@ import pytest
 from redrive import embedded
 from redrive.embedded import EmbeddedBroker, announced, find_server
 from redrive.models.errors import SettingsError, Unreachable
-from redrive.sweeper import Sweeper
+from redrive.orphans import Sweeper
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What a provider is: a translator without any I/O of its own.
 
-"These tasks → these calls", "this exchange → these outcomes", and the same for looks. The sender makes every call,
+"These tasks → these calls", "this exchange → these outcomes", and the same for checks. The sender makes every call,
 so that each takes a permit of its path, is recorded first and is cut off in time. Third parties add a provider by
 writing this class and registering it in the entry-point group ``redrive.providers``; the contract suite in
 ``tests/contract`` is what it must pass.
@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import httpx
 
 from redrive.models.capabilities import Capabilities
-from redrive.models.outcome import Look, Outcome
+from redrive.models.outcome import CheckResult, Outcome
 
 Fault = Literal["", "credentials", "task"]
 
@@ -81,10 +81,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The calls for some tasks, and those for which none can be made: outcomes of retries, looks of checks."""
+    """The calls for some tasks, and those for which none can be made: outcomes of retries, results of checks."""
 
     calls: tuple[Call, ...]
-    refused: Mapping[int, Outcome | Look] = field(default_factory=dict)
+    refused: Mapping[int, Outcome | CheckResult] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +128,13 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """What a status call said: a look per task, or the next page to ask for first.
+class CheckResults:
+    """What a status call said: a check per task, or the next page to ask for first.
 
-    A page keeps the tasks of the first call and carries what was read, so the last answer yields all the looks.
+    A page keeps the tasks of the first call and carries what was read, so the last answer yields all the checks.
     """
 
-    looks: Mapping[int, Look] = field(default_factory=dict)
+    results: Mapping[int, CheckResult] = field(default_factory=dict)
     more: Call | None = None
 
 
@@ -169,8 +169,8 @@ class Provider(Protocol):
         """The status calls for these tasks."""
         ...
 
-    def looks(self, call: Call, exchange: Exchange) -> Looked:
-        """One look per task of the call, or the next page. Never raises."""
+    def results(self, call: Call, exchange: Exchange) -> CheckResults:
+        """One check per task of the call, or the next page. Never raises."""
         ...
 
     def login(self) -> Call | None:

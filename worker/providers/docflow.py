@@ -18,7 +18,7 @@ from redrive.models.outcome import (
     Already,
     Blocked,
     Cause,
-    Look,
+    CheckResult,
     Outcome,
     Reading,
     Refused,
@@ -28,13 +28,13 @@ from redrive.models.outcome import (
 )
 from redrive.models.states import DeadReason
 
-from .base import Account, Answer, Call, Exchange, Looked, Plan, Provider, Request, TaskRef
+from .base import Account, Answer, Call, CheckResults, Exchange, Plan, Provider, Request, TaskRef
 from .docflow_results import Result
 from .http_answers import (
     STATUSES,
     WRONG_ADDRESS,
-    Said,
-    as_look,
+    Words,
+    as_check_result,
     by_status,
     fields,
     filled,
@@ -139,16 +139,16 @@ class DocFlow(WithoutLogin, Provider):
         ids = {"workspace_id": self._workspace_id(tasks[0]), "task_id": tasks[0].external_id}
         return self._call(REVIEW.check_path, ids, tasks)
 
-    def looks(self, call: Call, exchange: Exchange) -> Looked:
+    def results(self, call: Call, exchange: Exchange) -> CheckResults:
         """Judge a review by its status, and a rule by its own result whatever the review's is."""
         answer = exchange.answer
         if answer is None or not exchange.sent:
-            return Looked(each(call.tasks, unanswered(exchange)))
+            return CheckResults(each(call.tasks, unanswered(exchange)))
         body, words = _open(answer)
         if not (httpx.codes.is_success(answer.status) and number(body.get("code")) == OK):
-            return Looked(paced(answer, each(call.tasks, _refused_look(answer, body, words))))
+            return CheckResults(paced(answer, each(call.tasks, _refused_check(answer, body, words))))
         result = Result(fields(body.get("result")), words, keep=bool(self._options.get("archive_results")))
-        return Looked(paced(answer, {task.id: result.look(task) for task in call.tasks}))
+        return CheckResults(paced(answer, {task.id: result.result(task) for task in call.tasks}))
 
     # --- Asking --------------------------------------------------------------------------------------------------
 
@@ -173,7 +173,7 @@ class DocFlow(WithoutLogin, Provider):
 # --- Reading -----------------------------------------------------------------------------------------------------
 
 
-def _open(answer: Answer) -> tuple[dict[str, Any], Said]:
+def _open(answer: Answer) -> tuple[dict[str, Any], Words]:
     body = {} if redirected(answer) else read_json(answer.body)
     shown = fields(body)
     words = _repaired(text(shown.get("msg")) or text(shown.get("message")))
@@ -196,7 +196,7 @@ def _own_format(answer: Answer, body: Mapping[str, Any]) -> bool:
     return number(body.get("code")) is not None and (answer.status == httpx.codes.OK or "msg" in body)
 
 
-def _refusal(answer: Answer, body: Mapping[str, Any], words: Said) -> Outcome:
+def _refusal(answer: Answer, body: Mapping[str, Any], words: Words) -> Outcome:
     """With HTTP 200 the body's code decides. Otherwise HTTP does, unless the code proves who is to blame."""
     code, own = number(body.get("code")), _own_format(answer, body)
     template = None if code is None else _of_code(code)
@@ -209,12 +209,12 @@ def _of_code(code: int) -> Outcome | None:
     return CODES.get(code) or STATUSES.get(code) or (Unknown() if httpx.codes.is_server_error(code) else None)
 
 
-def _refused_look(answer: Answer, body: Mapping[str, Any], words: Said) -> Look:
+def _refused_check(answer: Answer, body: Mapping[str, Any], words: Words) -> CheckResult:
     """A refusal of the check: it says at most that the review is not there any more."""
     outcome, own = _refusal(answer, body, words), _own_format(answer, body)
     if own and isinstance(outcome, Already) and not outcome.forbidden and _says_gone(body, outcome.message):
         return Reading(state=State.MISSING, code=outcome.code, message=outcome.message)
-    return as_look(outcome, own_format=own)
+    return as_check_result(outcome, own_format=own)
 
 
 def _says_gone(body: Mapping[str, Any], message: str) -> bool:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from redrive.models.capabilities import DOCFLOW
-from redrive.models.outcome import Look, Reading, State, Unreadable
+from redrive.models.outcome import CheckResult, Reading, State, Unreadable
 from redrive.models.states import DeadReason
 
 from .base import TaskRef
-from .http_answers import MAX_CODE, Said, fields, gone, items, line, number, short_mark, storable, text, unreadable
+from .http_answers import MAX_CODE, Words, fields, gone, items, line, number, short_mark, storable, text, unreadable
 
 RULE: Final = DOCFLOW.kinds[1].name
 
@@ -41,17 +41,17 @@ class Result:
     """One review's result; ``keep`` archives it, as the next retry overwrites it."""
 
     shown: Mapping[str, Any]
-    words: Said
+    words: Words
     keep: bool = False
 
-    def look(self, task: TaskRef) -> Look:
+    def result(self, task: TaskRef) -> CheckResult:
         """Judge a review by its status, and a rule by its own result whatever the review's is."""
         try:
             return self._judged(task)
         except RecursionError:
             return unreadable(self.words, "a result that is nested too deeply")
 
-    def _judged(self, task: TaskRef) -> Look:
+    def _judged(self, task: TaskRef) -> CheckResult:
         if text(self.shown.get("task_id")) not in {"", task.external_id}:
             return unreadable(self.words, "the answer is about another review")
         rules = _rules(self.shown)
@@ -60,16 +60,16 @@ class Result:
         review = self._reading(self.shown, "status", _review_mark(self.shown, rules))
         return self._rule(task, rules, review) if task.kind == RULE else review
 
-    def _rule(self, task: TaskRef, rules: Sequence[Mapping[str, Any]], review: Reading | Unreadable) -> Look:
+    def _rule(self, task: TaskRef, rules: Sequence[Mapping[str, Any]], review: Reading | Unreadable) -> CheckResult:
         by_id = {text(rule.get("rule_id")): rule for rule in rules}
         own = by_id.get(task.sub_id)
-        look = self._reading(own, "review_result", _rule_mark(own)) if own else None
-        if isinstance(look, Reading):
-            return look
+        result = self._reading(own, "review_result", _rule_mark(own)) if own else None
+        if isinstance(result, Reading):
+            return result
         if isinstance(review, Reading) and self._came_to_no_rules(review):
             return review
-        if look or isinstance(review, Unreadable):
-            return look or review
+        if result or isinstance(review, Unreadable):
+            return result or review
         if "" in by_id:
             return unreadable(self.words, "a rule of the review cannot be read")
         return gone(DeadReason.NOT_FOUND, f"rule {task.sub_id} is not part of review {task.external_id}")

@@ -18,7 +18,7 @@ from redrive.models.outcome import (
     Already,
     Blocked,
     Cause,
-    Look,
+    CheckResult,
     Outcome,
     Reading,
     Refused,
@@ -29,11 +29,11 @@ from redrive.models.outcome import (
 )
 from redrive.models.states import DeadReason
 
-from .base import Account, Answer, Call, Exchange, Looked, Plan, Provider, Request, Split, TaskRef
+from .base import Account, Answer, Call, CheckResults, Exchange, Plan, Provider, Request, Split, TaskRef
 from .http_answers import (
     MAX_CODE,
-    Said,
-    as_look,
+    Words,
+    as_check_result,
     by_status,
     fields,
     filled,
@@ -129,7 +129,7 @@ class _Search:
 
     asked: tuple[str, ...]
     waiting: tuple[tuple[str, ...], ...] = ()
-    known: Mapping[str, Look] = field(default_factory=dict)
+    known: Mapping[str, CheckResult] = field(default_factory=dict)
     calls: int = 1
 
 
@@ -176,26 +176,26 @@ class GeeLark(WithoutLogin, Provider):
         """Query up to a hundred at once."""
         return _plan(KIND.check_path, tasks, GEELARK.check_ids)
 
-    def looks(self, call: Call, exchange: Exchange) -> Looked:
-        """A look per task; a call refused as a whole is halved first, so that one bad id does not hide the others."""
+    def results(self, call: Call, exchange: Exchange) -> CheckResults:
+        """A check per task; a call refused as a whole is halved first, so that one bad id does not hide the others."""
         search: _Search = call.carry or _Search(_ids(call.tasks))
         asked, waiting = search.asked, search.waiting
-        found: Mapping[str, Look]
-        match _look(asked, exchange):
+        found: Mapping[str, CheckResult]
+        match _result(asked, exchange):
             case Split() if len(asked) > 1 and search.calls < MAX_QUERIES:
                 middle = len(asked) // 2
                 found, waiting = {}, (asked[:middle], asked[middle:], *waiting)
             case Split(outcome):
-                found = dict.fromkeys(asked, as_look(outcome, own_format=True))
+                found = dict.fromkeys(asked, as_check_result(outcome, own_format=True))
             case dict() as found:
                 pass
-            case look:  # says nothing of single tasks, nor would it of those still waiting
-                found, waiting = dict.fromkeys((*asked, *(id_ for part in waiting for id_ in part)), look), ()
+            case result:  # says nothing of single tasks, nor would it of those still waiting
+                found, waiting = dict.fromkeys((*asked, *(id_ for part in waiting for id_ in part)), result), ()
         known = {**search.known, **found}
         if waiting:
-            return Looked(more=_ask(call, _Search(waiting[0], waiting[1:], known, search.calls + 1)))
-        looks = {task.id: known[task.external_id] for task in call.tasks}
-        return Looked(paced(exchange.answer, looks) if exchange.answer else looks)
+            return CheckResults(more=_ask(call, _Search(waiting[0], waiting[1:], known, search.calls + 1)))
+        results = {task.id: known[task.external_id] for task in call.tasks}
+        return CheckResults(paced(exchange.answer, results) if exchange.answer else results)
 
 
 # --- Asking ------------------------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ def _ids(tasks: Sequence[TaskRef]) -> tuple[str, ...]:
 # --- Reading -----------------------------------------------------------------------------------------------------
 
 
-def _open(answer: Answer) -> tuple[int | None, dict[str, Any], Said]:
+def _open(answer: Answer) -> tuple[int | None, dict[str, Any], Words]:
     """Code, data and words of GeeLark's envelope; the code is None where there is none.
 
     Its front ends, Cloudflare and Kong, may fail with a "code" as well, but their words are in a "message".
@@ -232,7 +232,7 @@ def _open(answer: Answer) -> tuple[int | None, dict[str, Any], Said]:
     return number(shown.get("code")) if enveloped else None, fields(shown.get("data")), words
 
 
-def _verdict(answer: Answer, code: int | None, words: Said) -> Outcome | Split:
+def _verdict(answer: Answer, code: int | None, words: Words) -> Outcome | Split:
     """What an answer means that speaks of no single task."""
     match None if code is None else CALL_CODES.get(code):
         case Split(outcome):
@@ -246,7 +246,7 @@ def _verdict(answer: Answer, code: int | None, words: Said) -> Outcome | Split:
 
 
 def _by_task(
-    asked: Sequence[str], code: int | None, data: Mapping[str, Any], words: Said, answer: Answer
+    asked: Sequence[str], code: int | None, data: Mapping[str, Any], words: Words, answer: Answer
 ) -> dict[str, Outcome]:
     """Those in ``failDetails`` failed; the others were accepted, if the answer leaves no other reading."""
     details = items(data.get("failDetails") or [])
@@ -266,7 +266,7 @@ def _by_task(
 def _task_outcome(detail: Mapping[str, Any], answer: Answer) -> Outcome:
     code = number(detail.get("code"))
     template = None if code is None else TASK_CODES.get(code) or CALL_CODES.get(code)
-    own = Said(http_status=answer.status, code=line(detail.get("code"), MAX_CODE), message=line(detail.get("msg")))
+    own = Words(http_status=answer.status, code=line(detail.get("code"), MAX_CODE), message=line(detail.get("msg")))
     # What halves a whole call says of one task only what the table for tasks has.
     return Already(**own) if template is None or isinstance(template, Split) else filled(template, answer, own)
 
@@ -277,7 +277,7 @@ def _adds_up(data: Mapping[str, Any], asked: Sized, failed: Sized) -> bool:
     return all(data.get(name) is None or number(data[name]) == amount for name, amount in amounts.items())
 
 
-def _look(asked: Sequence[str], exchange: Exchange) -> dict[str, Look] | Look | Split:
+def _result(asked: Sequence[str], exchange: Exchange) -> dict[str, CheckResult] | CheckResult | Split:
     answer = exchange.answer
     if answer is None or not exchange.sent:
         return unanswered(exchange)
@@ -285,10 +285,10 @@ def _look(asked: Sequence[str], exchange: Exchange) -> dict[str, Look] | Look | 
     if code == OK and httpx.codes.is_success(answer.status):
         return _readings(asked, data.get("items"), data.get("total"), words)
     verdict = _verdict(answer, code, words)
-    return verdict if isinstance(verdict, Split) else as_look(verdict, own_format=code is not None)
+    return verdict if isinstance(verdict, Split) else as_check_result(verdict, own_format=code is not None)
 
 
-def _readings(asked: Sequence[str], shown: object, total: object, words: Said) -> dict[str, Look] | Unreadable:
+def _readings(asked: Sequence[str], shown: object, total: object, words: Words) -> dict[str, CheckResult] | Unreadable:
     """An id that is absent is missing only from a list that is whole."""
     if not isinstance(shown, list):
         return unreadable(words, "an answer without a list of tasks")
@@ -296,11 +296,13 @@ def _readings(asked: Sequence[str], shown: object, total: object, words: Said) -
         return unreadable(words, f"a list of {len(shown)} tasks, more than a call takes")
     by_id = {text(item.get("id")): item for item in map(fields, shown)}
     whole = "" not in by_id and (total is None or number(total) == len(by_id))
-    absent: Look = Reading(state=State.MISSING) if whole else unreadable(words, "not in the list, which is not whole")
+    absent: CheckResult = (
+        Reading(state=State.MISSING) if whole else unreadable(words, "not in the list, which is not whole")
+    )
     return {id_: _reading(by_id[id_], words) if id_ in by_id else absent for id_ in asked}
 
 
-def _reading(item: Mapping[str, Any], words: Said) -> Look:
+def _reading(item: Mapping[str, Any], words: Words) -> CheckResult:
     status, code, message = item.get("status"), item.get("failCode"), line(item.get("failDesc"))
     state = STATES.get(number(status) or 0)
     if state is None:

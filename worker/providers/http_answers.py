@@ -19,8 +19,8 @@ from redrive.models.outcome import (
     Already,
     Blocked,
     Cause,
+    CheckResult,
     Deferred,
-    Look,
     Outcome,
     Reading,
     Refused,
@@ -56,10 +56,10 @@ STATUSES: Final[Mapping[int, Outcome]] = {
 }
 """Statuses that say more than their class: of the others, 4xx refuse without proof and the rest prove nothing."""
 
-One = TypeVar("One", bound=Outcome | Look)
+One = TypeVar("One", bound=Outcome | CheckResult)
 
 
-class Said(TypedDict):
+class Words(TypedDict):
     """What every outcome repeats of the answer it was made from."""
 
     http_status: int | None
@@ -83,7 +83,7 @@ def redirected(answer: Answer) -> bool:
     return codes.is_redirect(answer.status)
 
 
-def by_status(answer: Answer, words: Said, *, own_format: bool = False, of_task: bool = False) -> Outcome:
+def by_status(answer: Answer, words: Words, *, own_format: bool = False, of_task: bool = False) -> Outcome:
     """What the HTTP status alone says of a retry that did not plainly succeed.
 
     Args:
@@ -100,7 +100,7 @@ def by_status(answer: Answer, words: Said, *, own_format: bool = False, of_task:
     return filled(STATUSES.get(answer.status, other), answer, words, own_format=own_format)
 
 
-def filled(template: Outcome, answer: Answer, words: Said, *, own_format: bool = True) -> Outcome:
+def filled(template: Outcome, answer: Answer, words: Words, *, own_format: bool = True) -> Outcome:
     """A row of a table with the answer's words after its own, and the answer's ``Retry-After`` in place of its own.
 
     One of zero names no wait: to believe it would be to ask again at once for as long as it is said. Rows for the
@@ -114,7 +114,7 @@ def filled(template: Outcome, answer: Answer, words: Said, *, own_format: bool =
     return replace(template, **reworded(words, message))
 
 
-def as_look(outcome: Outcome, *, own_format: bool) -> Look:
+def as_check_result(outcome: Outcome, *, own_format: bool) -> CheckResult:
     """The same answer to a status call: it refuses nothing and proves no task dead, at most that it is not there.
 
     A refusal in the provider's own format says that account and address work, and so does not speak of an outage;
@@ -131,7 +131,7 @@ def as_look(outcome: Outcome, *, own_format: bool) -> Look:
             return outcome
 
 
-def unreadable(words: Said, message: str = "") -> Unreadable:
+def unreadable(words: Words, message: str = "") -> Unreadable:
     """A status call's answer in the provider's own format that says nothing we understand."""
     return Unreadable(**(reworded(words, message) if message else words))
 
@@ -147,8 +147,8 @@ def paced(answer: Answer, found: Mapping[int, One]) -> dict[int, One]:
     return {id_: replace(one, pace=pace) for id_, one in found.items()} if pace else dict(found)
 
 
-def _said_by(outcome: Outcome) -> Said:
-    return Said(http_status=outcome.http_status, code=outcome.code, message=outcome.message)
+def _said_by(outcome: Outcome) -> Words:
+    return Words(http_status=outcome.http_status, code=outcome.code, message=outcome.message)
 
 
 # --- Bodies ------------------------------------------------------------------------------------------------------
@@ -216,12 +216,12 @@ def text(value: object) -> str:
 # --- Words -------------------------------------------------------------------------------------------------------
 
 
-def reworded(words: Said, message: str) -> Said:
+def reworded(words: Words, message: str) -> Words:
     """The same answer with a better message."""
-    return Said(http_status=words["http_status"], code=words["code"], message=line(message))
+    return Words(http_status=words["http_status"], code=words["code"], message=line(message))
 
 
-def said(answer: Answer, code: object = "", message: object = "", *, body: object = None) -> Said:
+def said(answer: Answer, code: object = "", message: object = "", *, body: object = None) -> Words:
     """The answer's words. Where it has no message, where it redirects to or its raw text stands in.
 
     ``body`` is what :func:`read_json` made of it: the JSON of a success is somebody's data, which is not for messages.
@@ -229,7 +229,7 @@ def said(answer: Answer, code: object = "", message: object = "", *, body: objec
     words = line(message) or line(answer.headers.get("location", ""))
     if not words and not (codes.is_success(answer.status) and isinstance(body, dict | list)):
         words = line(answer.body[:_RAW_BYTES].decode("utf-8", "replace"))
-    return Said(http_status=answer.status, code=line(code, MAX_CODE), message=words or f"HTTP {answer.status}")
+    return Words(http_status=answer.status, code=line(code, MAX_CODE), message=words or f"HTTP {answer.status}")
 
 
 def line(value: object, limit: int = MAX_TEXT) -> str:

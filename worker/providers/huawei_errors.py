@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from httpx import codes
 
-from redrive.models.outcome import Blocked, Cause, Look, Outcome, Throttled, Unknown
+from redrive.models.outcome import Blocked, Cause, CheckResult, Outcome, Throttled, Unknown
 
 from .base import Answer
-from .http_answers import WRONG_ADDRESS, Said, as_look, by_status, fields, filled, items, read_json, said, text
+from .http_answers import WRONG_ADDRESS, Words, as_check_result, by_status, fields, filled, items, read_json, said, text
 from .waits import MAX_WAIT_SECONDS
 
 GATEWAY_CODES: Final[Mapping[str, Outcome]] = {
@@ -84,12 +84,12 @@ def failure(answer: Answer) -> Outcome:
     return _meaning(answer, *read_error(answer))
 
 
-def failed_look(answer: Answer, error: Error, words: Said) -> Look:
+def failed_check(answer: Answer, error: Error, words: Words) -> CheckResult:
     """What such an answer means for a status call, as :func:`read_error` has read it."""
-    return as_look(_meaning(answer, error, words), own_format=error.is_own)
+    return as_check_result(_meaning(answer, error, words), own_format=error.is_own)
 
 
-def _meaning(answer: Answer, error: Error, words: Said) -> Outcome:
+def _meaning(answer: Answer, error: Error, words: Words) -> Outcome:
     number = error.code.partition(".")[2]
     proven = GATEWAY_CODES.get(number) if error.family in GATEWAY and codes.is_error(answer.status) else None
     match proven or STATUSES.get(answer.status):
@@ -101,7 +101,7 @@ def _meaning(answer: Answer, error: Error, words: Said) -> Outcome:
             return filled(template, answer, words)
 
 
-def read_error(answer: Answer) -> tuple[Error, Said]:
+def read_error(answer: Answer) -> tuple[Error, Words]:
     """The error in any spelling, at the top or one level down, and what is said of it.
 
     A success may speak of one as well. A redirect is not Huawei's own, whatever its body says.
@@ -121,7 +121,7 @@ def _errors(body: Mapping[str, Any]) -> Iterator[Error]:
                 yield Error(code, message, own_spelling=spelling in OWN_SPELLINGS)
 
 
-def _throttled(answer: Answer, words: Said) -> Outcome:
+def _throttled(answer: Answer, words: Words) -> Outcome:
     """Wait for the window the text names, as in "limit:5,time:1 minute".
 
     A used up daily quota says the same code. It is a matter of money: the account stops, says so, and is probed now

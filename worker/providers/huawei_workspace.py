@@ -17,15 +17,15 @@ from urllib.parse import quote
 import httpx
 
 from redrive.models.capabilities import HUAWEI_WORKSPACE, Capabilities
-from redrive.models.outcome import Accepted, Look, Outcome, Reading, Refused, State, Unknown, Unreadable
+from redrive.models.outcome import Accepted, CheckResult, Outcome, Reading, Refused, State, Unknown, Unreadable
 from redrive.models.states import DeadReason
 
-from .base import Account, Answer, Call, Exchange, Looked, Plan, Provider, Request, TaskRef, Token
+from .base import Account, Answer, Call, CheckResults, Exchange, Plan, Provider, Request, TaskRef, Token
 from .http_answers import (
     MAX_CODE,
     MAX_ID,
     MAX_MARK,
-    Said,
+    Words,
     fields,
     gone,
     line,
@@ -38,7 +38,7 @@ from .http_answers import (
     unanswered,
     unreadable,
 )
-from .huawei_errors import failed_look, failure, read_error
+from .huawei_errors import failed_check, failure, read_error
 from .huawei_iam import login_call, read_token
 from .signing import HeaderAuth, huawei_headers
 from .tasks import each, grouped, of_known_kind, sorted_out
@@ -60,7 +60,7 @@ SKIPPED: Final = "SKIP"
 READ_PERMISSIONS: Final = "workspace:scripts:listRecords and workspace:scripts:getRecordDetail"
 """What the pages of the two status calls ask for. A user that may retry need not have them."""
 
-PAGE: Final = 100  # "from 1 to 100"
+RECORDS_A_PAGE: Final = 100  # "from 1 to 100"
 MAX_PAGES: Final = 100
 _IN_A_PATH: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~-]+")
 """What a path holds as it is. Gateways disagree on escaped slashes, and two dots lead elsewhere: their answer would
@@ -160,16 +160,20 @@ class HuaweiWorkspace(Provider):
         task, path = tasks[0], HUAWEI_WORKSPACE.kinds[0].check_path
         if _by_id(task):
             return Call(Request("GET", f"{self._root}{path}/{task.external_id}"), tasks, path)
-        query = (("script_task_id", task.ref or task.external_id), ("limit", str(PAGE)), ("offset", "0"))
+        query = (("script_task_id", task.ref or task.external_id), ("limit", str(RECORDS_A_PAGE)), ("offset", "0"))
         return Call(Request("GET", self._root + path, query=query), tasks, path, carry=())
 
-    def looks(self, call: Call, exchange: Exchange) -> Looked:
+    def results(self, call: Call, exchange: Exchange) -> CheckResults:
         """A record's own state, or that of all records of an execution task, page after page."""
         answer = exchange.answer
         if answer is None or not exchange.sent:
-            return Looked(each(call.tasks, unanswered(exchange)))
-        look = _look(call, answer)
-        return Looked(more=look) if isinstance(look, Call) else Looked(paced(answer, each(call.tasks, look)))
+            return CheckResults(each(call.tasks, unanswered(exchange)))
+        result = _result(call, answer)
+        return (
+            CheckResults(more=result)
+            if isinstance(result, Call)
+            else CheckResults(paced(answer, each(call.tasks, result)))
+        )
 
 
 def _by_id(task: TaskRef) -> bool:
@@ -197,8 +201,8 @@ def _taken(answer: Answer) -> Outcome:
     return Unknown(**words, ref=ref, answered=refused or "task_id" in fields(body))
 
 
-def _look(call: Call, answer: Answer) -> Look | Call:
-    """The look, or the page to ask for first."""
+def _result(call: Call, answer: Answer) -> CheckResult | Call:
+    """The check, or the page to ask for first."""
     body = fields(read_json(answer.body)) if httpx.codes.is_success(answer.status) else {}
     words = said(answer, body=body)
     if "script_records" in body and call.carry is not None:
@@ -208,29 +212,29 @@ def _look(call: Call, answer: Answer) -> Look | Call:
     return _not_a_success(answer)
 
 
-def _not_a_success(answer: Answer) -> Look:
+def _not_a_success(answer: Answer) -> CheckResult:
     """A success that shows nothing is readable at most as the error it may speak of."""
     error, words = read_error(answer)
     if httpx.codes.is_success(answer.status):
         return unreadable(words) if error.is_own else Unknown(**words)
-    look = failed_look(answer, error, words)
-    if isinstance(look, Unreadable) and look.forbidden and error.is_own:
-        return replace(look, message=line(f"no permission to read ({READ_PERMISSIONS}): {look.message}"))
-    return look
+    result = failed_check(answer, error, words)
+    if isinstance(result, Unreadable) and result.forbidden and error.is_own:
+        return replace(result, message=line(f"no permission to read ({READ_PERMISSIONS}): {result.message}"))
+    return result
 
 
-def _own_record(task: TaskRef, record: _Record, words: Said) -> Look:
+def _own_record(task: TaskRef, record: _Record, words: Words) -> CheckResult:
     if record.id != task.external_id:
         return unreadable(words, "the answer is about another record")
     return _reading([record], words)
 
 
-def _next_page(call: Call, listed: object, total: int | None, words: Said) -> Look | Call:
+def _next_page(call: Call, listed: object, total: int | None, words: Words) -> CheckResult | Call:
     """Judge by the whole list; one that runs, or the task's own record, settles it earlier."""
     if not isinstance(listed, list):
         return unreadable(words)
-    if len(listed) > PAGE:
-        return unreadable(words, f"a page of {len(listed)} records, where {PAGE} were asked for")
+    if len(listed) > RECORDS_A_PAGE:
+        return unreadable(words, f"a page of {len(listed)} records, where {RECORDS_A_PAGE} were asked for")
     page = tuple(_record(fields(record)) for record in listed)
     pages: _Pages = (*call.carry, page)
     read, task = sum(map(len, pages)), call.tasks[0]
@@ -239,9 +243,9 @@ def _next_page(call: Call, listed: object, total: int | None, words: Said) -> Lo
         return _reading(own[-1:] or _newest(pages), words)
     if not read and total:
         return unreadable(words, f"a count of {total} without a record")
-    if not page or (len(page) < PAGE if total is None else read >= total):
+    if not page or (len(page) < RECORDS_A_PAGE if total is None else read >= total):
         return _reading(_newest(pages), words)
-    if len(pages) == MAX_PAGES or (total or 0) > MAX_PAGES * PAGE:
+    if len(pages) == MAX_PAGES or (total or 0) > MAX_PAGES * RECORDS_A_PAGE:
         return unreadable(words, f"more records than can be read: {total or read}")
     query = (*call.request.query[:-1], ("offset", str(read)))
     return replace(call, request=replace(call.request, query=query), carry=pages)
@@ -266,7 +270,7 @@ def _record(record: Mapping[str, Any]) -> _Record:
     )
 
 
-def _reading(records: Sequence[_Record], words: Said) -> Look:
+def _reading(records: Sequence[_Record], words: Words) -> CheckResult:
     """Running while one runs, failed when one failed, succeeded when all that were not skipped did.
 
     A word we do not know ends nothing. Where every desktop was skipped nothing ran, which is a failure.

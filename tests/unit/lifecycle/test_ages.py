@@ -14,11 +14,10 @@ from redrive.models.lifecycle import Context
 from redrive.models.outcome import Accepted, Reading, State, Unknown, Unreadable
 from redrive.models.states import DeadReason, Operation, Status
 from redrive.models.task import Task
-
-from .samples import BATCH, NOW, RULES, task
+from tests.unit.lifecycle.samples import BATCH, NOW, RULES, task
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-LOOKS: dict[str, Callable[[Task, Context], Task]] = {
+CHECK_RESULTS: dict[str, Callable[[Task, Context], Task]] = {
     "running": lambda x, c: lifecycle.read(x, Reading(state=State.RUNNING), c.now, c).task,
     "missing": lambda x, c: lifecycle.read(x, Reading(state=State.MISSING), c.now, c).task,
     "silent": lambda x, c: lifecycle.unread(x, Unknown(), c),
@@ -34,12 +33,12 @@ def stood_for(time: timedelta) -> Callable[[datetime], timedelta]:
     return lambda _since: time
 
 
-@pytest.mark.parametrize("look", LOOKS)
-def test_a_retry_is_followed_for_as_long_as_somebody_could_look(look: str) -> None:
-    """26 hours, of which the account was paused for all but minutes: the first look decides nothing."""
+@pytest.mark.parametrize("look", CHECK_RESULTS)
+def test_a_retry_is_followed_for_as_long_as_somebody_could_check(look: str) -> None:
+    """26 hours, of which the account was paused for all but minutes: the first check decides nothing."""
     was = followed(NOW - 26 * HOUR)
-    assert LOOKS[look](was, Context(RULES, NOW, stood=stood_for(25 * HOUR))).status is Status.RETRYING
-    assert LOOKS[look](was, Context(RULES, NOW, stood=stood_for(2 * HOUR))).dead_reason == DeadReason.EXPIRED
+    assert CHECK_RESULTS[look](was, Context(RULES, NOW, stood=stood_for(25 * HOUR))).status is Status.RETRYING
+    assert CHECK_RESULTS[look](was, Context(RULES, NOW, stood=stood_for(2 * HOUR))).dead_reason == DeadReason.EXPIRED
 
 
 @pytest.mark.parametrize("spent", [1, 2])
@@ -57,7 +56,7 @@ def test_a_round_is_as_old_as_the_account_could_call(spent: int) -> None:
     assert ends[-1].status is Status.FAILED
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", CHECK_RESULTS)
 def test_nobody_asks_how_long_the_account_stood_before_it_matters(look: str) -> None:
     """The answer is a query: it is asked for only when the usual clock says that the time is over."""
     asked: list[datetime] = []
@@ -66,9 +65,9 @@ def test_nobody_asks_how_long_the_account_stood_before_it_matters(look: str) -> 
         asked.append(since)
         return timedelta()
 
-    LOOKS[look](followed(NOW - DAY + timedelta(seconds=1)), Context(RULES, NOW, stood=stood))
+    CHECK_RESULTS[look](followed(NOW - DAY + timedelta(seconds=1)), Context(RULES, NOW, stood=stood))
     assert asked == []
-    LOOKS[look](followed(NOW - DAY), Context(RULES, NOW, stood=stood))
+    CHECK_RESULTS[look](followed(NOW - DAY), Context(RULES, NOW, stood=stood))
     assert asked == [NOW - DAY]
 
 
@@ -80,13 +79,13 @@ def test_an_age_is_never_negative(age: timedelta, stood: timedelta) -> None:
 
 
 @pytest.mark.parametrize("ahead", [timedelta(seconds=1), HOUR, 365 * DAY], ids=str)
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", CHECK_RESULTS)
 def test_a_status_since_a_moment_to_come_begins_now(ahead: timedelta, look: str) -> None:
-    """A clock that went back, or a host's own row: it grows old from the first look on, and ends like any other."""
+    """A clock that went back, or a host's own row: it grows old from the first check on, and ends like any other."""
     was = followed(NOW + ahead)
-    now = LOOKS[look](was, Context(RULES, NOW))
+    now = CHECK_RESULTS[look](was, Context(RULES, NOW))
     assert now.status_since == NOW
-    later = LOOKS[look](now, Context(RULES, NOW + DAY))
+    later = CHECK_RESULTS[look](now, Context(RULES, NOW + DAY))
     assert later.dead_reason == DeadReason.EXPIRED
 
 

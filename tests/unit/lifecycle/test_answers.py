@@ -15,8 +15,7 @@ from redrive.models.outcome import Accepted, Blocked, Cause, Deferred, Outcome, 
 from redrive.models.policy import backoff_seconds
 from redrive.models.states import DeadReason, Operation, Status, Wish
 from redrive.models.task import Task
-
-from .samples import BATCH, BLIND, NOW, RULES, task, with_policy
+from tests.unit.lifecycle.samples import BATCH, BLIND, NOW, RULES, task, with_policy
 
 NO_WAY = Deferred(message="no route")
 NO_CALL = Deferred(message="no call for it", of_task=True)
@@ -106,7 +105,7 @@ def test_a_probe_of_a_task_without_a_call_moves_it_out_of_the_way() -> None:
 @pytest.mark.parametrize(
     "rules", [RULES, BLIND, with_policy(BLIND, on_unknown="retry")], ids=["checks", "holds", "retries"]
 )
-def test_a_doubtful_answer_names_the_run_that_looks_follow(ref: str, before: str, expected: str, rules: Any) -> None:
+def test_a_doubtful_answer_names_the_run_that_checks_follow(ref: str, before: str, expected: str, rules: Any) -> None:
     """As an acceptance does."""
     for outcome in (Unknown(ref=ref), Accepted(ref=ref)):
         assert answered(sent(provider_ref=before), outcome, rules=rules).provider_ref == expected

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redrive.models import lifecycle
-from redrive.models.ledger.looking import wants_look
+from redrive.models.ledger.check_step import wants_check
 from redrive.models.lifecycle import Context
-from redrive.models.migrations.row_rules_0002 import MOST
 from redrive.models.outcome import (
     Accepted,
     Already,
@@ -27,6 +26,7 @@ from redrive.models.outcome import (
     Unreadable,
     Unsent,
 )
+from redrive.models.sql.migrations.row_rules_0002 import MOST
 from redrive.models.states import (
     AT_WORK_STATES,
     ENDED_STATES,
@@ -37,8 +37,7 @@ from redrive.models.states import (
     Status,
 )
 from redrive.models.task import Task
-
-from .samples import BATCH, BLIND, NOW, RULES, task, with_policy
+from tests.unit.lifecycle.samples import BATCH, BLIND, NOW, RULES, task, with_policy
 
 OUTCOMES: tuple[Outcome, ...] = (
     Accepted(ref="run"), Accepted(), Already(), Refused(reason=DeadReason.NOT_FOUND), Deferred(),
@@ -81,12 +80,12 @@ def worked(was: Task, context: Context, dice: Random) -> Task:
         if dice.random() < 0.2:
             return lifecycle.lost(was, was_open=dice.random() < 0.5, lease_until=context.now, context=context)
         return lifecycle.answered(was, dice.choice(OUTCOMES), context, probe=probe)
-    if wants_look(was) and not context.rules.capabilities.can_check:
+    if wants_check(was) and not context.rules.capabilities.can_check:
         return lifecycle.uncheckable(was, context)
-    if wants_look(was) and dice.random() < 0.6:
+    if wants_check(was) and dice.random() < 0.6:
         reading = Reading(state=dice.choice(list(State)), mark=dice.choice(["", "a", "b"]))
         return lifecycle.read(was, reading, context.now, context).task
-    if wants_look(was):
+    if wants_check(was):
         return lifecycle.unread(was, dice.choice(NO_READINGS), context, probe=probe)
     if was.status in FAILED_STATES and was.due_at is not None:
         found = lifecycle.consider(was, BATCH, context, busy=probe, archived=dice.random() < 0.5).task

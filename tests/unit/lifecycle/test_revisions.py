@@ -8,13 +8,12 @@ import pytest
 
 from redrive.models import lifecycle
 from redrive.models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capabilities
-from redrive.models.lifecycle import Claimed, Context, Leave, LookFirst, SetAsideTask
-from redrive.models.migrations.row_rules_0002 import MOST
+from redrive.models.lifecycle import CheckFirst, Claimed, Context, Leave, SetAsideTask
 from redrive.models.outcome import Already, Deferred, Reading, State, Unknown, Unreadable
+from redrive.models.sql.migrations.row_rules_0002 import MOST
 from redrive.models.states import DeadReason, Operation, SetAside, Status, Wish
 from redrive.models.task import Seen, Task
-
-from .samples import BATCH, BLIND, FAR, LONG_AGO, NOW, RULES, task, with_policy
+from tests.unit.lifecycle.samples import BATCH, BLIND, FAR, LONG_AGO, NOW, RULES, task, with_policy
 
 CONTEXT = Context(RULES, NOW)
 RESTS = with_policy(RULES, retry_canceled=False)
@@ -136,12 +135,12 @@ def test_a_doubtful_task_whose_provider_lost_its_status_call_is_as_the_policy_sa
 
 
 def test_a_result_is_archived_before_it_is_overwritten() -> None:
-    """Also where a look was made while nobody archived; but a look that brings no result is not made for ever."""
+    """Also where a check was made while nobody archived; but a check that brings no result is not made for ever."""
     archiving = Context(replace(RULES, capabilities=DOCFLOW, archives=True), NOW)
     was = task(Status.FAILED, kind="review_task", due_at=NOW, seen=SEEN)
     assert isinstance(claimed(was, archiving, archived=True), Claimed)
     first = claimed(was, archiving, archived=False)
-    assert isinstance(first, LookFirst)
+    assert isinstance(first, CheckFirst)
     for state in (State.FAILED, State.CANCELED, State.MISSING):
         looked = lifecycle.read(first.task, Reading(state=state), NOW, archiving).task
         assert isinstance(claimed(looked, archiving, archived=False), Claimed)
@@ -162,7 +161,7 @@ def test_a_result_is_archived_before_it_is_overwritten() -> None:
 )
 @pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELED])
 def test_an_unknown_kind_is_never_sent(capabilities: Capabilities, kind: str, words: str, status: Status) -> None:
-    """Not even where it would be looked at first, has no retry left, or rests; the words name the kinds there are."""
+    """Not even where it would be checked first, has no retry left, or rests; the words name the kinds there are."""
     for rules in (RULES, RESTS, replace(RULES, archives=True)):
         context = Context(replace(rules, capabilities=capabilities), NOW)
         for spent in (0, 99):
@@ -206,7 +205,7 @@ def test_counters_stay_at_the_end_of_what_a_row_can_hold() -> None:
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELED, Status.RETRYING, Status.UNKNOWN])
-def test_what_is_let_out_of_quarantine_is_looked_at_first(status: Status) -> None:
+def test_what_is_let_out_of_quarantine_is_checked_first(status: Status) -> None:
     """Much may have happened meanwhile; and what its attempts have spent counts."""
     was = task(status, due_at=FAR, attempts=3, spent=1, next=Operation.CHECK)
     now = lifecycle.readmitted(was, CONTEXT, spent=3)

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from redrive.models import lifecycle
-from redrive.models.ledger.looking import wants_look
+from redrive.models.ledger.check_step import wants_check
 from redrive.models.lifecycle import Claimed, Context
 from redrive.models.lifecycle.grid import rounded_up
-from redrive.models.migrations.row_rules_0002 import MOST
 from redrive.models.outcome import (
     Accepted,
     Already,
@@ -31,10 +30,10 @@ from redrive.models.outcome import (
     Unsent,
 )
 from redrive.models.rules import Rules
+from redrive.models.sql.migrations.row_rules_0002 import MOST
 from redrive.models.states import FAILED_STATES, FOLLOWED_STATES, DeadReason, Operation, Status, Wish
 from redrive.models.task import Seen, Task
-
-from .samples import BATCH, BLIND, FAR, LONG_AGO, NOW, POLICY, RULES, task, with_policy
+from tests.unit.lifecycle.samples import BATCH, BLIND, FAR, LONG_AGO, NOW, POLICY, RULES, task, with_policy
 
 PAGE = Path(__file__).parents[3] / "docs" / "lifecycle.md"
 COLUMNS = (
@@ -85,7 +84,7 @@ def told(outcome: Outcome, *, probe: bool = False, **more: Any) -> Event:
 
 
 def look(state: State, *, asked_ago: float = 0, **more: Any) -> Event:
-    """A look; where nothing else is said it is asked long after the status began."""
+    """A check; where nothing else is said it is asked long after the status began."""
     reading = Reading(state=state, reason=DeadReason.RESOURCE_GONE if state is State.GONE else None)
     asked_at = NOW - timedelta(seconds=asked_ago)
     return Event(
@@ -93,9 +92,9 @@ def look(state: State, *, asked_ago: float = 0, **more: Any) -> Event:
     )
 
 
-def unread(*looks: Outcome | Unreadable, probe: bool = False, **more: Any) -> Event:
+def unread(*results: Outcome | Unreadable, probe: bool = False, **more: Any) -> Event:
     def act(x: Task, context: Context, _: bool) -> Task:  # noqa: FBT001 - the shape of an event
-        first, *others = (lifecycle.unread(x, each, context, probe=probe) for each in looks)
+        first, *others = (lifecycle.unread(x, each, context, probe=probe) for each in results)
         assert all(each == first for each in others)
         return first
 
@@ -164,7 +163,7 @@ EVENTS: dict[str, Event] = {
     "reported, but older than status_since": reported(Status.SUCCEEDED, at=LONG_AGO - timedelta(seconds=1)),
     "claimed": claimed(),
     "claimed, all retries spent": claimed(given=SPENT),
-    "claimed, to be looked at before its first retry": claimed(given={"origin": "client_ui"}),
+    "claimed, to be checked before its first retry": claimed(given={"origin": "client_ui"}),
     "claimed, what its last attempt brought not archived yet": claimed(
         archived=False, rules=replace(RULES, archives=True), given={"seen": SEEN}
     ),
@@ -177,8 +176,8 @@ EVENTS: dict[str, Event] = {
     'it is held for on_unknown, which says "retry" by now': Event(
         lambda x, c, _: lifecycle.unheld(x, c), rules=with_policy(RULES, on_unknown="retry")
     ),
-    "its next turn is a look, and the status call is gone": UNCHECKABLE,
-    "its next turn is a look, the status call is gone, and check_timeout_seconds are over": replace(
+    "its next turn is a check, and the status call is gone": UNCHECKABLE,
+    "its next turn is a check, the status call is gone, and check_timeout_seconds are over": replace(
         UNCHECKABLE, given=OLD
     ),
     "it is let out of the quarantine": Event(lambda x, c, _: lifecycle.readmitted(x, c)),
@@ -222,8 +221,8 @@ EVENTS: dict[str, Event] = {
     ),
     "not understood, after already": unread(Unreadable(), given={"refusals": 1}),
     "not understood, after already, again and settled": unread(Unreadable(), given={"refusals": 1, "errors": 1}),
-    "a look that is deferred": unread(Deferred()),
-    "a look that is throttled, blocked or unsent": unread(*PREVENTED),
+    "a check that is deferred": unread(Deferred()),
+    "a check that is throttled, blocked or unsent": unread(*PREVENTED),
     "the same, after check_timeout_seconds": unread(*PREVENTED, given=OLD),
     "not understood after check_timeout_seconds, the account stood still": unread(
         Unreadable(), Unknown(), given=OLD, stood=timedelta(days=1, seconds=1)
@@ -279,7 +278,7 @@ def part(words: str, was: Task, event: Event) -> dict[str, Any]:  # noqa: C901, 
             return {"held_from": Status(event.word)}
         case "due now":
             return {"due_at": NOW}
-        case "look first":
+        case "check first":
             return {"next": Operation.CHECK}
         case "retry next":
             return {"next": Operation.RETRY, "due_at": None}
@@ -388,12 +387,12 @@ def test_a_cell_says_what_the_code_does(name: str, column: str, words: str) -> N
 
 
 @pytest.mark.parametrize("name", [name for name, event in EVENTS.items() if event.is_look])
-def test_columns_without_looks_want_none(name: str) -> None:
-    """Where the page leaves a look's cell empty in a whole column, the ledger drops the look."""
+def test_columns_without_checks_want_none(name: str) -> None:
+    """Where the page leaves a check's cell empty in a whole column, the ledger drops the check."""
     columns = {column for event, column, words in CELLS if EVENTS[event].is_look and words}
     for column in COLUMNS:
         for sample in samples(column):
-            assert wants_look(prepared(sample, EVENTS[name])) == (column in columns)
+            assert wants_check(prepared(sample, EVENTS[name])) == (column in columns)
 
 
 def prepared(sample: Task, event: Event) -> Task:

@@ -17,8 +17,8 @@ from redrive.models.outcome import (
     Already,
     Blocked,
     Cause,
+    CheckResult,
     Deferred,
-    Look,
     Reading,
     State,
     Throttled,
@@ -26,18 +26,17 @@ from redrive.models.outcome import (
     Unreadable,
     Unsent,
 )
-from redrive.models.policy import unread_look_seconds
+from redrive.models.policy import unread_check_seconds
 from redrive.models.rules import Rules
 from redrive.models.settings.policy import Policy
 from redrive.models.states import FOLLOWED_STATES, DeadReason, Operation, SetAside, Status, Wish
 from redrive.models.task import Task
-
-from .samples import BATCH, NOW, RULES, task
+from tests.unit.lifecycle.samples import BATCH, NOW, RULES, task
 
 DELETED = Unreadable(code="400", message="review task not found")
 SILENCE = Unknown(message="timeout")
 NO_CALL = Deferred(message="no call for it", of_task=True)
-PREVENTED: tuple[Look, ...] = (
+PREVENTED: tuple[CheckResult, ...] = (
     Throttled(message="limit"),
     Blocked(cause=Cause.BALANCE),
     Unsent(),
@@ -53,15 +52,15 @@ def to_check(status: Status, **values: object) -> Task:
     return task(status, **since | values)
 
 
-def seen_by(was: Task, look: Look, now: datetime, rules: Rules) -> Task:
+def seen_by(was: Task, look: CheckResult, now: datetime, rules: Rules) -> Task:
     context = Context(rules, now)
     if isinstance(look, Reading):
         return lifecycle.read(was, look, now, context).task
     return lifecycle.unread(was, look, context)
 
 
-def life(was: Task, look: Callable[[int], Look], rules: Rules = DEFAULT, days: float = 40) -> Iterator[Task]:
-    """Each time it is due for a look, until it wants none any more."""
+def life(was: Task, look: Callable[[int], CheckResult], rules: Rules = DEFAULT, days: float = 40) -> Iterator[Task]:
+    """Each time it is due for a check, until it wants none any more."""
     end, n = NOW + timedelta(days=days), 0
     while was.due_at is not None and was.next is Operation.CHECK and was.due_at < end:
         now, n = was.due_at, n + 1
@@ -71,7 +70,7 @@ def life(was: Task, look: Callable[[int], Look], rules: Rules = DEFAULT, days: f
 
 @pytest.mark.parametrize("look", [DELETED, SILENCE, NO_CALL], ids=["not understood", "no answer", "no call"])
 @pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELED])
-def test_a_failed_task_that_nobody_can_look_at_is_held_in_the_end(status: Status, look: Look) -> None:
+def test_a_failed_task_that_nobody_can_check_at_is_held_in_the_end(status: Status, look: CheckResult) -> None:
     """Not looked at for ever, and never retried on a guess."""
     played = list(life(to_check(status, attempts=0, spent=0), lambda _: look))
     assert len(played) == DEFAULT.policy.max_errors
@@ -84,7 +83,7 @@ def test_a_failed_task_that_nobody_can_look_at_is_held_in_the_end(status: Status
 @pytest.mark.parametrize(
     ("look", "longest"), [(DELETED, HOUR), (NO_CALL, HOUR), (SILENCE, timedelta(minutes=5))], ids=lambda x: str(x)[:12]
 )
-def test_looks_grow_rarer(look: Look, longest: timedelta) -> None:
+def test_checks_grow_rarer(look: CheckResult, longest: timedelta) -> None:
     """Answers that nobody understands to an hour; an outage ends one day, and is looked through sooner."""
     moments = [each.updated_at for each in life(to_check(Status.FAILED), lambda _: look)]
     waits = [after - before for before, after in pairwise(moments)]
@@ -102,19 +101,19 @@ def test_looks_grow_rarer(look: Look, longest: timedelta) -> None:
 def test_a_wait_never_shrinks_nor_overflows(errors: int, check_after: float, more: float, was_answered: bool) -> None:  # noqa: FBT001 - drawn
     """Whatever the policy: between ``check_after`` and the longest wait, and one more error never makes it shorter."""
     policy = Policy(check_after_seconds=check_after, check_max_seconds=check_after + more, check_timeout_seconds=1e7)
-    one, next_ = (unread_look_seconds(policy, n, was_answered=was_answered) for n in (errors, errors + 1))
+    one, next_ = (unread_check_seconds(policy, n, was_answered=was_answered) for n in (errors, errors + 1))
     assert check_after <= one <= next_ <= max(check_after + more, 3600)
 
 
 @pytest.mark.parametrize("backoff", ["constant", (7200.0,)])
-def test_looks_grow_rarer_whatever_the_backoff_of_retries_is(backoff: object) -> None:
+def test_checks_grow_rarer_whatever_the_backoff_of_retries_is(backoff: object) -> None:
     """Looks have a curve of their own."""
     policy = Policy.model_validate({"backoff": backoff})
-    assert [unread_look_seconds(policy, n, was_answered=True) for n in (1, 2, 3, 9)] == [30, 60, 120, 3600]
+    assert [unread_check_seconds(policy, n, was_answered=True) for n in (1, 2, 3, 9)] == [30, 60, 120, 3600]
 
 
 @pytest.mark.parametrize("look", [DELETED, SILENCE, NO_CALL], ids=["not understood", "no answer", "no call"])
-def test_a_running_retry_is_followed_to_its_end_whatever_its_looks_bring(look: Look) -> None:
+def test_a_running_retry_is_followed_to_its_end_whatever_its_checks_bring(look: CheckResult) -> None:
     """It was accepted: not given up a moment before ``check_timeout_seconds``."""
     end = list(life(to_check(Status.RETRYING), lambda _: look))[-1]
     assert (end.status, end.dead_reason) == (Status.DEAD, DeadReason.EXPIRED)
@@ -125,7 +124,7 @@ def test_a_running_retry_is_followed_to_its_end_whatever_its_looks_bring(look: L
     ("on_unknown", "expected"), [("hold", Status.HELD), ("retry", Status.FAILED)], ids=["hold", "retry"]
 )
 def test_a_doubtful_task_that_nobody_can_read_ends_as_the_policy_says(on_unknown: str, expected: Status) -> None:
-    """After as many looks in a row as allowed, and not only after a day."""
+    """After as many checks in a row as allowed, and not only after a day."""
     rules = replace(DEFAULT, policy=Policy.model_validate({"jitter": "none", "on_unknown": on_unknown}))
     was = to_check(Status.UNKNOWN)
     played = list(life(was, lambda _: DELETED, rules))
@@ -135,7 +134,7 @@ def test_a_doubtful_task_that_nobody_can_read_ends_as_the_policy_says(on_unknown
 
 @pytest.mark.parametrize("wish", Wish)
 def test_a_wish_is_granted_at_the_bound(wish: Wish) -> None:
-    """Nobody waits for a look that never comes."""
+    """Nobody waits for a check that never comes."""
     end = list(life(to_check(Status.UNKNOWN, wish=wish), lambda _: DELETED))[-1]
     assert (end.status, end.dead_reason) == {
         Wish.HOLD: (Status.HELD, None),
@@ -144,8 +143,8 @@ def test_a_wish_is_granted_at_the_bound(wish: Wish) -> None:
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.RUNNING])
-def test_looks_at_work_that_nobody_can_read_stop_and_say_so(status: Status) -> None:
-    """Its owner reports how it ends; somebody only asked for a look."""
+def test_checks_at_work_that_nobody_can_read_stop_and_say_so(status: Status) -> None:
+    """Its owner reports how it ends; somebody only asked for a check."""
     end = list(life(to_check(status), lambda _: DELETED))[-1]
     assert (end.status, end.due_at, end.next) == (status, None, Operation.RETRY)
     assert "its checks have stopped: 20 in a row could not be read" in end.last_error
@@ -187,7 +186,7 @@ def test_what_is_refused_on_both_calls_ends_within_minutes(words: str) -> None:
     ("answer", "reason"), [(State.MISSING, DeadReason.NOT_FOUND), (State.FAILED, DeadReason.REFUSED)]
 )
 def test_a_dispute_ends_as_what_the_provider_shows(answer: State, reason: DeadReason) -> None:
-    """Refused twice, and the looks in between said "failed", or "no such task"."""
+    """Refused twice, and the checks in between said "failed", or "no such task"."""
     was, now = task(Status.FAILED, status_since=NOW, round_at=NOW), NOW
     for _ in range(2):
         was = list(life(refused(was, REVIEWS, now), lambda _: Reading(state=answer, message="gone"), REVIEWS))[-1]
@@ -205,16 +204,16 @@ def test_an_outage_of_the_status_call_is_not_a_refusal() -> None:
 
 @given(
     status=st.sampled_from([Status.FAILED, Status.CANCELED, *FOLLOWED_STATES, Status.PENDING, Status.RUNNING]),
-    looks=st.lists(st.sampled_from(PREVENTED), min_size=1, max_size=30),
+    results=st.lists(st.sampled_from(PREVENTED), min_size=1, max_size=30),
     errors=st.integers(0, 19),
     age=st.timedeltas(timedelta(), timedelta(days=300)),
 )
-def test_what_was_no_chance_to_look_decides_nothing(
-    status: Status, looks: list[Unknown], errors: int, age: timedelta
+def test_what_was_no_chance_to_check_decides_nothing(
+    status: Status, results: list[Unknown], errors: int, age: timedelta
 ) -> None:
     """However often, however old the task: it is only due again, and soon."""
     was = now = to_check(status, errors=errors, status_since=NOW - age, round_at=NOW - age)
-    for look in looks:
+    for look in results:
         now = lifecycle.unread(now, look, Context(DEFAULT, NOW))
         assert now.due_at in (NOW, rounded_up(NOW + timedelta(seconds=30), 30, was.account))
         assert now == replace(was, due_at=now.due_at, last_error=now.last_error)

@@ -7,7 +7,7 @@ from zlib import crc32
 
 import httpx
 
-from redrive.models.outcome import Look, Outcome
+from redrive.models.outcome import CheckResult, Outcome
 from redrive.worker.providers.base import Account, Answer, Call, Exchange, Plan, Provider, Split, TaskRef
 from redrive.worker.providers.docflow import DocFlow
 from redrive.worker.providers.geelark import GeeLark
@@ -63,9 +63,9 @@ def outcome(provider: Provider, one: TaskRef, exchange: Exchange) -> Outcome:
     return found
 
 
-def look(provider: Provider, one: TaskRef, exchange: Exchange) -> Look:
+def checked(provider: Provider, one: TaskRef, exchange: Exchange) -> CheckResult:
     """What a single task's check says."""
-    (found,) = provider.looks(only(provider.checks([one])), exchange).looks.values()
+    (found,) = provider.results(only(provider.checks([one])), exchange).results.values()
     return found
 
 

@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redrive.models.outcome import Deferred, Look, Outcome, Unknown, Unsent
+from redrive.models.outcome import CheckResult, Deferred, Outcome, Unknown, Unsent
 from redrive.models.states import Operation
 from redrive.worker.providers.base import Answer, Exchange, Provider, Split, TaskRef
-
-from .exchanges import docflow, geelark, huawei, task
+from tests.unit.providers.exchanges import docflow, geelark, huawei, task
 
 GEELARK = [task(str(number), id=number) for number in range(1, 6)]
 HUAWEI = [
@@ -142,12 +141,12 @@ def check(provider: Provider, asked: list[TaskRef], exchange: Exchange) -> dict[
     plan = provider.checks(asked)
     found = dict(plan.refused)
     for call in plan.calls:
-        looked = provider.looks(call, exchange)
+        looked = provider.results(call, exchange)
         while looked.more:
             assert looked.more.tasks == call.tasks
-            looked = provider.looks(looked.more, exchange)
-        assert not found.keys() & looked.looks.keys()
-        found |= looked.looks
+            looked = provider.results(looked.more, exchange)
+        assert not found.keys() & looked.results.keys()
+        found |= looked.results
     return found
 
 
@@ -178,7 +177,7 @@ def assert_whole(found: Mapping[int, Any], asked: list[TaskRef], kinds: tuple[ty
 def test_without_an_answer_only_bytes_count(
     provider: Provider, asked: list[TaskRef], exchange: Exchange, expected: Outcome
 ) -> None:
-    """What never left cannot have happened, what left may have: for retries and looks alike."""
+    """What never left cannot have happened, what left may have: for retries and checks alike."""
     for found in (retry(provider, asked, exchange), check(provider, asked, exchange)):
         assert found == {one.id: expected for one in asked}
 
@@ -186,12 +185,12 @@ def test_without_an_answer_only_bytes_count(
 @every_provider
 @settings(max_examples=400, deadline=None, database=None)
 @given(exchange=EXCHANGES)
-def test_any_exchange_is_one_outcome_and_one_look_per_task(
+def test_any_exchange_is_one_outcome_and_one_check_per_task(
     provider: Provider, asked: list[TaskRef], exchange: Exchange
 ) -> None:
     """With words that can be stored and waits that end."""
     assert_whole(retry(provider, asked, exchange), asked, get_args(Outcome))
-    assert_whole(check(provider, asked, exchange), asked, get_args(Look))
+    assert_whole(check(provider, asked, exchange), asked, get_args(CheckResult))
     provider.token(exchange)
 
 
@@ -202,7 +201,7 @@ def test_every_status_there_is(provider: Provider, asked: list[TaskRef], body: b
     for status in range(100, 1000):
         exchange = Exchange(sent=True, answer=Answer(status, {}, body))
         assert_whole(retry(provider, asked, exchange), asked, get_args(Outcome))
-        assert_whole(check(provider, asked, exchange), asked, get_args(Look))
+        assert_whole(check(provider, asked, exchange), asked, get_args(CheckResult))
 
 
 @every_provider
@@ -215,7 +214,7 @@ def test_nesting_ends_where_it_must(provider: Provider, asked: list[TaskRef], de
             body = b'{"code":200,"' + name + b'":' + inner + b"}"
             exchange = Exchange(sent=True, answer=Answer(200, {}, body))
             assert_whole(retry(provider, asked, exchange), asked, get_args(Outcome))
-            assert_whole(check(provider, asked, exchange), asked, get_args(Look))
+            assert_whole(check(provider, asked, exchange), asked, get_args(CheckResult))
 
 
 IDS = st.sampled_from("123") | st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=6)

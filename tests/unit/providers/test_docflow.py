@@ -8,7 +8,7 @@ from redrive.models.outcome import (
     Already,
     Blocked,
     Cause,
-    Look,
+    CheckResult,
     Outcome,
     Reading,
     Refused,
@@ -21,8 +21,7 @@ from redrive.models.states import DeadReason
 from redrive.worker.providers.base import Exchange, TaskRef
 from redrive.worker.providers.docflow import CODES
 from redrive.worker.providers.docflow_results import MAX_RULES, STATES
-
-from .exchanges import answered, docflow, look, only, outcome, task
+from tests.unit.providers.exchanges import answered, checked, docflow, only, outcome, task
 
 PREFIX = "/api/app-api/sip/platform/v2/review/task"
 REVIEW = task("31415926", "review_task")
@@ -272,7 +271,7 @@ def test_every_state_is_tested() -> None:
     assert STATUSES.keys() == STATES.keys()
 
 
-def plain(found: Look) -> Look:
+def plain(found: CheckResult) -> CheckResult:
     """Without the mark, which has tests of its own."""
     return replace(found, mark="") if isinstance(found, Reading) else found
 
@@ -282,34 +281,34 @@ def plain(found: Look) -> Look:
 def test_states(status: int, expected: tuple[State, str], spelling: type) -> None:
     """Rejected is a verdict: the review ran. A rule is judged by its own result, whatever the review's is."""
     reading = Reading(state=expected[0], code=str(status), message=expected[1])
-    assert plain(look(docflow(), REVIEW, shown(result(spelling(status), rule(review_result=2))))) == reading
+    assert plain(checked(docflow(), REVIEW, shown(result(spelling(status), rule(review_result=2))))) == reading
     for whole in (0, 1, 2, 7, 9):
         of_rule = result(whole, rule("1"), rule(review_result=spelling(status)))
-        assert plain(look(docflow(), RULE, shown(of_rule))) == reading
+        assert plain(checked(docflow(), RULE, shown(of_rule))) == reading
 
 
 @pytest.mark.parametrize("status", [8, -1, None, True, "done", {}])
 def test_an_unknown_status_is_no_state(status: object) -> None:
     """Neither of the review nor of a rule; nor is it an outage."""
-    assert isinstance(look(docflow(), REVIEW, shown(result(status))), Unreadable)
-    assert isinstance(look(docflow(), RULE, shown(result(1, rule(review_result=status)))), Unreadable)
+    assert isinstance(checked(docflow(), REVIEW, shown(result(status))), Unreadable)
+    assert isinstance(checked(docflow(), RULE, shown(result(1, rule(review_result=status)))), Unreadable)
 
 
 @pytest.mark.parametrize(("status", "shown_as"), [(8, "8"), ("done", "done"), (None, "missing")])
 def test_an_unknown_status_is_told(status: object, shown_as: str) -> None:
     """In words for whoever wonders why nothing moves."""
-    found = look(docflow(), REVIEW, shown(result(status)))
+    found = checked(docflow(), REVIEW, shown(result(status)))
     assert found == Unreadable(**said(200, message=f"status {shown_as} is not known"))
-    found = look(docflow(), RULE, shown(result(1, rule(review_result=status))))
+    found = checked(docflow(), RULE, shown(result(1, rule(review_result=status))))
     assert found == Unreadable(**said(200, message=f"review_result {shown_as} is not known"))
 
 
-def test_one_answer_looks_at_review_and_rules() -> None:
+def test_one_answer_checks_at_review_and_rules() -> None:
     """Each has its own."""
     other = replace(RULE, id=3, sub_id="999")
     call = only(docflow().checks([REVIEW, RULE, other]))
-    looks = docflow().looks(call, shown(result(2, rule(review_result=4), rule("999", review_result=2)))).looks
-    readings = [looks[one.id] for one in (REVIEW, RULE, other)]
+    results = docflow().results(call, shown(result(2, rule(review_result=4), rule("999", review_result=2)))).results
+    readings = [results[one.id] for one in (REVIEW, RULE, other)]
     assert [(one.state, one.code) for one in readings if isinstance(one, Reading)] == [
         (State.FAILED, "2"),
         (State.SUCCEEDED, "4"),
@@ -340,7 +339,7 @@ NOT_PART = Reading(state=State.GONE, reason=DeadReason.NOT_FOUND, message="rule 
 )
 def test_a_rule_of_another_review_is_gone(value: dict[str, object], expected: object) -> None:
     """But only a result that can be read and is complete proves that it is not part of the review."""
-    found = plain(look(docflow(), RULE, shown(value)))
+    found = plain(checked(docflow(), RULE, shown(value)))
     assert type(found) is expected if isinstance(expected, type) else found == expected
 
 
@@ -360,7 +359,7 @@ def test_a_rule_of_another_review_is_gone(value: dict[str, object], expected: ob
 def test_a_rule_that_the_review_has_not_come_to_is_as_the_review(status: int, groups: object) -> None:
     """However it shows that: it runs while the review does, and failed upstream where recognition did."""
     state, message = STATUSES[status]
-    found = plain(look(docflow(), RULE, shown(result(status, groups=groups))))
+    found = plain(checked(docflow(), RULE, shown(result(status, groups=groups))))
     assert found == Reading(state=state, code=str(status), message=message)
 
 
@@ -370,21 +369,21 @@ def test_a_rule_that_the_review_has_not_come_to_is_as_the_review(status: int, gr
 def test_the_rule_of_a_review_that_failed_before_its_rules_failed(groups: object) -> None:
     """It is retried; one that failed with other rules shows that this is not one of them."""
     failed = Reading(state=State.FAILED, code="2", message="review failed")
-    assert plain(look(docflow(), RULE, shown(result(2, groups=groups)))) == failed
-    assert look(docflow(), RULE, shown(result(2, rule("1")))) == NOT_PART
+    assert plain(checked(docflow(), RULE, shown(result(2, groups=groups)))) == failed
+    assert checked(docflow(), RULE, shown(result(2, rule("1")))) == NOT_PART
 
 
 @pytest.mark.parametrize("rule_id", ["271828", 271828])
 def test_rule_ids_may_come_as_numbers(rule_id: object) -> None:
     """They are the same ids."""
-    assert isinstance(look(docflow(), RULE, shown(result(1, rule(rule_id)))), Reading)
+    assert isinstance(checked(docflow(), RULE, shown(result(1, rule(rule_id)))), Reading)
 
 
 @pytest.mark.parametrize("value", [None, {}, [], "ok", result(1, task_id="999")])
 def test_a_result_nobody_can_read_is_unreadable(value: object) -> None:
     """Nor is that of another review ours."""
-    assert isinstance(look(docflow(), REVIEW, shown(value)), Unreadable)
-    assert isinstance(look(docflow(), RULE, shown(value)), Unreadable)
+    assert isinstance(checked(docflow(), REVIEW, shown(value)), Unreadable)
+    assert isinstance(checked(docflow(), RULE, shown(value)), Unreadable)
 
 
 @pytest.mark.parametrize(
@@ -393,26 +392,26 @@ def test_a_result_nobody_can_read_is_unreadable(value: object) -> None:
 def test_rules_without_end_are_not_read(groups: list[object]) -> None:
     """Their number alone says that the answer is not one that we understand."""
     for one in (REVIEW, RULE):
-        found = look(docflow(), one, shown(result(1, groups=groups)))
+        found = checked(docflow(), one, shown(result(1, groups=groups)))
         assert found == Unreadable(**said(200, message="more than 10000 groups or rules"))
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 203])
 def test_any_success_shows_a_result(status: int) -> None:
     """To read is harmless; a retry is accepted with HTTP 200 only."""
-    assert isinstance(look(docflow(), REVIEW, envelope(200, status, result=result(1))), Reading)
+    assert isinstance(checked(docflow(), REVIEW, envelope(200, status, result=result(1))), Reading)
 
 
 @pytest.mark.parametrize("task_id", [None, "31415926", 31415926])
 def test_a_result_may_name_the_review_or_not(task_id: object) -> None:
     """It was asked for by its id."""
-    assert isinstance(look(docflow(), REVIEW, shown(result(1, task_id=task_id))), Reading)
+    assert isinstance(checked(docflow(), REVIEW, shown(result(1, task_id=task_id))), Reading)
 
 
 @pytest.mark.parametrize(("code", "expected"), [*ROWS.items(), *HTTPS.items(), *UNLISTED.items()])
-def test_codes_of_looks(code: int, expected: Outcome) -> None:
+def test_codes_of_checks(code: int, expected: Outcome) -> None:
     """Those about account, speed and DocFlow's own fault mean the same; a refusal means nothing for the task."""
-    found = look(docflow(), REVIEW, envelope(code))
+    found = checked(docflow(), REVIEW, envelope(code))
     if code == 404:
         assert found == Reading(state=State.MISSING, code="404", message="words")
     elif isinstance(expected, Already):
@@ -424,16 +423,19 @@ def test_codes_of_looks(code: int, expected: Outcome) -> None:
 @pytest.mark.parametrize("status", [400, 409, 410, 422])
 def test_a_refusal_in_docflows_own_words_is_not_an_outage(status: int) -> None:
     """Whatever HTTP says of it; in anybody else's words it is."""
-    assert look(docflow(), REVIEW, envelope(7, status)) == Unreadable(**said(7, status))
+    assert checked(docflow(), REVIEW, envelope(7, status)) == Unreadable(**said(7, status))
     foreign = answered({"code": 7, "message": "upstream"}, status)
-    assert look(docflow(), REVIEW, foreign) == Unknown(**said(7, status, "upstream"))
+    assert checked(docflow(), REVIEW, foreign) == Unknown(**said(7, status, "upstream"))
 
 
 @pytest.mark.parametrize("body", [{"code": 503, "msg": "busy"}, {"code": 7, "msg": "busy"}])
 @pytest.mark.parametrize("status", [500, 502, 503, 900])
 def test_a_fault_of_docflows_own_says_so(status: int, body: dict[str, object]) -> None:
-    """That is an answer, of a retry and of a look; a front end's page is not one."""
-    for found in (outcome(docflow(), REVIEW, answered(body, status)), look(docflow(), REVIEW, answered(body, status))):
+    """That is an answer, of a retry and of a check; a front end's page is not one."""
+    for found in (
+        outcome(docflow(), REVIEW, answered(body, status)),
+        checked(docflow(), REVIEW, answered(body, status)),
+    ):
         assert found == Unknown(answered=True, **said(body["code"], status, "busy"))
     for foreign in (b"<html>", {"message": "upstream"}, {"code": 502, "message": "upstream"}):
         found = outcome(docflow(), REVIEW, answered(foreign, status))
@@ -457,22 +459,22 @@ GONE = [
 def test_a_review_that_is_not_there_is_missing(words: str, status: int) -> None:
     """The code is that of every bad parameter, so that only words tell; the retry itself is only refused."""
     exchange = answered({"code": 400, "msg": words, "traceId": "t-1"}, status)
-    assert look(docflow(), REVIEW, exchange) == Reading(state=State.MISSING, code="400", message=words)
+    assert checked(docflow(), REVIEW, exchange) == Reading(state=State.MISSING, code="400", message=words)
     assert outcome(docflow(), REVIEW, exchange) == Already(**said(400, status, words))
 
 
 @pytest.mark.parametrize(
     "words", ["no such review", "workspace not found", "page not found", "bad parameter: task_id", "task is running"]
 )
-def test_other_refusals_of_a_look_are_only_unreadable(words: str) -> None:
+def test_other_refusals_of_a_check_are_only_unreadable(words: str) -> None:
     """They do not say that it is the review that is not there."""
-    found = look(docflow(), REVIEW, answered({"code": 400, "msg": words}))
+    found = checked(docflow(), REVIEW, answered({"code": 400, "msg": words}))
     assert found == Unreadable(**said(400, message=words))
 
 
 def test_a_deleted_review_is_missing() -> None:
     """404 in DocFlow's own words."""
-    found = look(docflow(), REVIEW, answered({"code": 404, "msg": "deleted"}, 404))
+    found = checked(docflow(), REVIEW, answered({"code": 404, "msg": "deleted"}, 404))
     assert found == Reading(state=State.MISSING, code="404", message="deleted")
 
 
@@ -483,18 +485,18 @@ def test_results_are_kept_where_asked() -> None:
     """The whole result for a review, its own entry for a rule."""
     provider, own = docflow(archive_results=True), rule(anchors=[{"text": "original"}])
     call = only(provider.checks([REVIEW, RULE]))
-    found = keyed_results(provider.looks(call, shown(result(4, own))).looks)
+    found = keyed_results(provider.results(call, shown(result(4, own))).results)
     assert found == {REVIEW.id: result(4, own), RULE.id: own}
-    assert set(keyed_results(docflow().looks(call, shown(result(4, own))).looks).values()) == {None}
+    assert set(keyed_results(docflow().results(call, shown(result(4, own))).results).values()) == {None}
 
 
-def keyed_results(looks: Any) -> dict[int, Any]:
-    return {id_: one.result for id_, one in looks.items()}
+def keyed_results(results: Any) -> dict[int, Any]:
+    return {id_: one.result for id_, one in results.items()}
 
 
 def marks(value: dict[str, object]) -> tuple[str, str]:
     """Of the review and of its rule."""
-    found = [look(docflow(), one, shown(value)) for one in (REVIEW, RULE)]
+    found = [checked(docflow(), one, shown(value)) for one in (REVIEW, RULE)]
     review, own = (one.mark for one in found if isinstance(one, Reading))
     assert len(review) <= 64
     assert len(own) <= 64

@@ -8,7 +8,7 @@ from redrive.models.outcome import (
     Already,
     Blocked,
     Cause,
-    Look,
+    CheckResult,
     Outcome,
     Reading,
     Refused,
@@ -18,10 +18,9 @@ from redrive.models.outcome import (
     Unreadable,
 )
 from redrive.models.states import DeadReason
-from redrive.worker.providers.base import Exchange, Looked, Split, TaskRef
+from redrive.worker.providers.base import CheckResults, Exchange, Split, TaskRef
 from redrive.worker.providers.geelark import CALL_CODES, STATES, TASK_CODES
-
-from .exchanges import answered, geelark, keyed, look, only, outcome, task, tasks
+from tests.unit.providers.exchanges import answered, checked, geelark, keyed, only, outcome, task, tasks
 
 ONE = task("5912")
 
@@ -120,7 +119,7 @@ def test_a_known_code_decides_whatever_http_says(
 
 @pytest.mark.parametrize(("code", "expected"), OTHERS.items())
 def test_an_unlisted_code_proves_nothing(code: int, expected: Outcome) -> None:
-    """It may be running already: all tasks of the call are looked at."""
+    """It may be running already: all tasks of the call are checked."""
     several = only(geelark().retries(tasks("1", "2")))
     assert geelark().outcomes(several, envelope(code)) == dict.fromkeys(
         [one.id for one in several.tasks], replace(expected, **said(code))
@@ -335,21 +334,21 @@ def test_every_state_is_tested() -> None:
 @pytest.mark.parametrize(("status", "state"), STATUSES.items())
 def test_states(status: int, state: State, spelling: type) -> None:
     """Each with the mark of its run."""
-    found = look(geelark(), ONE, shown(item(status=spelling(status))))
+    found = checked(geelark(), ONE, shown(item(status=spelling(status))))
     assert found == Reading(state=state, mark="1718744459/35")
 
 
 @pytest.mark.parametrize("status", [0, 5, 6, 8, None, True, "done", []])
 def test_an_unknown_status_is_no_state(status: object) -> None:
     """Never taken for an end, nor for an outage."""
-    assert isinstance(look(geelark(), ONE, shown(item(status=status))), Unreadable)
+    assert isinstance(checked(geelark(), ONE, shown(item(status=status))), Unreadable)
 
 
 @pytest.mark.parametrize(("status", "shown_as"), [(5, "5"), ("done", "done"), (None, "missing")])
 def test_an_unknown_status_is_told(status: object, shown_as: str) -> None:
     """In words for whoever wonders why nothing moves."""
     message = f"task status {shown_as} is not known"
-    assert look(geelark(), ONE, shown(item(status=status))) == Unreadable(**said(message=message))
+    assert checked(geelark(), ONE, shown(item(status=status))) == Unreadable(**said(message=message))
 
 
 @pytest.mark.parametrize(
@@ -365,13 +364,13 @@ def test_an_unknown_status_is_told(status: object, shown_as: str) -> None:
 )
 def test_why_it_failed(code: object, state: State, reason: DeadReason | None) -> None:
     """Only a deleted phone is beyond any retry; an empty balance is not."""
-    found = look(geelark(), ONE, shown(item(status=4, failCode=code, failDesc="some reason")))
+    found = checked(geelark(), ONE, shown(item(status=4, failCode=code, failDesc="some reason")))
     assert found == Reading(state=state, reason=reason, mark="1718744459/35", code=str(code), message="some reason")
 
 
 def test_only_a_failure_is_for_good() -> None:
     """A code left over from an earlier run does not end one that runs."""
-    found = look(geelark(), ONE, shown(item(status=2, failCode=29998)))
+    found = checked(geelark(), ONE, shown(item(status=2, failCode=29998)))
     assert isinstance(found, Reading)
     assert found.state is State.RUNNING
 
@@ -379,7 +378,7 @@ def test_only_a_failure_is_for_good() -> None:
 @pytest.mark.parametrize("change", [{"scheduleAt": 1718749999}, {"cost": 36}, {"cost": None}])
 def test_another_run_has_another_mark(change: dict[str, object]) -> None:
     """Scheduled again, or having taken another time."""
-    marks = [look(geelark(), ONE, shown({**item(status=4), **more})) for more in ({}, {}, change)]
+    marks = [checked(geelark(), ONE, shown({**item(status=4), **more})) for more in ({}, {}, change)]
     first, same, other = (found.mark for found in marks if isinstance(found, Reading))
     assert first == same != other
 
@@ -400,7 +399,7 @@ def test_another_run_has_another_mark(change: dict[str, object]) -> None:
 )
 def test_an_absent_id_is_missing_from_whole_lists_only(items: list[object], total: object, expected: str) -> None:
     """Where something is unreadable or left out, it may be just that."""
-    found = look(geelark(), task("5999"), shown(*items, total=total))
+    found = checked(geelark(), task("5999"), shown(*items, total=total))
     unreadable = Unreadable(**said(message="not in the list, which is not whole"))
     assert found == (Reading(state=State.MISSING) if expected == "missing" else unreadable)
 
@@ -408,31 +407,31 @@ def test_an_absent_id_is_missing_from_whole_lists_only(items: list[object], tota
 @pytest.mark.parametrize("data", [None, {}, {"items": None}, {"items": {}}, []])
 def test_a_list_nobody_can_read_is_unreadable(data: object) -> None:
     """It says of no task that it is missing; nor that GeeLark is away."""
-    assert look(geelark(), ONE, envelope(0, data)) == Unreadable(**said(message="an answer without a list of tasks"))
+    assert checked(geelark(), ONE, envelope(0, data)) == Unreadable(**said(message="an answer without a list of tasks"))
 
 
 @pytest.mark.parametrize("length", [101, 5000])
 def test_a_list_longer_than_was_asked_for_is_not_read(length: int) -> None:
     """Its length alone says that it is not an answer to our call."""
-    found = look(geelark(), ONE, shown(*[item(status=3)] * length))
+    found = checked(geelark(), ONE, shown(*[item(status=3)] * length))
     assert found == Unreadable(**said(message=f"a list of {length} tasks, more than a call takes"))
 
 
 def test_a_total_may_count_more_than_was_asked_for() -> None:
     """Those that are shown are read."""
     call = only(geelark().checks([ONE, task("5913")]))
-    looks = keyed(call, geelark().looks(call, shown(item(status=3), total=10)).looks)
-    assert looks["5912"] == Reading(state=State.SUCCEEDED, mark="1718744459/35")
-    assert isinstance(looks["5913"], Unreadable)
+    results = keyed(call, geelark().results(call, shown(item(status=3), total=10)).results)
+    assert results["5912"] == Reading(state=State.SUCCEEDED, mark="1718744459/35")
+    assert isinstance(results["5913"], Unreadable)
 
 
 @pytest.mark.parametrize(
     ("code", "status", "expected"),
     [(0, 500, FAULT), (0, 900, FAULT), (40006, 200, Unreadable()), (99999, 200, Unreadable()), (None, 200, Unknown())],
 )
-def test_only_a_success_shows_states(code: object, status: int, expected: Look) -> None:
+def test_only_a_success_shows_states(code: object, status: int, expected: CheckResult) -> None:
     """A list in any other answer is not read."""
-    found = look(geelark(), ONE, envelope(code, {"total": 1, "items": [item(status=3)]}, status))
+    found = checked(geelark(), ONE, envelope(code, {"total": 1, "items": [item(status=3)]}, status))
     assert found == replace(expected, http_status=status, code="" if code is None else str(code), message="words")
 
 
@@ -440,25 +439,25 @@ def test_only_a_success_shows_states(code: object, status: int, expected: Look) 
 def test_any_success_shows_states(status: int) -> None:
     """To read is harmless; a retry is accepted with HTTP 200 only."""
     envelope_ = envelope(0, {"total": 1, "items": [item(status=3)]}, status)
-    assert isinstance(look(geelark(), ONE, envelope_), Reading)
+    assert isinstance(checked(geelark(), ONE, envelope_), Reading)
 
 
 @pytest.mark.parametrize("body", [{"message": "upstream"}, {"code": 502, "message": "upstream"}, b"error code: 524"])
 @pytest.mark.parametrize("status", [500, 502, 503, 524])
 def test_a_front_end_is_not_geelark(status: int, body: object) -> None:
     """Cloudflare and Kong answer for it when it does not: nobody knows what became of the call."""
-    for found in (outcome(geelark(), ONE, answered(body, status)), look(geelark(), ONE, answered(body, status))):
+    for found in (outcome(geelark(), ONE, answered(body, status)), checked(geelark(), ONE, answered(body, status))):
         assert isinstance(found, Unknown)
         assert not found.answered
         assert found.message in {"upstream", "error code: 524"}
 
 
 @pytest.mark.parametrize("code", sorted({*CALLS, *OTHERS, 40006, 40009}))
-def test_codes_of_looks(code: int) -> None:
+def test_codes_of_checks(code: int) -> None:
     """Those about account and speed mean the same; a refusal means nothing for the task, but not found is missing."""
     expected = {**CALLS, **OTHERS}.get(code, Already())
     template = expected.outcome if isinstance(expected, Split) else expected
-    found: Look
+    found: CheckResult
     match template:
         case Refused(reason=DeadReason.NOT_FOUND):
             found = Reading(state=State.MISSING, code=str(code), message="words")
@@ -468,27 +467,27 @@ def test_codes_of_looks(code: int) -> None:
             found = replace(template, **said(code))
         case _:
             raise AssertionError(template)
-    assert look(geelark(), ONE, envelope(code)) == found
+    assert checked(geelark(), ONE, envelope(code)) == found
 
 
-def ask_all(asked: list[TaskRef], bad: set[str], refusal: Exchange) -> tuple[Looked, list[list[str]]]:
+def ask_all(asked: list[TaskRef], bad: set[str], refusal: Exchange) -> tuple[CheckResults, list[list[str]]]:
     """Play a provider that refuses every query with a bad id in it; also the ids of each call."""
     provider, calls = geelark(), []
-    looked = Looked(more=only(provider.checks(asked)))
+    looked = CheckResults(more=only(provider.checks(asked)))
     while looked.more:
         ids = looked.more.request.json["ids"]
         calls.append(ids)
         good = shown(*({"id": one, "status": 3} for one in ids), total=len(ids))
-        looked = provider.looks(looked.more, refusal if bad & set(ids) else good)
+        looked = provider.results(looked.more, refusal if bad & set(ids) else good)
     return looked, calls
 
 
 @pytest.mark.parametrize("bad", [{"0"}, {"99"}, {"50"}, {"3", "77"}])
 def test_a_bad_id_does_not_hide_the_others(bad: set[str]) -> None:
-    """A query refused as a whole is halved until the bad ids are alone; every task has a look, each id one answer."""
+    """A query refused as a whole is halved until the bad ids are alone; every task has a check, each id one answer."""
     asked = tasks(*map(str, range(100)))
     looked, calls = ask_all(asked, bad, envelope(40004))
-    found = {one.external_id: looked.looks[one.id] for one in asked}
+    found = {one.external_id: looked.results[one.id] for one in asked}
     assert {id_ for id_, one in found.items() if isinstance(one, Unreadable)} == bad
     assert all(one == Reading(state=State.SUCCEEDED) for id_, one in found.items() if id_ not in bad)
     assert len(calls) <= 32
@@ -498,8 +497,8 @@ def test_halving_ends_when_all_are_bad() -> None:
     """A provider that refuses everything is not asked a hundred times over."""
     asked = tasks(*map(str, range(100)))
     looked, calls = ask_all(asked, set(map(str, range(100))), envelope(40004))
-    assert looked.looks.keys() == {one.id for one in asked}
-    assert {type(one) for one in looked.looks.values()} == {Unreadable}
+    assert looked.results.keys() == {one.id for one in asked}
+    assert {type(one) for one in looked.results.values()} == {Unreadable}
     assert len(calls) < 50
     assert sorted(id_ for ids in calls[32:] for id_ in ids) == sorted({id_ for ids in calls[32:] for id_ in ids})
 
@@ -507,20 +506,20 @@ def test_halving_ends_when_all_are_bad() -> None:
 def test_halving_stops_when_the_account_does() -> None:
     """What says nothing of single tasks holds for all that were still to be asked."""
     provider = geelark()
-    looked = provider.looks(only(provider.checks(tasks("1", "2", "3", "4"))), envelope(40004))
+    looked = provider.results(only(provider.checks(tasks("1", "2", "3", "4"))), envelope(40004))
     assert looked.more
-    found = provider.looks(looked.more, envelope(40014)).looks
+    found = provider.results(looked.more, envelope(40014)).results
     assert list(found.values()) == [Throttled(wait_seconds=7200, **said(40014))] * 4
 
 
 def test_halving_keeps_what_was_read() -> None:
-    """When the second half gets no answer, the first has its looks all the same."""
+    """When the second half gets no answer, the first has its checks all the same."""
     provider = geelark()
     call = only(provider.checks(tasks("1", "2")))
-    first = provider.looks(call, envelope(40001)).more
+    first = provider.results(call, envelope(40001)).more
     assert first
-    second = provider.looks(first, shown({"id": "1", "status": 3})).more
+    second = provider.results(first, shown({"id": "1", "status": 3})).more
     assert second
     assert second.request.json == {"ids": ["2"]}
-    found = keyed(call, provider.looks(second, Exchange(sent=True, error="timed out")).looks)
+    found = keyed(call, provider.results(second, Exchange(sent=True, error="timed out")).results)
     assert found == {"1": Reading(state=State.SUCCEEDED), "2": Unknown(message="timed out")}

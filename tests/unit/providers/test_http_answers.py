@@ -25,7 +25,7 @@ from redrive.models.outcome import (
 from redrive.models.states import DeadReason
 from redrive.worker.providers.base import Answer, Exchange
 from redrive.worker.providers.http_answers import (
-    as_look,
+    as_check_result,
     by_status,
     fields,
     filled,
@@ -223,10 +223,10 @@ AS_LOOKS: list[tuple[Outcome, object, object]] = [
 
 
 @pytest.mark.parametrize(("given_outcome", "of_provider", "of_others"), AS_LOOKS)
-def test_a_look_is_never_refused(given_outcome: Outcome, of_provider: object, of_others: object) -> None:
+def test_a_check_is_never_refused(given_outcome: Outcome, of_provider: object, of_others: object) -> None:
     """It cannot be understood, or there is no such task; from others than the provider it is as good as no answer."""
-    assert as_look(given_outcome, own_format=True) == of_provider
-    assert as_look(given_outcome, own_format=False) == of_others
+    assert as_check_result(given_outcome, own_format=True) == of_provider
+    assert as_check_result(given_outcome, own_format=False) == of_others
 
 
 # --- bodies ------------------------------------------------------------------------------------------------------

@@ -5,9 +5,8 @@ import pytest
 
 from redrive.models.outcome import Already, Blocked, Cause, Outcome, Refused, Throttled, Unknown, Unreadable
 from redrive.models.states import DeadReason
-from redrive.worker.providers.huawei_errors import GATEWAY_CODES, failed_look, failure, read_error
-
-from .exchanges import answered
+from redrive.worker.providers.huawei_errors import GATEWAY_CODES, failed_check, failure, read_error
+from tests.unit.providers.exchanges import answered
 
 WINDOW = "The throttling threshold has been reached: policy user over ratelimit,limit:5,time:1 minute"
 
@@ -195,17 +194,17 @@ def test_whose_words_they_are(body: object, own: bool) -> None:  # noqa: FBT001
     fault, refusal = answered(body, 500).answer, answered(body, 400).answer
     assert fault
     assert refusal
-    for found in (failure(fault), failed_look(fault, *read_error(fault))):
+    for found in (failure(fault), failed_check(fault, *read_error(fault))):
         assert isinstance(found, Unknown)
         assert found.answered is own
-    assert isinstance(failed_look(refusal, *read_error(refusal)), Unreadable if own else Unknown)
+    assert isinstance(failed_check(refusal, *read_error(refusal)), Unreadable if own else Unknown)
 
 
 @pytest.mark.parametrize("body", [{"error_code": "WKS.00000403", "error_msg": "no permission"}, b"<html>"])
-def test_a_forbidden_look_says_so(body: object) -> None:
+def test_a_forbidden_check_says_so(body: object) -> None:
     """Three of them mean that the permission to read is missing."""
     answer = answered(body, 403).answer
     assert answer
-    found = failed_look(answer, *read_error(answer))
+    found = failed_check(answer, *read_error(answer))
     assert isinstance(found, Unreadable)
     assert found.forbidden

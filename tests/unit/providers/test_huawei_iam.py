@@ -6,8 +6,7 @@ import pytest
 
 from redrive.models.outcome import Blocked, Cause, Deferred, Outcome, Throttled, Unsent
 from redrive.worker.providers.base import Exchange, Token
-
-from .exchanges import PROJECT, answered, huawei
+from tests.unit.providers.exchanges import PROJECT, answered, huawei
 
 USER = {"iam_user": "redrive", "iam_password": "PASSWORD", "iam_domain": "example"}
 

@@ -8,7 +8,7 @@ from redrive.models.outcome import (
     Already,
     Blocked,
     Cause,
-    Look,
+    CheckResult,
     Outcome,
     Reading,
     Refused,
@@ -18,10 +18,9 @@ from redrive.models.outcome import (
     Unreadable,
 )
 from redrive.models.states import DeadReason
-from redrive.worker.providers.base import Exchange, Looked
-from redrive.worker.providers.huawei_workspace import MAX_PAGES, PAGE, STATES
-
-from .exchanges import PROJECT, answered, huawei, look, only, outcome, task
+from redrive.worker.providers.base import CheckResults, Exchange
+from redrive.worker.providers.huawei_workspace import MAX_PAGES, RECORDS_A_PAGE, STATES
+from tests.unit.providers.exchanges import PROJECT, answered, checked, huawei, only, outcome, task
 
 ROOT = f"/v2/{PROJECT}"
 RECORDS = f"{ROOT}/script-execution-records"
@@ -126,7 +125,7 @@ def query(**more: str) -> tuple[tuple[str, str], ...]:
         (replace(RECORD, ref="new"), "new"),
     ],
 )
-def test_an_execution_is_looked_at_through_its_records(one: Any, followed: str) -> None:
+def test_an_execution_is_checked_through_its_records(one: Any, followed: str) -> None:
     """Of the newest task the provider gave for it."""
     call = only(huawei().checks([one]))
     assert (call.request.method, call.request.path, call.request.json) == ("GET", RECORDS, None)
@@ -134,7 +133,7 @@ def test_an_execution_is_looked_at_through_its_records(one: Any, followed: str) 
     assert call.limit_path == "/script-execution-records"
 
 
-def test_a_record_is_looked_at_by_itself() -> None:
+def test_a_record_is_checked_by_itself() -> None:
     """As long as no retry gave it a task to follow."""
     call = only(huawei().checks([RECORD]))
     assert (call.request.method, call.request.path, call.request.query) == ("GET", f"{RECORDS}/r1", ())
@@ -162,7 +161,7 @@ def test_ids_that_no_path_can_hold_are_refused_here(id_: str) -> None:
     assert [call.request.json for call in plan.calls] == [{"task_id": id_}, {"record_id": "r1"}]
 
 
-def test_the_same_look_is_asked_once() -> None:
+def test_the_same_check_is_asked_once() -> None:
     """But not for another task of the same id that is followed elsewhere."""
     asked = [replace(EXECUTION, id=1), replace(EXECUTION, id=2), replace(EXECUTION, id=3, ref="new")]
     assert [[one.id for one in call.tasks] for call in huawei().checks(asked).calls] == [[1, 2], [3]]
@@ -201,21 +200,23 @@ def test_states(word: str, state: State, spelling: Any) -> None:
     """In any case, in a list and alone, with code and reason."""
     one = record(status=spelling(word), result_code=1, reason="exit 1")
     expected = Reading(state=state, mark="2026-02-10T00:00:00Z", code="1", message="exit 1")
-    assert look(huawei(), EXECUTION, page(one)) == expected
-    assert look(huawei(), RECORD, answered(one)) == expected
+    assert checked(huawei(), EXECUTION, page(one)) == expected
+    assert checked(huawei(), RECORD, answered(one)) == expected
 
 
 @pytest.mark.parametrize("word", ["DONE", "FINISHED?", "", None, 1, True, ["SUCCESS"]])
 def test_an_unknown_word_is_never_an_end(word: object) -> None:
     """Alone or beside others that have ended; nor is it an outage."""
-    assert isinstance(look(huawei(), EXECUTION, page(record(status=word))), Unreadable)
-    assert isinstance(look(huawei(), RECORD, answered(record(status=word))), Unreadable)
-    assert isinstance(look(huawei(), EXECUTION, page(record(), record("r2", word), record("r3", "FAILED"))), Unreadable)
+    assert isinstance(checked(huawei(), EXECUTION, page(record(status=word))), Unreadable)
+    assert isinstance(checked(huawei(), RECORD, answered(record(status=word))), Unreadable)
+    assert isinstance(
+        checked(huawei(), EXECUTION, page(record(), record("r2", word), record("r3", "FAILED"))), Unreadable
+    )
 
 
 def test_an_unknown_word_is_told() -> None:
     """In words for whoever wonders why nothing moves."""
-    found = look(huawei(), EXECUTION, page(record(status="DONE")))
+    found = checked(huawei(), EXECUTION, page(record(status="DONE")))
     assert found == Unreadable(http_status=200, message="record status 'DONE' is not known")
 
 
@@ -231,7 +232,7 @@ def test_an_unknown_word_is_told() -> None:
 )
 def test_an_execution_is_what_its_records_are(words: list[str], expected: State) -> None:
     """Running while one runs, failed when one failed, succeeded when all did; without any it is missing."""
-    found = look(huawei(), EXECUTION, page(*(record(f"r{n}", word) for n, word in enumerate(words))))
+    found = checked(huawei(), EXECUTION, page(*(record(f"r{n}", word) for n, word in enumerate(words))))
     assert isinstance(found, Reading)
     assert found.state is expected
 
@@ -250,18 +251,18 @@ def test_an_execution_is_what_its_records_are(words: list[str], expected: State)
 )
 def test_a_skipped_desktop_has_ended_and_did_not_fail(words: list[str], expected: State, message: str) -> None:
     """The others decide; where there are none, nothing ran."""
-    found = look(huawei(), EXECUTION, page(*(record(f"r{n}", word) for n, word in enumerate(words))))
+    found = checked(huawei(), EXECUTION, page(*(record(f"r{n}", word) for n, word in enumerate(words))))
     assert isinstance(found, Reading)
     assert (found.state, found.message) == (expected, message)
 
 
 def test_a_skipped_desktop_does_not_hide_a_word_nobody_knows() -> None:
     """Nor does the reason of a failure give way to the number of those that were skipped."""
-    assert isinstance(look(huawei(), EXECUTION, page(record("r1", "SKIP"), record("r2", "DONE"))), Unreadable)
-    found = look(huawei(), EXECUTION, page(record("r1", "SKIP"), record("r2", "FAILED", reason="exit 1")))
+    assert isinstance(checked(huawei(), EXECUTION, page(record("r1", "SKIP"), record("r2", "DONE"))), Unreadable)
+    found = checked(huawei(), EXECUTION, page(record("r1", "SKIP"), record("r2", "FAILED", reason="exit 1")))
     assert isinstance(found, Reading)
     assert found.message == "exit 1"
-    assert look(huawei(), RECORD, answered(record(status="SKIP"))) == Reading(
+    assert checked(huawei(), RECORD, answered(record(status="SKIP"))) == Reading(
         state=State.FAILED,
         mark="2026-02-10T00:00:00Z",
         code="SKIP",
@@ -277,7 +278,7 @@ def test_the_failed_record_says_why() -> None:
         record("r2", "FAILED", result_code="2", reason="second"),
     ]
     for order in (records, records[::-1]):
-        found = look(huawei(), EXECUTION, page(*order))
+        found = checked(huawei(), EXECUTION, page(*order))
         assert isinstance(found, Reading)
         assert (found.code, found.message) == ("2", "second")
 
@@ -286,9 +287,9 @@ def test_a_retried_record_is_found_in_its_new_task() -> None:
     """By its own id where it has kept it, else as whatever the new task holds."""
     retried = replace(RECORD, ref="new")
     kept = page(record("r0", "RUNNING"), record("r1", "FAILED", reason="own"), record("r2"))
-    found = look(huawei(), retried, kept)
+    found = checked(huawei(), retried, kept)
     assert found == Reading(state=State.FAILED, mark="2026-02-10T00:00:00Z", message="own")
-    renamed = look(huawei(), retried, page(record("r8", "SUCCESS"), record("r9", "FAILED")))
+    renamed = checked(huawei(), retried, page(record("r8", "SUCCESS"), record("r9", "FAILED")))
     assert isinstance(renamed, Reading)
     assert renamed.state is State.FAILED
 
@@ -296,15 +297,15 @@ def test_a_retried_record_is_found_in_its_new_task() -> None:
 @pytest.mark.parametrize("id_", [None, "r2", ["r1"]])
 def test_a_record_must_be_the_one_asked_for(id_: object) -> None:
     """Anything else is unreadable."""
-    found = look(huawei(), RECORD, answered(record(id_)))
+    found = checked(huawei(), RECORD, answered(record(id_)))
     assert found == Unreadable(http_status=200, message="the answer is about another record")
 
 
 def test_a_record_without_an_id_hides_no_other() -> None:
     """Nobody can tell which it is."""
-    assert isinstance(look(huawei(), EXECUTION, page(record(None, "FAILED"), record(None), record())), Unreadable)
-    assert isinstance(look(huawei(), EXECUTION, page(record("x" * 256, "FAILED"), record())), Unreadable)
-    assert isinstance(look(huawei(), EXECUTION, page("garbage", record())), Unreadable)
+    assert isinstance(checked(huawei(), EXECUTION, page(record(None, "FAILED"), record(None), record())), Unreadable)
+    assert isinstance(checked(huawei(), EXECUTION, page(record("x" * 256, "FAILED"), record())), Unreadable)
+    assert isinstance(checked(huawei(), EXECUTION, page("garbage", record())), Unreadable)
 
 
 @pytest.mark.parametrize(
@@ -314,30 +315,30 @@ def test_a_success_that_is_not_huaweis_is_no_answer(body: object) -> None:
     """Unless it speaks of an error in Huawei's words; it never says that there are no records."""
     kind = Unreadable if isinstance(body, dict) and "error_code" in body else Unknown
     for one in (EXECUTION, RECORD):
-        assert isinstance(look(huawei(), one, answered(body)), kind)
+        assert isinstance(checked(huawei(), one, answered(body)), kind)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 203])
 def test_any_success_shows_records(status: int) -> None:
     """Of a task, and of a record by itself."""
-    assert isinstance(look(huawei(), EXECUTION, answered({"script_records": [record()]}, status)), Reading)
-    assert isinstance(look(huawei(), RECORD, answered(record(), status)), Reading)
+    assert isinstance(checked(huawei(), EXECUTION, answered({"script_records": [record()]}, status)), Reading)
+    assert isinstance(checked(huawei(), RECORD, answered(record(), status)), Reading)
 
 
 @pytest.mark.parametrize("records", [None, {}, "none", 0])
 def test_a_list_nobody_can_read_is_unreadable(records: object) -> None:
     """It does not say that there are no records."""
-    assert isinstance(look(huawei(), EXECUTION, answered({"count": 0, "script_records": records})), Unreadable)
+    assert isinstance(checked(huawei(), EXECUTION, answered({"count": 0, "script_records": records})), Unreadable)
 
 
 def test_a_list_that_promises_records_and_has_none_is_unreadable() -> None:
     """Only one that counts none says that there are none."""
-    assert isinstance(look(huawei(), EXECUTION, page(count=1)), Unreadable)
-    assert look(huawei(), EXECUTION, page(count=0)) == Reading(state=State.MISSING)
+    assert isinstance(checked(huawei(), EXECUTION, page(count=1)), Unreadable)
+    assert checked(huawei(), EXECUTION, page(count=0)) == Reading(state=State.MISSING)
 
 
 def mark(*records: object) -> str:
-    found = look(huawei(), EXECUTION, page(*records))
+    found = checked(huawei(), EXECUTION, page(*records))
     assert isinstance(found, Reading)
     assert len(found.mark) <= 64
     return found.mark
@@ -355,15 +356,17 @@ def test_marks_show_a_new_run() -> None:
 # --- pages -------------------------------------------------------------------------------------------------------
 
 
-def read(provider: Any, call: Any, records: list[Any], *, size: int = 100, count: object = None) -> tuple[Looked, int]:
+def read(
+    provider: Any, call: Any, records: list[Any], *, size: int = 100, count: object = None
+) -> tuple[CheckResults, int]:
     """Play a provider that serves these records in pages; also how many calls that took."""
-    looked, calls = Looked(more=call), 0
+    looked, calls = CheckResults(more=call), 0
     while looked.more:
         asked = dict(looked.more.request.query)
         assert asked["script_task_id"] == EXECUTION.external_id
         part = records[int(asked["offset"]) :][:size]
         looked, calls = (
-            provider.looks(looked.more, page(*part, count=len(records) if count is None else count)),
+            provider.results(looked.more, page(*part, count=len(records) if count is None else count)),
             calls + 1,
         )
     return looked, calls
@@ -388,7 +391,7 @@ def executions(count: int, **words: str) -> list[dict[str, object]]:
 def test_all_pages_are_read(records: list[Any], size: int, expected: State, calls: int) -> None:
     """Until the end, or until one that runs settles it; a page may be shorter than asked for."""
     looked, asked = read(huawei(), only(huawei().checks([EXECUTION])), records, size=size)
-    (found,) = looked.looks.values()
+    (found,) = looked.results.values()
     assert isinstance(found, Reading)
     assert (found.state, asked) == (expected, calls)
 
@@ -397,7 +400,7 @@ def test_all_pages_are_read(records: list[Any], size: int, expected: State, call
 def test_without_a_count_a_short_page_is_the_last(number: int, calls: int) -> None:
     """A full one may be followed by another."""
     looked, asked = read(huawei(), only(huawei().checks([EXECUTION])), executions(number, at98="FAILED"), count="?")
-    (found,) = looked.looks.values()
+    (found,) = looked.results.values()
     assert isinstance(found, Reading)
     assert (found.state, asked) == (State.FAILED, calls)
 
@@ -406,31 +409,34 @@ def test_a_count_that_promises_too_much_ends() -> None:
     """An empty page is the last one."""
     looked, asked = read(huawei(), only(huawei().checks([EXECUTION])), executions(150), count=1000)
     assert asked == 3
-    assert isinstance(next(iter(looked.looks.values())), Reading)
+    assert isinstance(next(iter(looked.results.values())), Reading)
 
 
 def test_pages_without_end_are_given_up() -> None:
     """And prove nothing."""
     provider, calls = huawei(), 0
-    looked = Looked(more=only(provider.checks([EXECUTION])))
+    looked = CheckResults(more=only(provider.checks([EXECUTION])))
     while looked.more:
-        looked, calls = provider.looks(looked.more, page(record(f"r{calls}"), count=PAGE * MAX_PAGES)), calls + 1
+        looked, calls = (
+            provider.results(looked.more, page(record(f"r{calls}"), count=RECORDS_A_PAGE * MAX_PAGES)),
+            calls + 1,
+        )
     assert calls == MAX_PAGES
-    assert looked.looks[EXECUTION.id] == Unreadable(http_status=200, message="more records than can be read: 10000")
+    assert looked.results[EXECUTION.id] == Unreadable(http_status=200, message="more records than can be read: 10000")
 
 
 def test_a_count_that_no_number_of_pages_can_reach_is_given_up_at_once() -> None:
     """Only one that runs settles it all the same."""
-    found = look(huawei(), EXECUTION, page(record(), count=PAGE * MAX_PAGES + 1))
+    found = checked(huawei(), EXECUTION, page(record(), count=RECORDS_A_PAGE * MAX_PAGES + 1))
     assert found == Unreadable(http_status=200, message="more records than can be read: 10001")
-    running = look(huawei(), EXECUTION, page(record(status="RUNNING"), count=99_999_999))
+    running = checked(huawei(), EXECUTION, page(record(status="RUNNING"), count=99_999_999))
     assert isinstance(running, Reading)
 
 
 @pytest.mark.parametrize("records", [executions(101), [0] * 5000, [{}] * 101, executions(101, at0="RUNNING")])
 def test_a_page_longer_than_was_asked_for_is_not_read(records: list[Any]) -> None:
     """Its length alone says that it is not an answer to our call."""
-    found = look(huawei(), EXECUTION, page(*records))
+    found = checked(huawei(), EXECUTION, page(*records))
     message = f"a page of {len(records)} records, where 100 were asked for"
     assert found == Unreadable(http_status=200, message=message)
 
@@ -439,7 +445,7 @@ def test_what_is_kept_between_pages_is_short() -> None:
     """However long the texts are that a page holds."""
     long = "x" * 100_000
     odd = record("r1", long, start_time=long, end_time=long, reason=long, result_code=long, script_name=long)
-    more = huawei().looks(only(huawei().checks([EXECUTION])), page(odd, count=200)).more
+    more = huawei().results(only(huawei().checks([EXECUTION])), page(odd, count=200)).more
     assert more
     assert len(repr(more.carry)) < 1000
 
@@ -447,8 +453,8 @@ def test_what_is_kept_between_pages_is_short() -> None:
 def test_a_retried_record_is_settled_where_it_is_found() -> None:
     """No further page is asked for."""
     call = only(huawei().checks([replace(RECORD, ref="new")]))
-    looked = huawei().looks(call, page(record("r1", "FAILED"), record("r0", "RUNNING"), count=500))
-    found = looked.looks[RECORD.id]
+    looked = huawei().results(call, page(record("r1", "FAILED"), record("r0", "RUNNING"), count=500))
+    found = looked.results[RECORD.id]
     assert isinstance(found, Reading)
     assert found.state is State.FAILED
 
@@ -456,22 +462,22 @@ def test_a_retried_record_is_settled_where_it_is_found() -> None:
 def test_records_that_moved_between_pages_count_once() -> None:
     """The later word about a record is the one that holds."""
     provider = huawei()
-    first = provider.looks(only(provider.checks([EXECUTION])), page(record("r1", "FAILED"), count=3)).more
+    first = provider.results(only(provider.checks([EXECUTION])), page(record("r1", "FAILED"), count=3)).more
     assert first
-    looked = provider.looks(first, page(record("r1", "SUCCESS"), record("r2"), count=3))
-    found = looked.looks[EXECUTION.id]
+    looked = provider.results(first, page(record("r1", "SUCCESS"), record("r2"), count=3))
+    found = looked.results[EXECUTION.id]
     assert isinstance(found, Reading)
     assert found.state is State.SUCCEEDED
 
 
-def test_a_page_that_cannot_be_read_ends_the_look() -> None:
+def test_a_page_that_cannot_be_read_ends_the_check() -> None:
     """For every task of the call."""
     provider = huawei()
     twins = [replace(EXECUTION, id=1), replace(EXECUTION, id=2)]
-    second = provider.looks(only(provider.checks(twins)), page(record(), count=2)).more
+    second = provider.results(only(provider.checks(twins)), page(record(), count=2)).more
     assert second
-    looks = provider.looks(second, answered({"error_msg": "slow down"}, 429)).looks
-    assert looks == dict.fromkeys((1, 2), Throttled(http_status=429, message="slow down"))
+    results = provider.results(second, answered({"error_msg": "slow down"}, 429)).results
+    assert results == dict.fromkeys((1, 2), Throttled(http_status=429, message="slow down"))
 
 
 # --- refusals ----------------------------------------------------------------------------------------------------
@@ -506,8 +512,8 @@ MISSING = {"error_code": "WKS.00170003", "error_msg": "no such record"}
         (Exchange(sent=True, error="timed out"), Unknown(message="timed out"), Unknown(message="timed out")),
     ],
 )
-def test_a_look_is_refused_nothing(exchange: Exchange, of_retry: Outcome | None, of_look: Look) -> None:
+def test_a_check_is_refused_nothing(exchange: Exchange, of_retry: Outcome | None, of_look: CheckResult) -> None:
     """The same answers, read for a retry and for both kinds of look."""
-    assert look(huawei(), EXECUTION, exchange) == look(huawei(), RECORD, exchange) == of_look
+    assert checked(huawei(), EXECUTION, exchange) == checked(huawei(), RECORD, exchange) == of_look
     found = outcome(huawei(), EXECUTION, exchange)
     assert isinstance(found, Already) if of_retry is None else found == of_retry

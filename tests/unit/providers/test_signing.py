@@ -7,8 +7,7 @@ import httpx
 import pytest
 
 from redrive.worker.providers.signing import docflow_headers, geelark_headers, huawei_headers
-
-from .exchanges import PROJECT, docflow, geelark, huawei, signed
+from tests.unit.providers.exchanges import PROJECT, docflow, geelark, huawei, signed
 
 RETRY = "https://workspace.ap-southeast-1.myhuaweicloud.com/v2/{}/script-executions/retry"
 REVIEW = "https://docflow.textin.ai/api/app-api/sip/platform/v2/review/task/retry"

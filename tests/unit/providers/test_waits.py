@@ -6,10 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redrive.models.outcome import Accepted, Reading, Throttled
-from redrive.worker.providers.base import Answer, Looked, Provider, TaskRef
+from redrive.worker.providers.base import Answer, CheckResults, Provider, TaskRef
 from redrive.worker.providers.waits import FAMILIES, rate_hint
-
-from .exchanges import answered, docflow, geelark, huawei, only, task
+from tests.unit.providers.exchanges import answered, docflow, geelark, huawei, only, task
 
 NOW = datetime(2031, 5, 4, 3, 2, 1, tzinfo=UTC)
 DATE = {"date": format_datetime(NOW, usegmt=True)}
@@ -199,16 +198,16 @@ ASKED: list[tuple[Provider, TaskRef, object, object]] = [
 def test_every_answer_carries_what_its_headers_ask(
     provider: Provider, one: TaskRef, yes: object, state: object
 ) -> None:
-    """Retries and looks, good ones and bad ones, without any other meaning than before."""
+    """Retries and checks, good ones and bad ones, without any other meaning than before."""
     for pace, headers in ((None, {}), (30.0, {"ratelimit": '"default";r=0;t=30'})):
         retried = provider.outcomes(only(provider.retries([one])), answered(yes, **headers))
         assert isinstance(retried, dict)
         assert isinstance(retried[one.id], Accepted)
-        looked = provider.looks(only(provider.checks([one])), answered(state, **headers))
-        assert isinstance(looked, Looked)
-        assert isinstance(looked.looks[one.id], Reading)
+        looked = provider.results(only(provider.checks([one])), answered(state, **headers))
+        assert isinstance(looked, CheckResults)
+        assert isinstance(looked.results[one.id], Reading)
         refused = provider.outcomes(only(provider.retries([one])), answered(b"", 429, retry_after="7", **headers))
         assert isinstance(refused, dict)
         assert isinstance(refused[one.id], Throttled)
-        found = [retried[one.id], looked.looks[one.id], refused[one.id]]
+        found = [retried[one.id], looked.results[one.id], refused[one.id]]
         assert [each.pace for each in found] == [pace] * 3

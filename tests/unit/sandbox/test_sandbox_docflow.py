@@ -4,8 +4,7 @@ import pytest
 
 from redrive.sandbox.docflow import RETRY, sign
 from redrive.sandbox.script import DOCFLOW, Detail, Refusal, Script, make_id
-
-from .conftest import STATIC_HEADERS, WORKSPACE, Caller, FakeClock, Open
+from tests.unit.sandbox.conftest import STATIC_HEADERS, WORKSPACE, Caller, FakeClock, Open
 
 BODY = b'{"workspace_id":"1234567890","task_id":"31415926"}'
 

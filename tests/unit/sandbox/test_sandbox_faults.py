@@ -8,10 +8,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from redrive.sandbox.faults import Fault, Faults, Kind
+from redrive.sandbox.faults import Fault, FaultKind, Faults
 from redrive.sandbox.script import GEELARK, Script, make_id
-
-from .conftest import TOKEN_MODE, Caller, FakeClock
+from tests.unit.sandbox.conftest import TOKEN_MODE, Caller, FakeClock
 
 RESTART = "/open/v1/task/restart"
 TASK = make_id(GEELARK, 1, Script())
@@ -180,7 +179,7 @@ def test_a_probability_is_thrown_with_seeded_dice() -> None:
 
     def struck(seed: int) -> list[bool]:
         faults = Faults(seed)
-        faults.add(Fault(path="/a", fault=Kind.STATUS, probability=0.5))
+        faults.add(Fault(path="/a", fault=FaultKind.STATUS, probability=0.5))
         assert faults.strike("/b") is None
         return [faults.strike("/a") is not None for _ in range(100)]
 

@@ -4,8 +4,7 @@ import pytest
 
 from redrive.sandbox.geelark import sign
 from redrive.sandbox.script import GEELARK, Detail, Refusal, Script, make_id
-
-from .conftest import TOKEN_MODE, Caller, FakeClock, Open
+from tests.unit.sandbox.conftest import TOKEN_MODE, Caller, FakeClock, Open
 
 RESTART = "/open/v1/task/restart"
 TRACE = "D0C0FFEE"

@@ -7,8 +7,7 @@ import pytest
 from redrive.sandbox import signatures
 from redrive.sandbox.config import HuaweiLogin
 from redrive.sandbox.script import HUAWEI, Refusal, Script, make_id
-
-from .conftest import HUAWEI_TOKEN, PROJECT, Caller, FakeClock, Open
+from tests.unit.sandbox.conftest import HUAWEI_TOKEN, PROJECT, Caller, FakeClock, Open
 
 RETRY = f"/v2/{PROJECT}/script-executions/retry"
 RECORDS = f"/v2/{PROJECT}/script-execution-records"

@@ -1,17 +1,17 @@
 from redrive.sandbox.config import SandboxConfig
-from redrive.sandbox.limits import Over, Rate, Window
+from redrive.sandbox.limits import Over, Rate, RateWindow
 
 
 def test_a_window_slides() -> None:
     """The call that would be one too many is allowed again exactly when the oldest is a window away."""
-    window = Window(limit=3, seconds=60)
+    window = RateWindow(limit=3, seconds=60)
     assert [window.over(now) for now in (0, 30, 59, 59.9)] == [False, False, False, True]
-    assert not Window(3, 60).over(0)
+    assert not RateWindow(3, 60).over(0)
 
 
 def test_no_burst_across_the_turn_of_a_minute() -> None:
     """A fixed window would let 400 calls pass within a second of the turn."""
-    window = Window(limit=200, seconds=60)
+    window = RateWindow(limit=200, seconds=60)
     assert not any(window.over(59.5) for _ in range(200))
     assert window.over(60.5)
 

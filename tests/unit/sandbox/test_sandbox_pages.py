@@ -5,8 +5,7 @@ import pytest
 
 from redrive.sandbox.misbehave import REDIRECTED
 from redrive.sandbox.script import GEELARK, Script, make_id
-
-from .conftest import Caller
+from tests.unit.sandbox.conftest import Caller
 
 RESTART = "/open/v1/task/restart"
 TASK = make_id(GEELARK, 1, Script())

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from redrive.sandbox.faults import Fault, Faults, Kind
+from redrive.sandbox.faults import Fault, FaultKind, Faults
 
 ROOT = Path(__file__).parents[3]
 COMMANDS = {
@@ -72,7 +72,7 @@ def test_dice_and_ids_are_chosen_when_it_starts(tmp_path: Path, command: str) ->
         process.communicate(timeout=10)
     assert answer.json() == {"task_id": "t1"}
     faults = Faults(7)
-    faults.add(Fault(path="/open/*", fault=Kind.STATUS, probability=0.5))
+    faults.add(Fault(path="/open/*", fault=FaultKind.STATUS, probability=0.5))
     assert struck == [faults.strike("/open/v1/task/query") is not None for _ in range(20)]
 
 

@@ -1,8 +1,7 @@
 """Tasks that are deleted, and tasks whose states are shown in words that nobody documents."""
 
 from redrive.sandbox.script import DOCFLOW, GEELARK, HUAWEI, Script, make_id
-
-from .conftest import Caller
+from tests.unit.sandbox.conftest import Caller
 
 PHONE, OTHER_PHONE = (make_id(GEELARK, n, Script()) for n in (1, 2))
 DESKTOP, OTHER_DESKTOP = (make_id(HUAWEI, n, Script()) for n in (1, 2))

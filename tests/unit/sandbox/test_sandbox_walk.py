@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 
 from redrive.models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE
-from redrive.models.outcome import Accepted, Already, Look, Outcome, Reading, Refused, State
+from redrive.models.outcome import Accepted, Already, CheckResult, Outcome, Reading, Refused, State
 from redrive.sandbox.samples import sample_rows
 from redrive.sandbox.script import Expectation, expectation, parse
 from redrive.worker.providers.base import Account, Answer, Call, Exchange, Provider, Split, TaskRef, Token
 from redrive.worker.providers.docflow import DocFlow
 from redrive.worker.providers.geelark import GeeLark
 from redrive.worker.providers.huawei_workspace import HuaweiWorkspace
-
-from .conftest import PROJECT, WORKSPACE, Caller, FakeClock, Open
+from tests.unit.sandbox.conftest import PROJECT, WORKSPACE, Caller, FakeClock, Open
 
 MAX_RETRIES = 3
 PATIENCE = 20
@@ -62,19 +61,19 @@ class Retrier:
         assert not isinstance(outcomes, Split)
         return outcomes[self.task.id]
 
-    def look(self) -> Look:
+    def look(self) -> CheckResult:
         (call,) = self.provider.checks([self.task]).calls
-        looked = self.provider.looks(call, self.send(call))
+        looked = self.provider.results(call, self.send(call))
         assert looked.more is None
-        return looked.looks[self.task.id]
+        return looked.results[self.task.id]
 
-    def look_until_it_rests(self) -> Look:
+    def look_until_it_rests(self) -> CheckResult:
         while (seen := self.look()) and isinstance(seen, Reading) and seen.state is State.RUNNING:
             self.caller.clock.advance(1)
         return seen
 
-    def to_its_end(self, *, look_first: bool) -> Expectation:
-        seen: Look | None = self.look_until_it_rests() if look_first else None
+    def to_its_end(self, *, check_first: bool) -> Expectation:
+        seen: CheckResult | None = self.look_until_it_rests() if check_first else None
         unexplained = 0
         for _ in range(PATIENCE):
             match seen:
@@ -118,8 +117,8 @@ def test_every_script_ends_as_expected(open_sandbox: Open, account: str, provide
     ours = [row for row in rows.values() if row["account"] == account]
     assert len(ours) > 20
     for row in ours:
-        look_first = row["kind"] == "review_rule" or row["origin"] == "client_ui"
-        ended = retrier(caller, account, row).to_its_end(look_first=look_first)
+        check_first = row["kind"] == "review_rule" or row["origin"] == "client_ui"
+        ended = retrier(caller, account, row).to_its_end(check_first=check_first)
         assert ended == expectation(provider, row["kind"], parse(row["external_id"]), MAX_RETRIES), row
     assert caller.violations == {}
 
@@ -134,7 +133,7 @@ def test_every_script_ends_as_expected(open_sandbox: Open, account: str, provide
     ],
 )
 def test_every_way_to_log_in(clock: FakeClock, open_sandbox: Open, account: str, options: dict[str, Any]) -> None:
-    """What our providers sign and fetch is let in, for a retry and for a look."""
+    """What our providers sign and fetch is let in, for a retry and for a check."""
     clock.now = time.time()
     caller = open_sandbox()
     row = next(row for row in sample_rows() if row["account"] == account and parse(row["external_id"]).refusal is None)

@@ -2,8 +2,7 @@ import httpx
 import pytest
 
 from redrive.sandbox.script import GEELARK, HUAWEI, Refusal, Script, make_id
-
-from .conftest import TOKEN_MODE, Caller, FakeClock, Open
+from tests.unit.sandbox.conftest import TOKEN_MODE, Caller, FakeClock, Open
 
 RESTART = "/open/v1/task/restart"
 

@@ -9,8 +9,7 @@ from redrive.models import capabilities
 from redrive.models.capabilities import Capabilities, Kind, Option
 from redrive.models.settings import check_secrets
 from redrive.models.settings.secrets import FromEnv, FromFile
-
-from .conftest import DESKTOPS, PHONES, REVIEWS, Problems, Read
+from tests.unit.settings.conftest import DESKTOPS, PHONES, REVIEWS, Problems, Read
 
 
 def test_an_account_is_its_providers_defaults_and_what_it_says(read: Read) -> None:
@@ -387,7 +386,7 @@ def test_a_provider_of_another_package_is_known_by_its_capabilities(
     assert problem.startswith("accounts.x.zone: is part of the provider's address")
 
 
-def test_what_a_secret_should_look_like_is_not_its_variable(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_secret_should_check_like_is_not_its_variable(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     _register(monkeypatch, f"{__name__}:Elsewhere")
     text = '[accounts.x]\nprovider = "elsewhere"\nzone = "a"\npin = { env = "PIN" }'
     told = check_secrets(read(text), {"PIN": "123"})

@@ -3,8 +3,7 @@
 import pytest
 
 from redrive.models.settings import check_secrets
-
-from .conftest import DESKTOPS, PHONES, REVIEWS, Problems, Read
+from tests.unit.settings.conftest import DESKTOPS, PHONES, REVIEWS, Problems, Read
 
 TABLETS = PHONES.replace("phones", "tablets")
 OTHERS = TABLETS.replace("GEELARK_TOKEN", "OTHER_TOKEN")

@@ -3,11 +3,11 @@
 import pytest
 from sqlalchemy import make_url
 
-from redrive.models import postgresql, sqlite
-from redrive.models.database_address import checked
-from redrive.models.db import Database
 from redrive.models.errors import SettingsError, Unsuitable
 from redrive.models.settings.urls import checked_database_url
+from redrive.models.sql import postgresql, sqlite
+from redrive.models.sql.database_address import checked
+from redrive.models.sql.db import Database
 
 
 def connect_arguments(url: str) -> dict[str, str]:

@@ -7,8 +7,7 @@ import pytest
 from redrive.models.errors import SettingsError
 from redrive.models.settings import Settings, hide_password, load
 from redrive.models.settings.environment import NAMES
-
-from .conftest import PHONES, Problems, Read
+from tests.unit.settings.conftest import PHONES, Problems, Read
 
 
 def test_the_file_is_the_one_given_then_the_one_named_then_redrive_toml(

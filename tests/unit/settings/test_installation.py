@@ -6,8 +6,7 @@ import pytest
 
 from redrive.models.settings import Settings, load
 from redrive.models.settings.installation import of_database
-
-from .conftest import Problems, Read
+from tests.unit.settings.conftest import Problems, Read
 
 
 @pytest.mark.parametrize(

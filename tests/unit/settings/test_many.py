@@ -10,9 +10,8 @@ import pytest
 from redrive.models import capabilities
 from redrive.models.errors import SettingsError
 from redrive.models.settings import Settings, check_secrets, doubtful_secrets
-
-from .conftest import DESKTOPS, PHONES, REVIEWS, Read
-from .test_accounts import Elsewhere
+from tests.unit.settings.conftest import DESKTOPS, PHONES, REVIEWS, Read
+from tests.unit.settings.test_accounts import Elsewhere
 
 FEW, MANY = 60, 240
 """Four times as many: what grows with their number takes four times the steps, what compares them all sixteen times."""

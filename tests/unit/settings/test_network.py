@@ -7,8 +7,7 @@ import pytest
 from redrive.models.settings import check_secrets, unread_proxies
 from redrive.models.settings.network import checked_proxy, passwords_in
 from redrive.models.settings.secrets import FromEnv
-
-from .conftest import DESKTOPS, PHONES, REVIEWS, Problems, Read
+from tests.unit.settings.conftest import DESKTOPS, PHONES, REVIEWS, Problems, Read
 
 PROXY = "http://proxy.example.com:3128"
 

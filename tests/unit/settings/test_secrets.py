@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from redrive.models.capabilities import BUILT_IN
 from redrive.models.errors import SettingsError
 from redrive.models.settings import check_secrets, doubtful_secrets, load
-
-from .conftest import DESKTOPS, PHONES, REVIEWS, Problems, Read
+from tests.unit.settings.conftest import DESKTOPS, PHONES, REVIEWS, Problems, Read
 
 MARK = "Hunter2-Swordfish"
 

@@ -4,8 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from redrive.models.settings import Policy, Settings
-
-from .conftest import PHONES, Problems, Read
+from tests.unit.settings.conftest import PHONES, Problems, Read
 
 
 def test_an_empty_file_means_the_defaults(read: Read) -> None:

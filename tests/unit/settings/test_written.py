@@ -14,8 +14,7 @@ from redrive.models.settings.accounts import OWN_KEYS
 from redrive.models.settings.environment import NAMES, Environment
 from redrive.models.settings.limits import default_limits
 from redrive.template import render
-
-from .conftest import Read
+from tests.unit.settings.conftest import Read
 
 ROOT = Path(__file__).parents[3]
 NAMES_OF = {"geelark": "phones", "huawei_workspace": "desktops", "docflow": "reviews"}

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from redrive.models.clock import boottime, utc_now
 from redrive.models.ledger import Batch
-from redrive.models.outcome import Look, Outcome
+from redrive.models.outcome import CheckResult, Outcome
 from redrive.models.rules import LATE_SECONDS
 from redrive.models.settings import Settings, load
 from redrive.models.states import Operation
@@ -84,10 +84,14 @@ class Site:
     def sender(self, account: str) -> Sender:
         return self.deps.senders[account]
 
-    def retry(self, account: str, tasks: list[TaskRef], window: Window | None = None) -> dict[int, Outcome | Look]:
+    def retry(
+        self, account: str, tasks: list[TaskRef], window: Window | None = None
+    ) -> dict[int, Outcome | CheckResult]:
         return self.deps.loop.submit(self.sender(account).retry(tasks, window or make_window())).result(30)
 
-    def check(self, account: str, tasks: list[TaskRef], window: Window | None = None) -> dict[int, Outcome | Look]:
+    def check(
+        self, account: str, tasks: list[TaskRef], window: Window | None = None
+    ) -> dict[int, Outcome | CheckResult]:
         return self.deps.loop.submit(self.sender(account).check(tasks, window or make_window())).result(30)
 
     def work(self, account: str = "phones", operation: Operation = Operation.RETRY) -> dict[str, int]:

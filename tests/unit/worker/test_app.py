@@ -14,8 +14,8 @@ from sqlalchemy import Pool, event, select
 from redrive.models import jobs, ledger
 from redrive.models.errors import BadInput, SchemaError, SettingsError
 from redrive.models.settings import load
+from redrive.models.sql.tables import actions
 from redrive.models.states import Operation
-from redrive.models.tables import actions
 from redrive.sandbox.server import SandboxThread
 from redrive.worker import app as worker_app
 from redrive.worker import deps
@@ -75,7 +75,7 @@ def test_a_hosts_wish_never_releases_what_an_operator_holds(ours: Site) -> None:
 
 
 def test_a_wish_of_many_is_carried_out_in_pages(ours: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_app, "PAGE", 2)
+    monkeypatch.setattr(worker_app, "TASKS_A_TRANSACTION", 2)
     ids = [ours.world.add(str(number)) for number in range(591, 596)]
     for each in ids:
         ours.world.put(each, due_at=FAR)

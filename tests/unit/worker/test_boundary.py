@@ -18,8 +18,8 @@ from redrive.models.outcome import (
     Already,
     Blocked,
     Cause,
+    CheckResult,
     Deferred,
-    Look,
     Outcome,
     Reading,
     Refused,
@@ -35,9 +35,9 @@ from redrive.models.states import DeadReason, Operation
 from redrive.worker.crew import INLINE_BYTES, THREAD_BYTES, Crew
 from redrive.worker.fit import MAX_RESULT_BYTES, MisfitError, fit
 from redrive.worker.loop import EventLoop
-from redrive.worker.providers.base import Account, Call, Exchange, Looked, Plan, Request, Split, TaskRef
+from redrive.worker.providers.base import Account, Call, CheckResults, Exchange, Plan, Request, Split, TaskRef
 from redrive.worker.providers.geelark import GeeLark
-from redrive.worker.reading import LOOKS, OUTCOMES
+from redrive.worker.reading import CHECK_RESULTS, RETRY_OUTCOMES
 from redrive.worker.sender import Sender
 from redrive.worker.trouble import Trouble
 from tests.unit.worker.site import make_window, tiny
@@ -70,10 +70,10 @@ class House:
             provider=provider(account), rules=rules(**more), base_url=url, concurrency=4, secrets=[SECRET]
         )
 
-    def retry(self, *ids: str) -> dict[int, Outcome | Look]:
+    def retry(self, *ids: str) -> dict[int, Outcome | CheckResult]:
         return self.loop.submit(self.sender.retry(refs(*ids), make_window())).result(60)
 
-    def check(self, *ids: str) -> dict[int, Outcome | Look]:
+    def check(self, *ids: str) -> dict[int, Outcome | CheckResult]:
         return self.loop.submit(self.sender.check(refs(*ids), make_window())).result(60)
 
 
@@ -135,7 +135,7 @@ def test_nothing_it_raises_ends_the_loop(house: Callable[..., House], method: st
     assert ours.loop.alive
 
 
-@pytest.mark.parametrize("method", ["checks", "looks"])
+@pytest.mark.parametrize("method", ["checks", "results"])
 @pytest.mark.parametrize("error", ENDINGS, ids=repr)
 def test_nor_does_a_check(house: Callable[..., House], method: str, error: BaseException) -> None:
     ours = house(provider(**{method: raises(error)}))
@@ -224,13 +224,13 @@ def test_a_fault_with_one_task_stays_with_that_task_when_it_is_read(house: Calla
 
 
 def test_the_same_when_it_is_checked(house: Callable[..., House]) -> None:
-    def looks(self: GeeLark, call: Call, exchange: Exchange) -> Looked:
+    def results(self: GeeLark, call: Call, exchange: Exchange) -> CheckResults:
         if any(task.external_id == BAD for task in call.tasks):
             raise ValueError(BAD)
-        return GeeLark.looks(self, call, exchange)
+        return GeeLark.results(self, call, exchange)
 
     says = {"code": 0, "data": {"total": 2, "items": [{"id": "1", "status": 4}, {"id": "3", "status": 3}]}}
-    found = house(provider(looks=looks), says=says).check(*("1", BAD, "3"))
+    found = house(provider(results=results), says=says).check(*("1", BAD, "3"))
     assert [getattr(found[n], "state", None) for n in (1, 2, 3)] == [State.FAILED, None, State.SUCCEEDED]
     assert isinstance(found[2], Unknown)
 
@@ -262,16 +262,18 @@ def test_answers_about_other_tasks_are_dropped(house: Callable[..., House]) -> N
     assert found == {1: Accepted()}
 
 
-@pytest.mark.parametrize("nonsense", [None, [], "x", 5, Looked(5), Looked({1: "x"}), Looked({}, more=5)])  # type: ignore[arg-type,dict-item]
-def test_looks_of_any_form_are_unknown(house: Callable[..., House], nonsense: Any) -> None:
-    assert type(house(provider(looks=lambda *_: nonsense)).check("1")[1]) is Unknown
+@pytest.mark.parametrize(
+    "nonsense", [None, [], "x", 5, CheckResults(5), CheckResults({1: "x"}), CheckResults({}, more=5)]
+)  # type: ignore[arg-type,dict-item]
+def test_checks_of_any_form_are_unknown(house: Callable[..., House], nonsense: Any) -> None:
+    assert type(house(provider(results=lambda *_: nonsense)).check("1")[1]) is Unknown
 
 
 def test_a_further_page_about_other_tasks_is_not_asked_for(house: Callable[..., House]) -> None:
-    def looks(_: GeeLark, call: Call, __: Exchange) -> Looked:
-        return Looked({}, more=Call(call.request, (TaskRef(7, "", "7"),), call.limit_path))
+    def results(_: GeeLark, call: Call, __: Exchange) -> CheckResults:
+        return CheckResults({}, more=Call(call.request, (TaskRef(7, "", "7"),), call.limit_path))
 
-    assert house(provider(looks=looks)).check("1").keys() == {1}
+    assert house(provider(results=results)).check("1").keys() == {1}
 
 
 @pytest.mark.parametrize(
@@ -294,8 +296,8 @@ def test_a_further_page_about_other_tasks_is_not_asked_for(house: Callable[..., 
 )
 def test_a_wait_is_a_day_at_most_or_none(wait: Any, expected: float | None) -> None:
     """What it means stays: a throttled path waits all the same."""
-    assert fit(Throttled(wait_seconds=wait), OUTCOMES, []) == Throttled(wait_seconds=expected)
-    assert fit(Unknown(wait_seconds=wait), LOOKS, []) == Unknown(wait_seconds=expected)
+    assert fit(Throttled(wait_seconds=wait), RETRY_OUTCOMES, []) == Throttled(wait_seconds=expected)
+    assert fit(Unknown(wait_seconds=wait), CHECK_RESULTS, []) == Unknown(wait_seconds=expected)
 
 
 @pytest.mark.parametrize(
@@ -303,7 +305,7 @@ def test_a_wait_is_a_day_at_most_or_none(wait: Any, expected: float | None) -> N
     [(200, 200), (HTTPStatus.CONFLICT, 409), (900, 900), (70_000, None), (-1, None), ("200", None), (True, None)],
 )
 def test_a_status_has_three_digits_or_none(status: Any, expected: int | None) -> None:
-    fitted = fit(Already(http_status=status), OUTCOMES, [])
+    fitted = fit(Already(http_status=status), RETRY_OUTCOMES, [])
     assert isinstance(fitted, Already)
     assert fitted.http_status == expected
     assert type(fitted.http_status) in {int, type(None)}
@@ -312,7 +314,7 @@ def test_a_status_has_three_digits_or_none(status: Any, expected: int | None) ->
 @pytest.mark.parametrize("kind", [Accepted, Already, Throttled, Unknown, Unsent, Deferred])
 def test_text_is_one_line_that_every_database_keeps(kind: Any) -> None:
     """NUL, half a surrogate pair, a terminal's own language; and no longer than its column."""
-    fitted = fit(kind(code="a\0b" + "c" * 99, message="x\0y\ud800z\x1b[31m\n\u202e" + "w" * 999), OUTCOMES, [])
+    fitted = fit(kind(code="a\0b" + "c" * 99, message="x\0y\ud800z\x1b[31m\n\u202e" + "w" * 999), RETRY_OUTCOMES, [])
     assert (fitted.code[:3], len(fitted.code)) == ("abc", 64)
     assert fitted.message.isprintable()
     assert fitted.message.startswith("xy?z [31m")
@@ -320,9 +322,9 @@ def test_text_is_one_line_that_every_database_keeps(kind: Any) -> None:
 
 
 def test_marks_and_ids_fit_their_columns() -> None:
-    assert len(fit(Accepted(ref="r" * 999), OUTCOMES, []).ref) == 255  # type: ignore[union-attr]
-    assert len(fit(Unknown(ref="r" * 999), OUTCOMES, []).ref) == 255  # type: ignore[union-attr]
-    assert len(fit(Reading(state=State.RUNNING, mark="m" * 999), LOOKS, []).mark) == 64  # type: ignore[union-attr]
+    assert len(fit(Accepted(ref="r" * 999), RETRY_OUTCOMES, []).ref) == 255  # type: ignore[union-attr]
+    assert len(fit(Unknown(ref="r" * 999), RETRY_OUTCOMES, []).ref) == 255  # type: ignore[union-attr]
+    assert len(fit(Reading(state=State.RUNNING, mark="m" * 999), CHECK_RESULTS, []).mark) == 64  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -340,34 +342,34 @@ def test_marks_and_ids_fit_their_columns() -> None:
 )
 def test_what_cannot_be_mended_is_no_answer(answer: Any) -> None:
     with pytest.raises(MisfitError):
-        fit(answer, OUTCOMES, [])
+        fit(answer, RETRY_OUTCOMES, [])
 
 
 def test_words_of_an_enumeration_are_taken_for_its_members() -> None:
-    assert fit(Refused(reason="refused"), OUTCOMES, []) == Refused(reason=DeadReason.REFUSED)  # type: ignore[arg-type]
-    assert fit(Blocked(cause="balance"), OUTCOMES, []) == Blocked(cause=Cause.BALANCE)  # type: ignore[arg-type]
+    assert fit(Refused(reason="refused"), RETRY_OUTCOMES, []) == Refused(reason=DeadReason.REFUSED)  # type: ignore[arg-type]
+    assert fit(Blocked(cause="balance"), RETRY_OUTCOMES, []) == Blocked(cause=Cause.BALANCE)  # type: ignore[arg-type]
 
 
 def test_a_task_that_is_gone_always_has_a_reason() -> None:
     """And no other has one: the schema would refuse the row."""
     gone, failed = Reading(state=State.GONE), Reading(state=State.FAILED, reason=DeadReason.REFUSED)
-    assert fit(gone, LOOKS, []) == Reading(state=State.GONE, reason=DeadReason.REFUSED)
-    assert fit(failed, LOOKS, []) == Reading(state=State.FAILED)
+    assert fit(gone, CHECK_RESULTS, []) == Reading(state=State.GONE, reason=DeadReason.REFUSED)
+    assert fit(failed, CHECK_RESULTS, []) == Reading(state=State.FAILED)
 
 
 def test_a_result_is_kept_as_json_where_it_is_archived() -> None:
     result = {"a\0": ["x\ud800", nan, 1, None, (True, {"b": inf})], 5: "number"}
-    fitted = fit(Reading(state=State.FAILED, result=result), LOOKS, [], archives=True)  # type: ignore[arg-type]
+    fitted = fit(Reading(state=State.FAILED, result=result), CHECK_RESULTS, [], archives=True)  # type: ignore[arg-type]
     assert fitted == Reading(
         state=State.FAILED, result={"a": ["x?", None, 1, None, [True, {"b": None}]], "5": "number"}
     )
-    assert fit(Reading(state=State.FAILED, result=result), LOOKS, []) == Reading(state=State.FAILED)  # type: ignore[arg-type]
+    assert fit(Reading(state=State.FAILED, result=result), CHECK_RESULTS, []) == Reading(state=State.FAILED)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("result", [{"a": object()}, {"a": {1, 2}}, ["list"], "text", {"n": 10**5000}])
 def test_a_result_that_is_no_json_is_no_answer(result: Any) -> None:
     with pytest.raises(MisfitError):
-        fit(Reading(state=State.FAILED, result=result), LOOKS, [], archives=True)
+        fit(Reading(state=State.FAILED, result=result), CHECK_RESULTS, [], archives=True)
 
 
 def test_a_result_too_deep_to_be_written_is_no_answer() -> None:
@@ -376,13 +378,13 @@ def test_a_result_too_deep_to_be_written_is_no_answer() -> None:
     for _ in range(5000):
         inner["a"] = inner = {}
     with pytest.raises(MisfitError):
-        fit(Reading(state=State.FAILED, result=deep), LOOKS, [], archives=True)
+        fit(Reading(state=State.FAILED, result=deep), CHECK_RESULTS, [], archives=True)
 
 
 def test_a_result_too_large_to_be_archived_is_not_lost_by_a_retry() -> None:
     """The task is not taken for one whose result was saved."""
     result = {"text": "x" * (MAX_RESULT_BYTES + 1)}
-    assert isinstance(fit(Reading(state=State.FAILED, result=result), LOOKS, [], archives=True), Unreadable)
+    assert isinstance(fit(Reading(state=State.FAILED, result=result), CHECK_RESULTS, [], archives=True), Unreadable)
 
 
 # --- How large it is ---------------------------------------------------------------------------------------------
@@ -416,11 +418,11 @@ def test_one_with_more_values_than_any_page_has_is_not_read(house: Callable[...,
 class Dying(GeeLark):
     """It ends the process that reads its large answers, once."""
 
-    def looks(self, call: Call, exchange: Exchange) -> Looked:
+    def results(self, call: Call, exchange: Exchange) -> CheckResults:
         if exchange.answer is not None and b"die" in exchange.answer.body:
             assert threading.current_thread() is threading.main_thread(), "not in the process of the test"
             os._exit(1)
-        return super().looks(call, exchange)
+        return super().results(call, exchange)
 
 
 def test_a_process_that_ends_while_it_reads_is_replaced(loop: EventLoop) -> None:
@@ -448,11 +450,11 @@ def test_pages_without_end_are_left(house: Callable[..., House], monkeypatch: py
     monkeypatch.setattr("redrive.worker.sender.MAX_PAGES_BYTES", 10)
     asked: list[int] = []
 
-    def looks(_: GeeLark, call: Call, __: Exchange) -> Looked:
+    def results(_: GeeLark, call: Call, __: Exchange) -> CheckResults:
         asked.append(1)
-        return Looked(more=call)
+        return CheckResults(more=call)
 
-    found = house(provider(looks=looks), says=padded(100_000)).check("1")[1]
+    found = house(provider(results=results), says=padded(100_000)).check("1")[1]
     assert isinstance(found, Unreadable)
     assert len(asked) <= 11
 
@@ -486,10 +488,10 @@ def test_a_signature_that_cannot_be_made_of_the_credentials_pauses_it_too(
 
 
 def test_a_page_that_cannot_be_asked_for_is_the_tasks_matter(house: Callable[..., House]) -> None:
-    def looks(_: GeeLark, call: Call, __: Exchange) -> Looked:
-        return Looked(more=Call(Request("GET", "/\x00"), call.tasks, call.limit_path))
+    def results(_: GeeLark, call: Call, __: Exchange) -> CheckResults:
+        return CheckResults(more=Call(Request("GET", "/\x00"), call.tasks, call.limit_path))
 
-    found = house(provider(looks=looks)).check("1")[1]
+    found = house(provider(results=results)).check("1")[1]
     assert isinstance(found, Deferred)
     assert found.of_task
 

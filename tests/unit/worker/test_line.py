@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from redrive.worker.line import Lines
+from redrive.worker.line import PathLines
 
 PATH, OTHER = ("reviews", "/retry"), ("reviews", "/result")
 
@@ -13,7 +13,7 @@ def come(order: str, *, leave: str) -> str:
     """Who may ask, after these came and those left."""
 
     async def play() -> str:
-        lines = Lines()
+        lines = PathLines()
         turns = {name: lines.join(PATH) for name in order}
         for name in leave:
             lines.leave(turns.pop(name))
@@ -32,7 +32,7 @@ def test_one_asks_at_a_time_in_the_order_they_came(order: str, leave: str, first
 
 def test_each_path_has_a_line_of_its_own() -> None:
     async def play() -> bool:
-        lines = Lines()
+        lines = PathLines()
         return all([lines.join(PATH).come.done(), lines.join(OTHER).come.done()])
 
     assert asyncio.run(play())
@@ -40,7 +40,7 @@ def test_each_path_has_a_line_of_its_own() -> None:
 
 def test_a_line_that_is_empty_is_forgotten() -> None:
     async def play() -> int:
-        lines = Lines()
+        lines = PathLines()
         lines.leave(lines.join(PATH))
         return len(lines._lines)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from redrive.models.capabilities import HUAWEI_WORKSPACE
-from redrive.models.outcome import Accepted, Already, Blocked, Cause, Deferred, Look, Outcome, Throttled
+from redrive.models.outcome import Accepted, Already, Blocked, Cause, CheckResult, Deferred, Outcome, Throttled
 from redrive.models.policy import Policy
 from redrive.models.rules import Rules
 from redrive.worker.login import LEAST_SECONDS, MOST_LOGINS, MOST_SECONDS, Login, _seconds
@@ -54,7 +54,7 @@ def account(loop: EventLoop, says: Callable[[Asked], Answer]) -> Iterator[tuple[
         loop.submit(sender.aclose()).result(10)
 
 
-def retry(loop: EventLoop, sender: Sender, name: str = "t1") -> Outcome | Look:
+def retry(loop: EventLoop, sender: Sender, name: str = "t1") -> Outcome | CheckResult:
     return loop.submit(sender.retry(refs(name), make_window())).result(30)[1]
 
 

@@ -87,4 +87,4 @@ def test_a_body_that_is_not_a_call_is_refused(body: object) -> None:
 )  # fmt: skip
 def test_a_senders_name_is_marked_as_claimed(who: str | None, recorded: str) -> None:
     """On one line, of a length that is kept."""
-    assert messages.wish([3, 1, 3], who, "r" * 9999) == messages.Wish([1, 3], recorded, "r" * 500)
+    assert messages.wish([3, 1, 3], who, "r" * 9999) == messages.HostRequest([1, 3], recorded, "r" * 500)

@@ -29,9 +29,9 @@ from redrive.models.outcome import (
     Unknown,
     Unsent,
 )
-from redrive.models.tables import limits
+from redrive.models.sql.tables import limits
 from redrive.sandbox.server import SandboxThread
-from redrive.worker.providers.base import Looked, Plan
+from redrive.worker.providers.base import CheckResults, Plan
 from redrive.worker.providers.geelark import GeeLark
 from redrive.worker.providers.huawei_workspace import HuaweiWorkspace
 from tests.unit.worker.site import PASSWORD, RETRY, TOKENS, Answer, Asked, Site, make_window, refs, site, tiny
@@ -161,7 +161,7 @@ def test_a_refused_login_blocks_the_account_and_the_task_is_not_sent(
 
 
 def test_a_throttled_login_holds_back_the_whole_account(ours: Site, sandbox: SandboxThread) -> None:
-    """Retries and looks share the login: neither may ask again before the wait is over."""
+    """Retries and checks share the login: neither may ask again before the wait is over."""
     sandbox.fault(TOKENS, "retry_after", seconds=9)
     found = ours.retry("desktops", refs("t1"))[1]
     assert isinstance(found, Throttled)
@@ -427,7 +427,7 @@ def test_a_login_that_fails_in_the_providers_code_sends_no_retry(
     assert calls(sandbox, "retry") == 0
 
 
-@pytest.mark.parametrize("looks", [fails, lambda *_: None, lambda *_: Looked({})])
-def test_looks_that_fail_are_looks_without_an_answer(ours: Site, looks: Callable[..., Any]) -> None:
-    with_provider(ours, "phones", GeeLark, looks=looks)
+@pytest.mark.parametrize("results", [fails, lambda *_: None, lambda *_: CheckResults({})])
+def test_checks_that_fail_are_checks_without_an_answer(ours: Site, results: Callable[..., Any]) -> None:
+    with_provider(ours, "phones", GeeLark, results=results)
     assert isinstance(ours.check("phones", refs("1", kind=""))[1], Unknown)

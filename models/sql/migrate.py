@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, text
 
-from .clock import boottime
+from ..clock import boottime
+from ..errors import Locked, SchemaBehind, SchemaError, Unreachable, Unsuitable
+from ..states import SetAside
 from .db import NEWEST_LEVEL, Database, Transaction
 from .db_errors import grant
-from .errors import Locked, SchemaBehind, SchemaError, Unreachable, Unsuitable
 from .migrations.row_rules_0002 import RULES, RowRule
 from .postgresql import quoted
-from .states import SetAside
 from .tables import metadata
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # smaller for it.
 
 HEAD = f"{NEWEST_LEVEL:04}"
-"""The newest revision in ``models/migrations``."""
+"""The newest revision in ``models/sql/migrations``."""
 OLDEST = "0001"
 """The oldest one that this version works on: old and new processes run side by side during an upgrade."""
 

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ..db import Transaction
-from ..outcome import Accepted, Deferred, Look, Outcome, Reading, Throttled, Unknown, Unsent
+from ..outcome import Accepted, CheckResult, Deferred, Outcome, Reading, Throttled, Unknown, Unsent
 from ..rules import GROUP_WIDE, Rules
+from ..sql.db import Transaction
 from . import accounts, breaker, moments, pace, permits
-from .batches import Work, still_mine
+from .batches import Work, lock_own
 from .health import call_of
 from .totals import Steps
 
@@ -17,22 +17,22 @@ LOCAL = "#local"
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class CallResult:
     """One call that was made, or given up.
 
     Attributes:
-        asked_at: the moment its attempts were opened, or the look was asked.
+        asked_at: the moment its attempts were opened, or the check was asked.
         extra_calls: API paths of further calls made for it (logins, halves, pages): they count as calls, too.
     """
 
     path: str
     asked_at: datetime
-    answers: Mapping[int, Outcome | Look]
+    answers: Mapping[int, Outcome | CheckResult]
     extra_calls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AccountState:
     """What holds a batch's calls back or lets them go.
 
     Attributes:
@@ -41,7 +41,7 @@ class Standing:
         paths: the group's API paths.
     """
 
-    account: accounts.Account | None
+    account: accounts.AccountRow | None
     breaker: breaker.Breaker
     paths: Mapping[str, permits.Path]
 
@@ -53,7 +53,7 @@ class Standing:
         return calm and self.breaker == breaker.Breaker(why=self.breaker.why)
 
 
-def standing(t: Transaction, work: Work, told: Sequence[Answered], *, begun: bool, calm: bool) -> Standing:
+def account_state(t: Transaction, work: Work, news: Sequence[CallResult], *, begun: bool, calm: bool) -> AccountState:
     """How the batch's account stands, the batch under lock, and the account where this step may change it.
 
     An account under lock makes all steps of its batches wait for each other. Good news of an untroubled account, and
@@ -64,21 +64,21 @@ def standing(t: Transaction, work: Work, told: Sequence[Answered], *, begun: boo
     """
     if begun:
         return _standing(t, work, accounts.read(t, work.rules.account))
-    if calm and not work.probe and all(map(_is_good, told)):
+    if calm and not work.probe and all(map(_is_good, news)):
         found = _standing(t, work, accounts.read(t, work.rules.account))
         if found.untroubled:
-            still_mine(t, work)
+            lock_own(t, work)
             return found
     account = accounts.locked(t, work.rules.account)
-    still_mine(t, work)
+    lock_own(t, work)
     return _standing(t, work, account)
 
 
-def _standing(t: Transaction, work: Work, account: accounts.Account | None) -> Standing:
-    return Standing(account, *pace.read(t, work.rules, work.operation))
+def _standing(t: Transaction, work: Work, account: accounts.AccountRow | None) -> AccountState:
+    return AccountState(account, *pace.read(t, work.rules, work.operation))
 
 
-def _is_good(each: Answered) -> bool:
+def _is_good(each: CallResult) -> bool:
     return all(isinstance(answer, Accepted | Reading) for answer in each.answers.values())
 
 
@@ -97,13 +97,13 @@ class Heard:
     steps: Steps = field(default_factory=Steps)
 
 
-def learned(t: Transaction, work: Work, before: Standing, told: Sequence[Answered]) -> Heard:
+def learn(t: Transaction, work: Work, before: AccountState, news: Sequence[CallResult]) -> Heard:
     """What calls say of the account, its paths and its breaker."""
     if before.account is None:
         return Heard(stop=True)
-    calls = [each for each in told if each.path != LOCAL]
+    calls = [each for each in news if each.path != LOCAL]
     answers = [(each.asked_at, each.answers) for each in calls]
-    account = accounts.learned(t, before.account, work.rules, work.operation, answers, probe=work.probe)
+    account = accounts.learn(t, before.account, work.rules, work.operation, answers, probe=work.probe)
     health = [call for each in calls if (call := call_of(each.answers)) is not None]
     healthy = breaker.feed(t, work.rules, work.operation, before.breaker, health, batch_id=work.id)
     stop = not (healthy and account.lets_act(probe=work.probe))
@@ -111,36 +111,36 @@ def learned(t: Transaction, work: Work, before: Standing, told: Sequence[Answere
 
 
 def _paced(
-    t: Transaction, rules: Rules, calls: Sequence[Answered], paths: Mapping[str, permits.Path]
+    t: Transaction, rules: Rules, calls: Sequence[CallResult], paths: Mapping[str, permits.Path]
 ) -> Mapping[str, permits.Path]:
     """The paths once answers that ask for patience moved theirs; one that went through ends unnamed waits' growth."""
-    told = [(each.path, answer) for each in calls for answer in each.answers.values()]
-    throttled = [(path, asked) for path, answer in told if (asked := _patience(answer)) is not None]
+    news = [(each.path, answer) for each in calls for answer in each.answers.values()]
+    throttled = [(path, asked) for path, answer in news if (asked := _patience(answer)) is not None]
     permits.penalize(t, rules, throttled)
-    slowed = permits.slow(t, rules, _paces(told), paths)
-    through = {path for path, answer in told if not isinstance(answer, Throttled | Deferred | Unknown | Unsent)}
+    slowed = permits.slow(t, rules, _paces(news), paths)
+    through = {path for path, answer in news if not isinstance(answer, Throttled | Deferred | Unknown | Unsent)}
     if any(path in paths and paths[path].throttles for path in (*through, GROUP_WIDE)):
         permits.relieve(t, rules, through)
     return permits.paths_of(t, rules) if throttled or slowed else paths
 
 
-def _paces(told: Iterable[tuple[str, Outcome | Look]]) -> dict[str, float]:
+def _paces(news: Iterable[tuple[str, Outcome | CheckResult]]) -> dict[str, float]:
     """The longest wait that answers ask for on each path, whatever they mean for their tasks."""
     paces: dict[str, float] = {}
-    for path, answer in told:
+    for path, answer in news:
         if (seconds := moments.wait_seconds(answer.pace)) is not None:
             paces[path] = max(seconds, paces.get(path, 0.0))
     return paces
 
 
-def _patience(answer: Outcome | Look) -> Throttled | None:
+def _patience(answer: Outcome | CheckResult) -> Throttled | None:
     """What an answer asks for: its path waits, whatever the answer means for the task."""
     if isinstance(answer, Unknown) and answer.wait_seconds is not None:
         return Throttled(wait_seconds=answer.wait_seconds, code=answer.code, message=answer.message)
     return answer if isinstance(answer, Throttled) else None
 
 
-def _calls_made(work: Work, calls: Sequence[Answered]) -> Steps:
+def _calls_made(work: Work, calls: Sequence[CallResult]) -> Steps:
     """Every HTTP call counts, by operation."""
     made = sum(
         len(each.extra_calls) + any(not isinstance(a, Unsent | Deferred) for a in each.answers.values())

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
-from ..db import Transaction
 from ..lifecycle import Context, answered
 from ..outcome import Outcome, Reading, Unreadable
 from ..rules import Rules
+from ..sql.db import Transaction
 from ..states import BatchStatus, Operation, Status
 from ..task import Task, replace
 from . import accounts, attempts, breaker, contexts, permits
+from .account_state import LOCAL, CallResult, account_state, learn
 from .attempts import Key
-from .batches import Work, ended, give_back, remainder, still_mine
+from .batches import Work, end, give_back, lock_own, remainder
 from .holds import note_holds
-from .rows import Change, free_by_ids, open_attempts, write
-from .standing import LOCAL, Answered, learned, standing
+from .rows import Change, free_by_ids, unanswered, write
 from .totals import count
 
 SLICE_SECONDS = 1.25
@@ -75,10 +75,10 @@ class Step:
     owed: frozenset[int] = frozenset()
 
 
-def advance(
+def advance_retries(
     t: Transaction,
     work: Work,
-    told: Sequence[Answered],
+    news: Sequence[CallResult],
     groups: Sequence[Group],
     rng: Random,
     *,
@@ -90,7 +90,7 @@ def advance(
     Args:
         t: where.
         work: the batch.
-        told: what came back since the last step.
+        news: what came back since the last step.
         groups: the calls to be made next.
         rng: dice for the waits.
         begun: this very transaction has begun the batch: nothing was told, and the batch is locked.
@@ -99,25 +99,25 @@ def advance(
     Raises:
         StaleBatch: the batch was lost; its attempts were closed by the rescue, and nothing here is written.
     """
-    before = standing(t, work, told, begun=begun, calm=calm)
-    ids = {*_ids(told), *(task_id for group in groups for task_id in group.ids)}
+    before = account_state(t, work, news, begun=begun, calm=calm)
+    ids = {*_ids(news), *(task_id for group in groups for task_id in group.ids)}
     # Only this batch's own steps, and its rescue, close its attempts: under the batch's lock this does not change.
-    open_ones = {} if begun else open_attempts(t, ids, batch_id=work.id)
-    told = [each for each in told if not open_ones.keys().isdisjoint(each.answers)]
-    heard = learned(t, work, before, told)
-    grants = {} if heard.stop else permitted(t, work.rules, groups, heard.paths)
-    found = _tasks_of(t, told, grants)
-    owed = frozenset(open_ones.keys() & {*_ids(told)} - found.keys())
+    open_ones = {} if begun else unanswered(t, ids, batch_id=work.id)
+    news = [each for each in news if not open_ones.keys().isdisjoint(each.answers)]
+    heard = learn(t, work, before, news)
+    grants = {} if heard.stop else take_permits(t, work.rules, groups, heard.paths)
+    found = _tasks_of(t, news, grants)
+    owed = frozenset(open_ones.keys() & {*_ids(news)} - found.keys())
     context = contexts.context(t, work.rules, rng)
-    changes, outcomes = _closing(found, open_ones, told, context, probe=work.probe)
+    changes, outcomes = _closing(found, open_ones, news, context, probe=work.probe)
     permits_, opening = _opening(t, {i: task for i, task in found.items() if i not in open_ones}, grants, work)
     steps = write(t, changes)
     note_holds(t, changes)
     steps.update(heard.steps)
-    steps.update(attempts.closed(t, work.rules.account, work.id, outcomes))
+    steps.update(attempts.close_attempts(t, work.rules.account, work.id, outcomes))
     if opening:
         write(t, opening)  # by itself: of tasks that all move alike only the ids are sent
-        attempts.opened(t, work.id, [now for _, now in opening])
+        attempts.open_attempts(t, work.id, [now for _, now in opening])
     count(t, steps)
     wait_until = waiting(t, work.rules, groups, grants, heard.paths)
     return Step(tuple(permits_), frozenset(grants), wait_until, heard.stop, owed)
@@ -140,15 +140,15 @@ def finish(t: Transaction, work: Work, counts: Mapping[str, int], *, rest: Colle
     """
     if work.probe or rest is None or rest:
         accounts.locked(t, work.rules.account)
-        still_mine(t, work)
+        lock_own(t, work)
         give_back(t, work)
         if work.operation is Operation.RETRY and remainder(t, work.id, [task.id for task in work.tasks]):
             return
-        breaker.probe_over(t, work.rules, work.operation, work.id)
-    ended(t, work.id, BatchStatus.DONE, counts)
+        breaker.end_probe(t, work.rules, work.operation, work.id)
+    end(t, work.id, BatchStatus.DONE, counts)
 
 
-def permitted(
+def take_permits(
     t: Transaction, rules: Rules, groups: Sequence[Group], paths: Mapping[str, permits.Path]
 ) -> dict[Group, datetime]:
     """The groups that got a permit, in order, each with the moment it may leave."""
@@ -179,19 +179,19 @@ def waiting(
     return t.not_before(min(free) - timedelta(seconds=LEAD_SECONDS)) if free else None
 
 
-def _ids(told: Iterable[Answered]) -> list[int]:
-    return [task_id for each in told for task_id in each.answers]
+def _ids(news: Iterable[CallResult]) -> list[int]:
+    return [task_id for each in news for task_id in each.answers]
 
 
-def _tasks_of(t: Transaction, told: Sequence[Answered], granted: Iterable[Group]) -> dict[int, Task]:
-    ids = {*_ids(told), *(task_id for group in granted for task_id in group.ids)}
+def _tasks_of(t: Transaction, news: Sequence[CallResult], granted: Iterable[Group]) -> dict[int, Task]:
+    ids = {*_ids(news), *(task_id for group in granted for task_id in group.ids)}
     return {task.id: task for task in free_by_ids(t, ids)} if ids else {}
 
 
 def _closing(
     found: Mapping[int, Task],
     open_ones: Mapping[int, int],
-    told: Sequence[Answered],
+    news: Sequence[CallResult],
     context: Context,
     *,
     probe: bool,
@@ -199,7 +199,7 @@ def _closing(
     """The tasks whose open attempt is answered, and the attempts to close. What is closed already is left alone."""
     changes: list[Change] = []
     outcomes: dict[Key, Outcome] = {}
-    for each in told:
+    for each in news:
         for task_id, outcome in each.answers.items():
             if task_id in open_ones and task_id in found and not isinstance(outcome, Reading | Unreadable):
                 outcomes[Key(task_id, open_ones[task_id])] = outcome

@@ -9,7 +9,7 @@ from sqlalchemy import (
     Text,
 )
 
-from .states import Operation, SetAside
+from ..states import Operation, SetAside
 from .table_parts import SINCE_0002, metadata, moment, moments_in_form, one_of
 from .types import BigId
 

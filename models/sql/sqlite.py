@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
-from .clock import boottime
-from .errors import Unsuitable
+from ..clock import boottime
+from ..errors import Unsuitable
 
 if TYPE_CHECKING:
     import sqlite3

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
-from redrive.models import finding, ledger, migrate
+from redrive.models import ledger
 from redrive.models.capabilities import capabilities_of
-from redrive.models.db import Database, Transaction, words
 from redrive.models.errors import DatabaseError, SchemaError, SettingsError
+from redrive.models.ledger import finding
 from redrive.models.rules import Rules, default_rules, rules_of
 from redrive.models.settings import load
 from redrive.models.settings.urls import checked_broker_url, checked_database_url
+from redrive.models.sql import migrate
+from redrive.models.sql.db import Database, Transaction, words
 from redrive.models.wake import Waker
 
 from .extras import driver_words

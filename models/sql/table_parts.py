@@ -1,4 +1,4 @@
-"""What the tables of :mod:`redrive.models.tables` are made of."""
+"""What the tables of :mod:`redrive.models.sql.tables` are made of."""
 
 from datetime import datetime
 from typing import Any

@@ -27,9 +27,9 @@ from sqlalchemy import (
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 
+from ..errors import SettingsError, Unreachable, Unsuitable
 from . import database_address
 from .db_errors import session_is_useless
-from .errors import SettingsError, Unreachable, Unsuitable
 from .types import Moment
 
 IDLE_SECONDS = 60.0
@@ -83,7 +83,7 @@ WEAKER = {*_SETTINGS, *_PINNED, "synchronous_commit", "idle_in_transaction_sessi
 
 
 def engine(url: URL, pool_size: int) -> Engine:
-    """The engine for an address that :func:`redrive.models.database_address.checked` has read.
+    """The engine for an address that :func:`redrive.models.sql.database_address.checked` has read.
 
     Raises:
         SettingsError: the address has a parameter that libpq does not know.

@@ -7,13 +7,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Exists, Select, and_, bindparam, exists, literal_column, or_, select, text
 
-from .db import Transaction
-from .ledger.moments import latest_probe
-from .ledger.quarantine import not_set_aside
-from .one_of import listed, one_of_named
-from .outcome import Cause
-from .states import Operation
-from .tables import CHECK_DUE, RETRY_DUE, accounts, tasks
+from ..outcome import Cause
+from ..sql.db import Transaction
+from ..sql.one_of import listed, one_of_named
+from ..sql.tables import CHECK_DUE, RETRY_DUE, accounts, tasks
+from ..states import Operation
+from .moments import latest_probe
+from .quarantine import not_set_aside
 
 
 @dataclass(frozen=True, slots=True)

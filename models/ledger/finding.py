@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
-from .db import Transaction
-from .db_errors import is_row_fault
-from .one_of import one_of
-from .tables import accounts, tasks
-from .task import Task
+from ..sql.db import Transaction
+from ..sql.db_errors import is_row_fault
+from ..sql.one_of import one_of
+from ..sql.tables import accounts, tasks
+from ..task import Task
 
 
 def ids(t: Transaction, account: str, kind: str, external_id: str, sub_id: str) -> list[int]:

@@ -8,7 +8,7 @@ import re
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from .errors import DatabaseError, Locked, Unreachable, Unsuitable
+from ..errors import DatabaseError, Locked, Unreachable, Unsuitable
 
 _LOCKED = {"55P03", "40P01", "40001"}
 """Lock time-out, deadlock, serialization failure: another transaction is in the way."""

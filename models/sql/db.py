@@ -13,12 +13,12 @@ from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, func, 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from ..clock import boottime, utc_now
+from ..errors import Unreachable
+from ..settings.urls import hide_password
 from . import postgresql, sqlite
-from .clock import boottime, utc_now
 from .database_address import schema_of
 from .db_errors import meaning, words
-from .errors import Unreachable
-from .settings.urls import hide_password
 from .types import Moment
 
 Clock = Callable[[], datetime]
@@ -44,7 +44,7 @@ class Transaction:
         now: the database's moment, read first.
         asked: seconds on :func:`boottime` before the moment was asked for: deadlines count from here.
         answered: the same after the answer came: moments before which nothing may leave count from here.
-        level: which schema the database has; see :func:`redrive.models.tables.columns`.
+        level: which schema the database has; see :func:`redrive.models.sql.tables.columns`.
     """
 
     connection: Connection
@@ -124,7 +124,7 @@ class Database:
 
     Attributes:
         schema: where in a PostgreSQL database the tables are; None: where the user's ``search_path`` leads.
-        level: the revision of the tables, once :func:`redrive.models.migrate.check` has asked.
+        level: the revision of the tables, once :func:`redrive.models.sql.migrate.check` has asked.
     """
 
     def __init__(

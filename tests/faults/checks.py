@@ -1,15 +1,26 @@
-"""Faults of looks: a retry was accepted, and what the provider then shows of the task is odd, or is not shown.
+"""Faults of checks: a retry was accepted, and what the provider then shows of the task is odd, or is not shown.
 
-The look is made 30 s after the retry; what shows before 60 s have passed may be the state from before.
+The check is made 30 s after the retry; what shows before 60 s have passed may be the state from before.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tests.contract.server import http
-
-from .provider import Reply, as_json, docflow, drop, flood, geelark, huawei, items, records, reset_in_body, result
-from .rows import ONE, PAGE
+from tests.faults.provider import (
+    Reply,
+    as_json,
+    docflow,
+    drop,
+    flood,
+    geelark,
+    huawei,
+    items,
+    records,
+    reset_in_body,
+    result,
+)
+from tests.faults.rows import ONE, PAGE
 
 
 @dataclass(frozen=True)
@@ -18,9 +29,9 @@ class LookRow:
 
     Attributes:
         fault: its name, which begins with the account it strikes.
-        answer: what the provider does with the look.
+        answer: what the provider does with the check.
         becomes: the task's status, with the reason where it is dead.
-        again: after how many seconds it is looked at again; None: not by itself.
+        again: after how many seconds it is checked again; None: not by itself.
         words: what `redrive explain` says, among other things.
         paused: why the account is, if it is.
         kind: the task's.
@@ -43,13 +54,13 @@ class LookRow:
 
 
 def unread(fault: str, answer: Reply, *words: str, kind: Mapping[str, str] | None = None) -> LookRow:
-    """It says nothing of the task, which is looked at again."""
+    """It says nothing of the task, which is checked again."""
     said = ("1 check in a row could not be read", "Its check is due in 30 s (12:01:00 UTC).", *words)
     return LookRow(fault, answer, "retrying", 30, said, kind=kind)
 
 
 def throttled(fault: str, answer: Reply, seconds: float, *words: str) -> LookRow:
-    """Nor does this, and the next look comes when the path is free."""
+    """Nor does this, and the next check comes when the path is free."""
     said = ("Its check has been due", "asked for patience", *words)
     return LookRow(fault, answer, "retrying", seconds, said)
 
@@ -75,7 +86,7 @@ def _failed(code: object) -> bytes:
 
 RECORD = {"kind": "record"}
 
-LOOKS = [
+CHECK_RESULTS = [
     settling("phones: failed so soon", items({ONE: 4}), "failed"),
     settling("phones: failed so soon, as text", items({ONE: "4"}), "failed"),
     ended("phones: succeeded", items({ONE: 3}), "succeeded"),  # which it had not before
@@ -126,7 +137,7 @@ LOOKS = [
     unread("desktops: an error in a success", huawei(200, "WKS.0001", "refused"), "refused"),
     unread("desktops: another record", as_json({"id": "2", "status": "FAILED"}), kind=RECORD),
     unread("reviews: another review", result(2, task_id="2")),
-    unread("reviews: a refusal of the look", docflow(400, "no such review"), "no such review"),
+    unread("reviews: a refusal of the check", docflow(400, "no such review"), "no such review"),
     unread("reviews: forbidden", docflow(403, "not yours"), "not yours"),
     LookRow("reviews: not found in words", docflow(400, "review task not found"), "retrying", 30, ('found "missing"',)),
     unread("reviews: a status nobody knows", result(8), "status 8 is not known"),

@@ -1,4 +1,4 @@
-"""The schema as SQLAlchemy tables. ``models/migrations`` builds it; a test holds the two together.
+"""The schema as SQLAlchemy tables. ``models/sql/migrations`` builds it; a test holds the two together.
 
 Constraints refuse rows that cannot be, so that a bug shows in the first test and not in month three.
 """
@@ -21,10 +21,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import ColumnElement, conv
 
+from ..outcome import OUTCOMES
+from ..states import BatchStatus, DeadReason, Operation, Status, Wish
 from .migrations.row_rules_0002 import RULES
-from .outcome import OUTCOMES
 from .side_tables import deltas, processes, quarantine, standstills
-from .states import BatchStatus, DeadReason, Operation, Status, Wish
 from .table_parts import SINCE_0002, columns, metadata, moment, moment_now, moments_in_form, one_of
 from .types import BigId, Json, Moment
 

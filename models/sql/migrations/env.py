@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that :mod:`redrive.models.migrate` hands over."""
+"""Alembic's entry: runs the migrations on the connection that :mod:`redrive.models.sql.migrate` hands over."""
 
 from alembic import context
 
