@@ -32,6 +32,7 @@ from .loop import EventLoop
 from .providers import load as load_provider
 from .providers.base import Account, Provider
 from .sender import Sender
+from .together import Together
 
 
 @dataclass(slots=True)
@@ -55,10 +56,12 @@ class Deps:
     draining: Draining = field(default_factory=Draining)
     heart: Heart = field(init=False)
     leaving: Leaving = field(init=False)
+    together: Together = field(init=False)
     lines: PathLines = field(init=False, default_factory=PathLines)
 
     def __post_init__(self) -> None:
         self.leaving = Leaving(self.database, self.desk)
+        self.together = Together(self.database, self.desk, self.rng, lambda account: self.senders[account].calm)
         self.heart = Heart(Presence(self.database, WORKER, self.name))
 
     crew: Crew = field(default_factory=Crew)

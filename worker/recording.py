@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from redrive.models import ledger
 from redrive.models.clock import boottime
 from redrive.models.errors import StaleBatch, Unreachable
-from redrive.models.ledger import LOCAL, CallResult, Group, Step, Work
+from redrive.models.ledger import LOCAL, CallResult, Group, Step, WantedStep, Work
 from redrive.models.outcome import Unsent
 from redrive.models.sql.db import Transaction
 from redrive.models.sql.db_errors import is_row_fault
@@ -64,7 +64,7 @@ class Recording:
         news = [*news, *self._owed]
         while True:
             try:
-                step = await self.deps.desk.step(self._advanced, news, groups, last)
+                step = await self._made(news, groups, last=last)
                 break
             except Exception as error:
                 if is_row_fault(error) and (odd := await self.deps.desk.step(self._set_aside, news, groups)):
@@ -78,6 +78,20 @@ class Recording:
         self._owed = [replace(each, path=LOCAL, extra_calls=()) for each in _only(news, step.owed)]
         self.rest.difference_update(*(each.answers.keys() - step.owed for each in news))
         return step
+
+    async def _made(self, news: Sequence[CallResult], groups: Sequence[Group], *, last: bool) -> Step:
+        """Together with other batches' steps, or alone."""
+        rest = self._rest(news) if last else set()
+        if not rest:
+            counts = dict(self.counts) if last else None
+            wanted = WantedStep(self.work, news, groups, self.asked, counts)
+            if (step := await self.deps.together.step(wanted)) is not None:
+                return step
+        return await self.deps.desk.step(self._advanced, news, groups, last)
+
+    def _rest(self, news: Sequence[CallResult]) -> set[int]:
+        """The tasks without a recorded answer once these are recorded."""
+        return self.rest.difference(*(each.answers for each in news))
 
     async def end(self, news: Sequence[CallResult]) -> None:
         """Record the last answers, as long as the lease lasts, and end the batch.
@@ -128,7 +142,7 @@ class Recording:
         last: bool = False,
     ) -> Step:
         """One step of the ledger, in a transaction of the caller's."""
-        rest = self.rest.difference(*(each.answers for each in news)) if last else set()
+        rest = self._rest(news) if last else set()
         # Asked after the last look at who is done: a call that is opened here knows what was noticed before, or stays.
         calm = self.deps.senders[self.work.rules.account].calm and not rest
         if self._retrying:

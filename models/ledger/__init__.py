@@ -32,6 +32,7 @@ from .check_step import advance_checks
 from .claims import Batch, Claim, claim
 from .due_tasks import due_ids
 from .ensuring import ensure
+from .group_step import WantedStep, advance_together
 from .holds import adopt_holds, unknown_accounts
 from .isolation import set_aside_faulty
 from .leaving import leave
@@ -42,6 +43,7 @@ from .quarantine import Odd, set_aside
 from .retry_step import Group, Permit, Step, advance_retries, finish
 from .revising import release_unknown, resting_accounts
 from .room import without_room
+from .rows import StaleWriteError
 from .totals import fold
 from .troubles import clear_trouble, note_trouble, troubles
 
@@ -59,7 +61,9 @@ __all__ = [
     "Permit",
     "Reference",
     "Rescued",
+    "StaleWriteError",
     "Step",
+    "WantedStep",
     "Who",
     "Work",
     "act",
@@ -67,6 +71,7 @@ __all__ = [
     "adopt_holds",
     "advance_checks",
     "advance_retries",
+    "advance_together",
     "beat",
     "begin",
     "claim",

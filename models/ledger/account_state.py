@@ -64,7 +64,7 @@ def account_state(t: Transaction, work: Work, news: Sequence[CallResult], *, beg
     """
     if begun:
         return _standing(t, work, accounts.read(t, work.rules.account))
-    if calm and not work.probe and all(map(_is_good, news)):
+    if calm and not work.probe and all(map(is_good, news)):
         found = _standing(t, work, accounts.read(t, work.rules.account))
         if found.untroubled:
             lock_own(t, work)
@@ -78,7 +78,8 @@ def _standing(t: Transaction, work: Work, account: accounts.AccountRow | None) -
     return AccountState(account, *pace.read(t, work.rules, work.operation))
 
 
-def _is_good(each: CallResult) -> bool:
+def is_good(each: CallResult) -> bool:
+    """Whether a call brought nothing but good news."""
     return all(isinstance(answer, Accepted | Reading) for answer in each.answers.values())
 
 
@@ -107,7 +108,7 @@ def learn(t: Transaction, work: Work, before: AccountState, news: Sequence[CallR
     health = [call for each in calls if (call := call_of(each.answers)) is not None]
     healthy = breaker.feed(t, work.rules, work.operation, before.breaker, health, batch_id=work.id)
     stop = not (healthy and account.lets_act(probe=work.probe))
-    return Heard(stop, _paced(t, work.rules, calls, before.paths), _calls_made(work, calls))
+    return Heard(stop, _paced(t, work.rules, calls, before.paths), calls_made(work, calls))
 
 
 def _paced(
@@ -140,7 +141,7 @@ def _patience(answer: Outcome | CheckResult) -> Throttled | None:
     return answer if isinstance(answer, Throttled) else None
 
 
-def _calls_made(work: Work, calls: Sequence[CallResult]) -> Steps:
+def calls_made(work: Work, calls: Sequence[CallResult]) -> Steps:
     """Every HTTP call counts, by operation."""
     made = sum(
         len(each.extra_calls) + any(not isinstance(a, Unsent | Deferred) for a in each.answers.values())

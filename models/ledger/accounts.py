@@ -1,6 +1,6 @@
 """Accounts as rows: made from settings, paused and resumed, by people and by what providers answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -12,6 +12,7 @@ from ..errors import BadInput
 from ..outcome import Accepted, Already, Blocked, Cause, CheckResult, Outcome, Refused, Unreadable, answer_words
 from ..rules import Rules
 from ..sql.db import Transaction
+from ..sql.one_of import listed, one_of_named
 from ..sql.tables import accounts, columns
 from ..states import Operation
 from . import breaker, forbidden, moments, permits
@@ -66,6 +67,17 @@ def read(t: Transaction, name: str) -> AccountRow | None:
     """The account's row as it is, for who writes nothing of it."""
     row = t.execute(_by_name(t.level), name=name).one_or_none()
     return _of(row).believed(t) if row is not None else None
+
+
+def read_many(t: Transaction, names: Iterable[str]) -> dict[str, AccountRow]:
+    """The rows of these accounts as they are, by name."""
+    rows = t.rows(_by_names(t.level), names=listed(names))
+    return {row.name: _of(row).believed(t) for row in rows}
+
+
+@cache
+def _by_names(level: int) -> Select[Any]:
+    return select(*columns(accounts, level)).where(one_of_named(accounts.c.name, "names"))
 
 
 def locked(t: Transaction, name: str) -> AccountRow | None:

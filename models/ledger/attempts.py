@@ -32,34 +32,49 @@ def of(t: Transaction, task_id: int) -> dict[int, bool]:
     return {row.number: row.spent for row in rows}
 
 
-def open_attempts(t: Transaction, batch_id: UUID, tasks: Iterable[Task]) -> None:
-    """Open the next attempt of each task. The schema refuses a second open one."""
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What an open attempt of a batch is closed with."""
+
+    account: str
+    batch_id: UUID
+    outcome: Outcome
+
+
+def open_attempts(t: Transaction, tasks: Iterable[Task]) -> None:
+    """Open the next attempt of each task, for the batch it is in. The schema refuses a second open one."""
     rows = [
-        {"task_id": x.id, "number": x.attempts, "batch_id": batch_id, "trigger": x.trigger, "opened_at": t.now}
+        {"task_id": x.id, "number": x.attempts, "batch_id": x.batch_id, "trigger": x.trigger, "opened_at": t.now}
         for x in tasks
     ]
+    if not rows:
+        return
     names = ("task_id", "number", "batch_id", "trigger", "opened_at")
     r = rowset(t.dialect, rows, attempts, names)
     t.execute(insert(attempts).from_select(names, select(*(r[name] for name in names))))
 
 
-def close_attempts(t: Transaction, account: str, batch_id: UUID, outcomes: Mapping[Key, Outcome]) -> Steps:
-    """Close open attempts of this batch with what came of them; returns how totals move."""
-    if not outcomes:
+def close_attempts(t: Transaction, closings: Mapping[Key, Closing]) -> Steps:
+    """Close open attempts with what came of them; returns how totals move."""
+    if not closings:
         return Steps()
-    rows = [{"task_id": key.task_id, "number": key.number} | _columns(o) for key, o in outcomes.items()]
-    r = rowset(t.dialect, rows, attempts, ("task_id", "number", *_CLOSED))
+    rows = [
+        {"task_id": key.task_id, "number": key.number, "batch_id": each.batch_id} | _columns(each.outcome)
+        for key, each in closings.items()
+    ]
+    r = rowset(t.dialect, rows, attempts, ("task_id", "number", "batch_id", *_CLOSED))
     mine = and_(
         attempts.c.task_id == r["task_id"],
         attempts.c.number == r["number"],
-        attempts.c.batch_id == batch_id,
+        attempts.c.batch_id == r["batch_id"],
         attempts.c.closed_at.is_(None),
     )
     t.execute(update(attempts).where(mine).values({n: r[n] for n in _CLOSED} | {"closed_at": t.now}))
-    steps = Steps({(account, "attempts"): len(outcomes)})
-    for outcome in outcomes.values():
-        steps[account, f"outcome:{outcome.name}"] += 1
-        steps[account, "spent"] += isinstance(outcome, SPENT)
+    steps = Steps()
+    for each in closings.values():
+        steps[each.account, "attempts"] += 1
+        steps[each.account, f"outcome:{each.outcome.name}"] += 1
+        steps[each.account, "spent"] += isinstance(each.outcome, SPENT)
     return steps
 
 

@@ -16,6 +16,7 @@ from ..outcome import Unknown
 from ..rules import Rules
 from ..sql.db import Transaction
 from ..sql.one_of import listed, one_of_named
+from ..sql.rowset import rowset
 from ..sql.tables import batches, tasks
 from ..states import BatchStatus, Operation
 from ..task import Task
@@ -168,6 +169,22 @@ def end(t: Transaction, batch_id: UUID, status: BatchStatus, counts: Mapping[str
         raise StaleBatch(f"batch {batch_id} has ended already")
 
 
+def end_all(t: Transaction, counts: Mapping[UUID, Mapping[str, int]]) -> None:
+    """Batches whose rows this transaction has locked are done.
+
+    Raises:
+        StaleBatch: when one of them was over already.
+    """
+    if not counts:
+        return
+    rows = [{"id": batch_id, "counts": dict(what)} for batch_id, what in sorted(counts.items())]
+    r = rowset(t.dialect, rows, batches, ("id", "counts"))
+    mine = and_(batches.c.id == r["id"], batches.c.status == BatchStatus.SENDING.value)
+    over = {"status": BatchStatus.DONE.value, "ended_at": t.now, "counts": r["counts"]}
+    if t.execute(update(batches).where(mine).values(over)).rowcount != len(rows):
+        raise StaleBatch("one of the batches has ended already")
+
+
 def give_back(t: Transaction, work: Work) -> int:
     """Tasks still in the batch that were never sent go back, due at once. Those with an open attempt stay.
 
@@ -281,8 +298,8 @@ def _take_back(t: Transaction, ids: list[int], batch_id: UUID, lease_until: date
     steps = write(t, changes)
     note_holds(t, changes)
     words = Unknown(message="its worker was lost while the call may have been under way")
-    keys = {attempts.Key(i, number): words for i, number in open_ones.items()}
-    steps.update(attempts.close_attempts(t, context.rules.account, batch_id, keys))
+    lost_ones = attempts.Closing(context.rules.account, batch_id, words)
+    steps.update(attempts.close_attempts(t, {attempts.Key(i, n): lost_ones for i, n in open_ones.items()}))
     count(t, steps)
     return len(mine)
 

@@ -1,6 +1,7 @@
 """One step of a check batch: what checks said is applied and the next checks get their permits, in one transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
 
@@ -10,7 +11,7 @@ from ..lifecycle import Context, Settled, read, unread
 from ..outcome import CheckResult, Outcome, Reading, State
 from ..sql.db import Transaction
 from ..sql.rowset import rowset
-from ..sql.tables import archives, tasks
+from ..sql.tables import archives
 from ..states import AT_WORK_STATES, FAILED_STATES, FOLLOWED_STATES, Operation
 from ..task import Task
 from . import attempts, contexts, permits
@@ -19,7 +20,7 @@ from .attempts import Key
 from .batches import Work
 from .holds import note_holds
 from .retry_step import Group, Permit, Step, take_permits, waiting
-from .rows import Change, by_ids, free_by_ids, write
+from .rows import Change, by_id, free_by_ids, write
 from .totals import Steps, count
 
 _ENDS = (State.SUCCEEDED, State.FAILED, State.CANCELED)
@@ -58,13 +59,18 @@ def advance_checks(
     steps = _apply(t, news, asked, contexts.context(t, work.rules, rng), probe=work.probe)
     steps.update(heard.steps)
     count(t, steps)
-    fresh = _wanting(work.tasks) if begun else _fresh(t, (task_id for group in grants for task_id in group.ids))
-    granted = []
-    for group, moment in grants.items():
-        wanted = tuple(fresh[task_id] for task_id in group.ids if task_id in fresh)
-        if wanted:
-            granted.append(Permit(group.path, *permits.leaving(t, moment), t.now, wanted))
-    return Step(tuple(granted), frozenset(grants), waiting(t, work.rules, groups, grants, heard.paths), heard.stop)
+    fresh = work.tasks if begun else by_id(t, (task_id for group in grants for task_id in group.ids))
+    granted = checking(t, grants, fresh)
+    return Step(granted, frozenset(grants), waiting(t, work.rules, groups, grants, heard.paths), heard.stop)
+
+
+def checking(t: Transaction, grants: Mapping[Group, datetime], found: Iterable[Task]) -> tuple[Permit, ...]:
+    """The calls to be made, each for those of its tasks that a check may still be applied to."""
+    wanted = {task.id: task for task in found if wants_check(task)}
+    calls = {group: tuple(wanted[i] for i in group.ids if i in wanted) for group in grants}
+    return tuple(
+        Permit(group.path, *permits.leaving(t, grants[group]), t.now, mine) for group, mine in calls.items() if mine
+    )
 
 
 def wants_check(task: Task) -> bool:
@@ -74,42 +80,56 @@ def wants_check(task: Task) -> bool:
     return task.status in (*FAILED_STATES, *AT_WORK_STATES) and task.next is Operation.CHECK
 
 
-def _fresh(t: Transaction, ids: Iterable[int]) -> dict[int, Task]:
-    wanted = set(ids)
-    if not wanted:
-        return {}
-    return _wanting(Task.of(row) for row in t.rows(select(tasks).where(by_ids(wanted))))
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What checks came to.
+
+    Attributes:
+        results: what became of attempts whose run they found ended.
+        kept: readings that the next retry overwrites at the provider.
+    """
+
+    changes: Sequence[Change] = ()
+    results: Mapping[Key, str] = field(default_factory=dict)
+    kept: Sequence[tuple[Task, Reading]] = ()
 
 
-def _wanting(found: Iterable[Task]) -> dict[int, Task]:
-    return {task.id: task for task in found if wants_check(task)}
+def decide(
+    news: Sequence[CallResult], asked: Mapping[int, int], found: Mapping[int, Task], context: Context, *, probe: bool
+) -> Decided:
+    """What checks come to for the tasks that are at hand: of what somebody else has locked, the claim has an end."""
+    changes: list[Change] = []
+    results: dict[Key, str] = {}
+    kept: list[tuple[Task, Reading]] = []
+    by_task = {task_id: (answer, each) for each in news for task_id, answer in each.answers.items()}
+    for task, answer, each in ((found[i], *told) for i, told in sorted(by_task.items()) if i in found):
+        if task.attempts != asked.get(task.id) or not wants_check(task) or _older(task, each, context.now):
+            continue
+        settled = _after(task, answer, each, context, probe=probe)
+        changes.append((task, settled.task))
+        if settled.result:
+            results[Key(task.id, task.attempts)] = settled.result
+        if (
+            context.rules.archives
+            and isinstance(answer, Reading)
+            and answer.result is not None
+            and answer.state in _ENDS
+        ):
+            kept.append((task, answer))
+    return Decided(changes, results, kept)
 
 
 def _apply(
     t: Transaction, news: Sequence[CallResult], asked: Mapping[int, int], context: Context, *, probe: bool
 ) -> Steps:
-    by_task = {task_id: (found, each) for each in news for task_id, found in each.answers.items()}
-    if not by_task:
+    ids = {task_id for each in news for task_id in each.answers}
+    if not ids:
         return Steps()
-    changes: list[Change] = []
-    results: dict[Key, str] = {}
-    kept: list[tuple[Task, Reading]] = []
-    # What somebody else has locked is due again by itself when its claim is over.
-    for task in free_by_ids(t, by_task):
-        found, each = by_task[task.id]
-        if task.attempts != asked.get(task.id) or not wants_check(task) or _older(task, each, context.now):
-            continue
-        settled = _after(task, found, each, context, probe=probe)
-        changes.append((task, settled.task))
-        if settled.result:
-            results[Key(task.id, task.attempts)] = settled.result
-        if isinstance(found, Reading) and found.result is not None and found.state in _ENDS:
-            kept.append((task, found))
-    steps = write(t, changes)
-    note_holds(t, changes)
-    attempts.settle_attempts(t, results)
-    if context.rules.archives:
-        _archive(t, kept)
+    decided = decide(news, asked, {task.id: task for task in free_by_ids(t, ids)}, context, probe=probe)
+    steps = write(t, decided.changes)
+    note_holds(t, decided.changes)
+    attempts.settle_attempts(t, decided.results)
+    archive(t, decided.kept)
     return steps
 
 
@@ -125,7 +145,7 @@ def _after(task: Task, found: Outcome | CheckResult, each: CallResult, context: 
     return Settled(unread(task, found, context, probe=probe))
 
 
-def _archive(t: Transaction, kept: Sequence[tuple[Task, Reading]]) -> None:
+def archive(t: Transaction, kept: Sequence[tuple[Task, Reading]]) -> None:
     """Keep what the next retry overwrites, once per attempt."""
     rows = [
         {"task_id": task.id, "number": task.attempts, "saved_at": t.now, "result": dict(found.result or {})}

@@ -16,6 +16,7 @@ from sqlalchemy import Row, Select, and_, bindparam, select, update
 from ..outcome import Throttled, answer_words
 from ..rules import GROUP_WIDE, LATE_SECONDS, Rules
 from ..sql.db import Transaction, insert_for
+from ..sql.rowset import rowset
 from ..sql.tables import limits
 from . import limit_rows
 from .moments import believed, latest_next_call, latest_penalty, wait_seconds
@@ -125,6 +126,32 @@ def take(
         if mine:
             limit_rows.write(t, rules.group, path, next_at=mine[-1] + _interval(rules))
     return moments
+
+
+Place = tuple[str, str]
+"""A limit group and one of its API paths."""
+
+
+def lock_free(t: Transaction, places: Iterable[Place]) -> frozenset[Place]:
+    """Lock the rows of these places, as far as they are there and nobody else has them; returns those."""
+    rows = [{"group": group, "path": path} for group, path in sorted(places)]
+    if not rows:
+        return frozenset()
+    r = rowset(t.dialect, rows, limits, ("group", "path"))
+    mine = select(limits.c.group, limits.c.path).where(limits.c.group == r["group"], limits.c.path == r["path"])
+    locking = mine.order_by(limits.c.group, limits.c.path).with_for_update(of=limits, skip_locked=True)
+    return frozenset((row.group, row.path) for row in t.rows(locking))
+
+
+def move(t: Transaction, moments: Mapping[Place, datetime]) -> None:
+    """Store the next moment of places whose rows this transaction has locked."""
+    if not moments:
+        return
+    rows = [{"group": group, "path": path, "next_at": at} for (group, path), at in sorted(moments.items())]
+    r = rowset(t.dialect, rows, limits, ("group", "path", "next_at"))
+    t.execute(
+        update(limits).where(limits.c.group == r["group"], limits.c.path == r["path"]).values(next_at=r["next_at"])
+    )
 
 
 def _taken(

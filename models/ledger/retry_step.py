@@ -17,7 +17,7 @@ from ..states import BatchStatus, Operation, Status
 from ..task import Task, replace
 from . import accounts, attempts, breaker, contexts, permits
 from .account_state import LOCAL, CallResult, account_state, learn
-from .attempts import Key
+from .attempts import Closing, Key
 from .batches import Work, end, give_back, lock_own, remainder
 from .holds import note_holds
 from .rows import Change, free_by_ids, unanswered, write
@@ -109,15 +109,14 @@ def advance_retries(
     found = _tasks_of(t, news, grants)
     owed = frozenset(open_ones.keys() & {*_ids(news)} - found.keys())
     context = contexts.context(t, work.rules, rng)
-    changes, outcomes = _closing(found, open_ones, news, context, probe=work.probe)
-    permits_, opening = _opening(t, {i: task for i, task in found.items() if i not in open_ones}, grants, work)
+    changes, outcomes = closing(found, open_ones, news, context, probe=work.probe)
+    permits_, opened = opening(t, {i: task for i, task in found.items() if i not in open_ones}, grants, work)
     steps = write(t, changes)
     note_holds(t, changes)
     steps.update(heard.steps)
-    steps.update(attempts.close_attempts(t, work.rules.account, work.id, outcomes))
-    if opening:
-        write(t, opening)  # by itself: of tasks that all move alike only the ids are sent
-        attempts.open_attempts(t, work.id, [now for _, now in opening])
+    steps.update(attempts.close_attempts(t, {k: Closing(work.rules.account, work.id, o) for k, o in outcomes.items()}))
+    write(t, opened)  # by itself: of tasks that all move alike only the ids are sent
+    attempts.open_attempts(t, [now for _, now in opened])
     count(t, steps)
     wait_until = waiting(t, work.rules, groups, grants, heard.paths)
     return Step(tuple(permits_), frozenset(grants), wait_until, heard.stop, owed)
@@ -188,7 +187,7 @@ def _tasks_of(t: Transaction, news: Sequence[CallResult], granted: Iterable[Grou
     return {task.id: task for task in free_by_ids(t, ids)} if ids else {}
 
 
-def _closing(
+def closing(
     found: Mapping[int, Task],
     open_ones: Mapping[int, int],
     news: Sequence[CallResult],
@@ -207,7 +206,7 @@ def _closing(
     return changes, outcomes
 
 
-def _opening(
+def opening(
     t: Transaction, found: Mapping[int, Task], grants: Mapping[Group, datetime], work: Work
 ) -> tuple[list[Permit], list[Change]]:
     """The attempts to open: of tasks still in this batch and within their limit."""

@@ -133,3 +133,13 @@ def unanswered(t: Transaction, ids: Iterable[int], *, batch_id: UUID | None = No
     wanted = listed(ids)
     rows = t.rows(_OPEN, ids=wanted) if batch_id is None else t.rows(_OPEN_HERE, ids=wanted, batch=batch_id)
     return {row.task_id: row.number for row in rows}
+
+
+_ANYWHERE = _OPEN.add_columns(attempts.c.batch_id)
+
+
+def unanswered_anywhere(t: Transaction, ids: Iterable[int]) -> dict[int, tuple[int, UUID]]:
+    """Task id → number and batch of its open attempt, for those that have one."""
+    wanted = listed(ids)
+    rows = t.rows(_ANYWHERE, ids=wanted) if wanted else ()
+    return {row.task_id: (row.number, row.batch_id) for row in rows}

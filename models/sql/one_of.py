@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
+from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Dialect, String, Text, TypeDecorator, bindparam
+from sqlalchemy import BigInteger, ColumnElement, Dialect, String, Text, TypeDecorator, Uuid, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType, TypeEngine
+
+Value = TypeVar("Value", int, str, UUID)
 
 
 class _List(TypeDecorator[list[Any]]):
@@ -28,7 +31,7 @@ class _List(TypeDecorator[list[Any]]):
 
     def process_bind_param(self, value: list[Any] | None, dialect: Dialect) -> str | list[Any] | None:
         """As the database takes it."""
-        return json.dumps(value) if dialect.name == "sqlite" else value
+        return json.dumps(value, default=_plain) if dialect.name == "sqlite" else value
 
 
 class _OneOf(FunctionElement[bool]):
@@ -36,7 +39,12 @@ class _OneOf(FunctionElement[bool]):
     type: TypeEngine[Any] = NullType()  # a Boolean would be compared with 1 on SQLite, which then reads the whole table
 
 
-_ITEMS: Mapping[type[TypeEngine[Any]], TypeEngine[Any]] = {BigInteger: BigInteger(), String: Text()}
+_ITEMS: Mapping[type[TypeEngine[Any]], TypeEngine[Any]] = {BigInteger: BigInteger(), String: Text(), Uuid: Uuid()}
+
+
+def _plain(value: UUID) -> str:
+    """As SQLite stores it."""
+    return value.hex
 
 
 @compiles(_OneOf)
@@ -61,6 +69,6 @@ def one_of_named(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     return _OneOf(column, bindparam(name, type_=_List(_ITEMS[type(column.type)])))
 
 
-def listed(values: Iterable[int | str]) -> list[int | str]:
+def listed(values: Iterable[Value]) -> list[Value]:
     """Each value once."""
     return sorted(set(values), key=str)
