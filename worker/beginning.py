@@ -1,8 +1,9 @@
 """Beginning a batch, and opening its first calls, in one transaction; they are made once it is committed."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
@@ -11,14 +12,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from redrive.models import ledger
 from redrive.models.clock import boottime
 from redrive.models.errors import StaleBatch, Unreachable
-from redrive.models.ledger import Group, Step, Work
+from redrive.models.ledger import Group, Step, WantedStep, Work
 from redrive.models.sql.db import Transaction
 from redrive.models.sql.db_errors import is_row_fault
 
 from .agenda import Agenda
-from .deps import Deps
 from .recording import Recording, say_unreachable
 from .sender import Sender
+
+if TYPE_CHECKING:
+    from .deps import Deps
 
 log = structlog.get_logger("redrive.worker")
 
@@ -40,6 +43,18 @@ class Begun:
     slots: int = 0
     first: Step = field(default_factory=Step)
 
+    @property
+    def wanted(self) -> WantedStep:
+        """Its first step: the calls it has slots for."""
+        return WantedStep(self.work, (), self.agenda.next(self.slots))
+
+    def open(self, first: Step | None) -> None:
+        """Its first calls are open; None: they are opened later, alone."""
+        if first is None:
+            self.sender.slots.give_back(self.slots)
+            self.slots = 0
+        self.first = first or Step()
+
     def drop(self) -> list[Group]:
         """Its transaction failed: nothing of it is sent. Returns the calls it may have opened."""
         opened = self.agenda.next(self.slots)
@@ -48,7 +63,7 @@ class Begun:
         return opened
 
 
-async def begin(deps: Deps, batch_id: UUID) -> Begun | None:
+async def begin(deps: "Deps", batch_id: UUID) -> Begun | None:
     """Begin a batch; None when it is not to be had.
 
     Raises:
@@ -56,6 +71,8 @@ async def begin(deps: Deps, batch_id: UUID) -> Begun | None:
     """
     tried: list[Begun] = []
     try:
+        if (begun := await deps.together.begin(batch_id, tried)) is not None:
+            return begun
         return await deps.desk.begin(_committed, deps, batch_id, tried)
     except Exception as error:
         dropped = [(begun, begun.drop()) for begun in tried]
@@ -70,25 +87,38 @@ async def begin(deps: Deps, batch_id: UUID) -> Begun | None:
         raise
 
 
-def _committed(deps: Deps, batch_id: UUID, tried: list[Begun]) -> Begun | None:
+def begin_together(deps: "Deps", t: Transaction, tried: Mapping[UUID, list[Begun]]) -> dict[UUID, Begun]:
+    """Begin those batches that can be begun together; their first calls are still to be opened, in this transaction."""
+    works = ledger.begin_together(t, {batch_id: deps.next_name() for batch_id in tried}, deps.rules)
+    return {batch_id: _begun(deps, work, tried[batch_id]) for batch_id, work in works.items()}
+
+
+def _committed(deps: "Deps", batch_id: UUID, tried: list[Begun]) -> Begun | None:
     with deps.database.transaction() as t:
         return _begin(deps, t, batch_id, tried)
 
 
 def _begin(
-    deps: Deps, t: Transaction, batch_id: UUID, tried: list[Begun], only: Sequence[int] | None = None
+    deps: "Deps", t: Transaction, batch_id: UUID, tried: list[Begun], only: Sequence[int] | None = None
 ) -> Begun | None:
     """Begin it in this transaction; ``tried`` learns of it before anything can fail."""
     work = ledger.begin(t, batch_id, deps.rules, deps.next_name(), only=only)
     if work is None:
         return None
+    begun = _begun(deps, work, tried)
+    if not deps.draining.is_set():
+        begun.first = begun.record.advance(t, [], begun.agenda.next(begun.slots), begun=True)
+    return begun
+
+
+def _begun(deps: "Deps", work: Work, tried: list[Begun]) -> Begun:
+    """With slots for its first calls, unless the process ends."""
     sender, rest = deps.senders[work.rules.account], {task.id for task in work.tasks}
     record = Recording(deps, work, {}, Counter(), rest)
     begun = Begun(work, sender, record, Agenda.of(work, sender), boottime())
     tried.append(begun)
     if not deps.draining.is_set():
         begun.slots = sender.slots.take(len(begun.agenda.groups))
-        begun.first = record.advance(t, [], begun.agenda.next(begun.slots), begun=True)
     return begun
 
 
@@ -101,7 +131,7 @@ async def _happened(begun: Begun, opened: Sequence[Group]) -> bool:
     return True
 
 
-def _set_aside(deps: Deps, batch_id: UUID) -> bool:
+def _set_aside(deps: "Deps", batch_id: UUID) -> bool:
     """Find the tasks that the batch cannot be begun over, and set them aside. False when it is none of them alone."""
 
     def attempt(t: Transaction, part: Sequence[int]) -> None:

@@ -61,7 +61,7 @@ class Deps:
 
     def __post_init__(self) -> None:
         self.leaving = Leaving(self.database, self.desk)
-        self.together = Together(self.database, self.desk, self.rng, lambda account: self.senders[account].calm)
+        self.together = Together(self)
         self.heart = Heart(Presence(self.database, WORKER, self.name))
 
     crew: Crew = field(default_factory=Crew)

@@ -23,6 +23,8 @@ from . import deps, job, messages
 
 WISHES: Final = 2
 """Hosts' wishes at once."""
+BEGINS: Final = 64
+"""Batches that are being begun at once: many share a transaction."""
 
 Counts = dict[str, int]
 
@@ -115,7 +117,7 @@ class Pool(BasePool):  # type: ignore[misc]  # Celery ships no types
         """The next job, if there is room for it."""
         with self._changed:
             own = deps.get()
-            full = self._beginning >= own.desk.threads or self._under_way >= own.batches
+            full = self._beginning >= BEGINS or self._under_way >= own.batches
             if not self._waiting or full or own.draining.is_set():
                 return None
             self._beginning += 1

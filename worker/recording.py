@@ -9,6 +9,7 @@ from asyncio import sleep
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
@@ -23,7 +24,8 @@ from redrive.models.sql.db import Transaction
 from redrive.models.sql.db_errors import is_row_fault
 from redrive.models.states import Operation
 
-from .deps import Deps
+if TYPE_CHECKING:
+    from .deps import Deps
 
 log = structlog.get_logger("redrive.worker")
 
@@ -43,7 +45,7 @@ class Recording:
         rest: the tasks without a recorded answer.
     """
 
-    deps: Deps
+    deps: "Deps"
     work: Work
     asked: dict[int, int]
     counts: Counter[str]

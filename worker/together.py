@@ -6,10 +6,10 @@ next one gathers.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from random import Random
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import structlog
@@ -17,16 +17,20 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from redrive.models import ledger
 from redrive.models.errors import Unreachable
-from redrive.models.ledger import StaleWriteError, Step, WantedStep
-from redrive.models.sql.db import Database
+from redrive.models.ledger import Step, WantedStep
 from redrive.models.sql.db_errors import is_row_fault
 
-from .desk import Desk
+from .beginning import Begun, begin_together
+
+if TYPE_CHECKING:
+    from .deps import Deps
 
 log = structlog.get_logger("redrive.worker")
 
 LONGEST_SECONDS: Final = 0.2
 """How long a step waits for others: less than what calls are opened ahead of their moments."""
+BEGIN_SECONDS: Final = 0.1
+"""How long a begin waits for others."""
 SHARE: Final = 5
 """Of an account's interval between calls, a step waits this part at most."""
 MOST: Final = 200
@@ -34,44 +38,76 @@ MOST_TASKS: Final = 2000
 """Steps, and the tasks they are about, in one transaction."""
 
 
-class _Waiting(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class _Step:
+    """A begun batch's step; None for it: it must be made alone."""
+
     wanted: WantedStep
     until: float
-    step: "asyncio.Future[Step | None]"
+    future: "asyncio.Future[Step | None]"
+
+    @property
+    def batch_id(self) -> UUID:
+        return self.wanted.work.id
+
+    @property
+    def ids(self) -> frozenset[int]:
+        return self.wanted.ids
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Begin:
+    """A batch that is to be begun; None for it: that must be tried alone."""
+
+    batch_id: UUID
+    tried: list[Begun]
+    until: float
+    future: "asyncio.Future[Begun | None]"
+    ids: frozenset[int] = frozenset()
 
 
 class Together:
-    """One per worker process, for one event loop.
+    """One per worker process, for one event loop."""
 
-    Args:
-        database: where the transactions are.
-        desk: does them.
-        rng: dice for the waits.
-        is_calm: whether nobody here knows of trouble with an account, by its name, that may not be recorded yet.
-    """
-
-    def __init__(self, database: Database, desk: Desk, rng: Random, is_calm: Callable[[str], bool]) -> None:
-        self._database, self._desk, self._rng, self._is_calm = database, desk, rng, is_calm
-        self._waiting: list[_Waiting] = []
+    def __init__(self, deps: "Deps") -> None:
+        self._deps = deps
+        self._waiting: list[_Step | _Begin] = []
         self._writer: asyncio.Task[None] | None = None
         self._come = asyncio.Event()
         self._last = -LONGEST_SECONDS
 
     async def step(self, wanted: WantedStep) -> Step | None:
-        """Make the step with others; None: it must be made alone.
+        """Make a step with others; None: it must be made alone.
 
         Raises:
             Unreachable, SQLAlchemyError: the database is away or in doubt, for all of them.
         """
         if not wanted.is_plain:
             return None
-        loop = asyncio.get_running_loop()
-        until = self._last + min(LONGEST_SECONDS, wanted.work.rules.interval_seconds / SHARE)
-        self._waiting.append(mine := _Waiting(wanted, until, loop.create_future()))
+        patience = min(LONGEST_SECONDS, wanted.work.rules.interval_seconds / SHARE)
+        mine = _Step(wanted, self._last + patience, asyncio.get_running_loop().create_future())
+        self._wait(mine)
+        return await mine.future
+
+    async def begin(self, batch_id: UUID, tried: list[Begun]) -> Begun | None:
+        """Begin a batch, and open its first calls, with others; None: that must be tried alone.
+
+        Args:
+            batch_id: the batch.
+            tried: learns of it before anything can fail.
+
+        Raises:
+            Unreachable, SQLAlchemyError: as above.
+        """
+        mine = _Begin(batch_id, tried, self._last + BEGIN_SECONDS, asyncio.get_running_loop().create_future())
+        self._wait(mine)
+        return await mine.future
+
+    def _wait(self, errand: "_Step | _Begin") -> None:
+        self._waiting.append(errand)
         self._come.set()
         if self._writer is None:
-            self._writer = loop.create_task(self._write_all())
-        return await mine.step
+            self._writer = asyncio.get_running_loop().create_task(self._write_all())
 
     async def _write_all(self) -> None:
         """For those who come meanwhile, too."""
@@ -89,42 +125,56 @@ class Together:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._come.wait(), left)
 
-    def _next(self) -> list[_Waiting]:
-        """Those who go together. Of two steps about a task, or of a batch, the second goes with the next ones."""
-        part, left, ids, batches = list[_Waiting](), list[_Waiting](), set[int](), set[UUID]()
+    def _next(self) -> "list[_Step | _Begin]":
+        """Those who go together. Of two about one task, or of one batch, the second goes with the next ones."""
+        part, left, ids, batches = list[_Step | _Begin](), list[_Step | _Begin](), set[int](), set[UUID]()
         for each in self._waiting:
-            wanted = each.wanted
-            if (
-                len(part) >= MOST
-                or len(ids) >= MOST_TASKS
-                or wanted.work.id in batches
-                or not ids.isdisjoint(wanted.ids)
-            ):
+            full = len(part) >= MOST or len(ids) >= MOST_TASKS
+            if full or each.batch_id in batches or not ids.isdisjoint(each.ids):
                 left.append(each)
             else:
                 part.append(each)
-                batches.add(wanted.work.id)
-                ids |= wanted.ids
+                batches.add(each.batch_id)
+                ids |= each.ids
         self._waiting = left
         return part
 
-    async def _write(self, part: Sequence[_Waiting]) -> None:
+    async def _write(self, part: "Sequence[_Step | _Begin]") -> None:
+        steps = [each for each in part if isinstance(each, _Step)]
+        begins = [each for each in part if isinstance(each, _Begin)]
         try:
-            done = await self._desk.step(self._committed, [each.wanted for each in part])
-        except (Unreachable, SQLAlchemyError, StaleWriteError) as error:
-            log.debug("steps.alone", steps=len(part), why=type(error).__name__)
-            away = not is_row_fault(error) and not isinstance(error, StaleWriteError)
-            for each in part:
-                if away:
-                    each.step.set_exception(error)
-                else:
-                    each.step.set_result(None)
+            made, begun = await self._deps.desk.step(self._committed, steps, begins)
+        except Exception as error:  # noqa: BLE001 - each of them gets it, or is made alone
+            self._fail(part, error)
             return
-        for each in part:
-            each.step.set_result(done.get(each.wanted.work.id))
+        for step in steps:
+            step.future.set_result(made.get(step.batch_id))
+        for begin in begins:
+            begin.future.set_result(begun.get(begin.batch_id))
 
-    def _committed(self, wanted: Sequence[WantedStep]) -> Mapping[UUID, Step]:
-        with self._database.transaction() as t:
+    def _fail(self, part: "Sequence[_Step | _Begin]", error: Exception) -> None:
+        """A database that is away is so for all of them; the fault of one is found where each is made alone."""
+        away = isinstance(error, Unreachable | SQLAlchemyError) and not is_row_fault(error)
+        if not away:
+            log.info("steps.alone", steps=len(part), why=type(error).__name__)
+        for each in part:
+            if away:
+                each.future.set_exception(error)
+                continue
+            for begun in each.tried if isinstance(each, _Begin) else ():
+                begun.drop()
+            each.future.set_result(None)
+
+    def _committed(
+        self, steps: Sequence[_Step], begins: Sequence[_Begin]
+    ) -> tuple[Mapping[UUID, Step], Mapping[UUID, Begun]]:
+        own = self._deps
+        with own.database.transaction() as t:
+            begun = begin_together(own, t, {each.batch_id: each.tried for each in begins})
+            wanted = [*(each.wanted for each in steps), *(each.wanted for each in begun.values() if each.slots)]
             # Asked after the last look at who is done: a call that is opened here knows what was noticed before.
-            calm = [each for each in wanted if self._is_calm(each.work.rules.account)]
-            return ledger.advance_together(t, calm, self._rng) if calm else {}
+            calm = [each for each in wanted if each.is_plain and own.senders[each.work.rules.account].calm]
+            made = ledger.advance_together(t, calm, own.rng) if calm else {}
+            for batch_id, each in begun.items():
+                each.open(made.get(batch_id))
+        return made, begun

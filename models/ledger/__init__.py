@@ -32,7 +32,7 @@ from .check_step import advance_checks
 from .claims import Batch, Claim, claim
 from .due_tasks import due_ids
 from .ensuring import ensure
-from .group_step import WantedStep, advance_together
+from .group_step import WantedStep, advance_together, begin_together
 from .holds import adopt_holds, unknown_accounts
 from .isolation import set_aside_faulty
 from .leaving import leave
@@ -43,7 +43,6 @@ from .quarantine import Odd, set_aside
 from .retry_step import Group, Permit, Step, advance_retries, finish
 from .revising import release_unknown, resting_accounts
 from .room import without_room
-from .rows import StaleWriteError
 from .totals import fold
 from .troubles import clear_trouble, note_trouble, troubles
 
@@ -61,7 +60,6 @@ __all__ = [
     "Permit",
     "Reference",
     "Rescued",
-    "StaleWriteError",
     "Step",
     "WantedStep",
     "Who",
@@ -74,6 +72,7 @@ __all__ = [
     "advance_together",
     "beat",
     "begin",
+    "begin_together",
     "claim",
     "clear_trouble",
     "due_ids",

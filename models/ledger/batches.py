@@ -124,6 +124,26 @@ def begin(
     return Work(batch_id, worker, rules, operation, batch.probe, lease_until, t.not_after(lease_until), found)
 
 
+def begin_all(t: Transaction, leases: Mapping[UUID, tuple[str, datetime]]) -> None:
+    """Queued batches whose rows this transaction has locked are with these workers until then."""
+    if not leases:
+        return
+    rows = [{"id": id_, "worker": worker, "lease_until": until} for id_, (worker, until) in sorted(leases.items())]
+    r = rowset(t.dialect, rows, batches, ("id", "worker", "lease_until"))
+    begun = {"status": BatchStatus.SENDING.value, "begun_at": t.now}
+    t.execute(
+        update(batches)
+        .where(batches.c.id == r["id"])
+        .values(begun | {"worker": r["worker"], "lease_until": r["lease_until"]})
+    )
+
+
+def claimed(t: Transaction, ids: Iterable[int]) -> list[Task]:
+    """The tasks of batches as they are, without those that are set aside."""
+    wanted = listed(ids)
+    return [Task.of(row) for row in t.rows(_tasks_of(t.level, Operation.CHECK), ids=wanted)] if wanted else []
+
+
 _HOLDER = select(batches.c.status, batches.c.worker).where(batches.c.id == bindparam("batch")).with_for_update()
 
 

@@ -14,12 +14,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from ..lifecycle import Context
 from ..outcome import Reading
+from ..rules import Rules
 from ..sql.db import Transaction
 from ..sql.one_of import listed, one_of_named
 from ..sql.tables import batches
@@ -28,8 +30,9 @@ from ..task import Task
 from . import accounts, attempts, contexts, pace, permits
 from .account_state import LOCAL, AccountState, CallResult, calls_made, is_good
 from .attempts import Closing, Key
-from .batches import Work, end_all
+from .batches import Work, begin_all, claimed, end_all
 from .check_step import archive, checking, decide
+from .claims import STANDSTILL
 from .holds import note_holds
 from .permits import Place
 from .retry_step import LEAD_SECONDS, SLICE_SECONDS, Group, Permit, Step, closing, opening
@@ -88,6 +91,39 @@ def _is_plain(each: CallResult) -> bool:
     return each.path != LOCAL and is_good(each) and all(answer.pace is None for answer in each.answers.values())
 
 
+def begin_together(t: Transaction, workers: Mapping[UUID, str], rules_of: Mapping[str, Rules]) -> dict[UUID, Work]:
+    """Begin those of these queued batches that nothing stands in the way of, each under the worker's name for it.
+
+    Left out are those that somebody else has locked or begun, or that stood still for long, and those of accounts or
+    providers that nobody here knows: :func:`.batches.begin` says what becomes of them.
+    """
+    rows = [row for row in t.rows(_QUEUED, ids=listed(workers)) if _is_known(t, row, rules_of)]
+    leases = {row.id: t.now + timedelta(seconds=rules_of[row.account].lease_seconds) for row in rows}
+    begin_all(t, {row.id: (workers[row.id], leases[row.id]) for row in rows})
+    found = {task.id: task for task in claimed(t, (i for row in rows for i in row.task_ids))}
+    works = {}
+    for row in rows:
+        operation = Operation(row.operation)
+        mine = (found[i] for i in sorted(row.task_ids) if i in found)
+        tasks = tuple(x for x in mine if operation is Operation.CHECK or x.batch_id == row.id)
+        until, rules = leases[row.id], rules_of[row.account]
+        works[row.id] = Work(row.id, workers[row.id], rules, operation, row.probe, until, t.not_after(until), tasks)
+    return works
+
+
+_QUEUED = (
+    select(batches)
+    .where(one_of_named(batches.c.id, "ids"), batches.c.status == BatchStatus.QUEUED.value)
+    .order_by(batches.c.id)
+    .with_for_update(skip_locked=True)
+)
+
+
+def _is_known(t: Transaction, batch: Row[Any], rules_of: Mapping[str, Rules]) -> bool:
+    rules = rules_of.get(batch.account)
+    return rules is not None and rules.provider == batch.provider and t.now - batch.created_at <= STANDSTILL
+
+
 def advance_together(t: Transaction, wanted: Sequence[WantedStep], rng: Random) -> dict[UUID, Step]:
     """Make those of these steps that nothing stands in the way of; by batch.
 
@@ -99,7 +135,7 @@ def advance_together(t: Transaction, wanted: Sequence[WantedStep], rng: Random) 
     ours = _ours(t, wanted)
     free = permits.lock_free(t, {place for w in ours for place in w.places})
     states = _states(t, ours)
-    plain = [w for w in ours if _is_untroubled(w, states[w.work.id])]
+    plain = [w for w in ours if _is_untroubled(states[w.work.id])]
     deal = _Deal(t, states, free)
     for turn in range(max((len(w.groups) for w in plain), default=0)):
         for w in plain:
@@ -136,10 +172,9 @@ def _states(t: Transaction, wanted: Sequence[WantedStep]) -> dict[UUID, AccountS
     return found
 
 
-def _is_untroubled(wanted: WantedStep, state: AccountState) -> bool:
-    """Whether nothing of the account is written. Good news may end a growing wait, and a first call makes its path."""
-    known = all(group.path in state.paths for group in wanted.groups)
-    return known and state.untroubled and not any(path.throttles for path in state.paths.values())
+def _is_untroubled(state: AccountState) -> bool:
+    """Whether nothing of the account is written: good news may also end a growing wait."""
+    return state.untroubled and not any(path.throttles for path in state.paths.values())
 
 
 class _Deal:

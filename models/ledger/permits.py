@@ -5,7 +5,7 @@ moments of one path lie at least one interval apart and are never given back. A 
 ``LATE_SECONDS`` later, which the interval allows for.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -132,14 +132,23 @@ Place = tuple[str, str]
 """A limit group and one of its API paths."""
 
 
-def lock_free(t: Transaction, places: Iterable[Place]) -> frozenset[Place]:
-    """Lock the rows of these places, as far as they are there and nobody else has them; returns those."""
+def lock_free(t: Transaction, places: Collection[Place]) -> frozenset[Place]:
+    """Lock the rows of these places that nobody else has; returns them. A path that was never called gets one."""
+    mine = _locked_free(t, places)
+    if missing := [place for place in places if place not in mine]:
+        made = [{"group": group, "path": path} for group, path in sorted(missing)]
+        if t.execute(insert_for(t)(limits).values(made).on_conflict_do_nothing()).rowcount:
+            return mine | _locked_free(t, missing)
+    return mine
+
+
+def _locked_free(t: Transaction, places: Collection[Place]) -> frozenset[Place]:
     rows = [{"group": group, "path": path} for group, path in sorted(places)]
     if not rows:
         return frozenset()
     r = rowset(t.dialect, rows, limits, ("group", "path"))
-    mine = select(limits.c.group, limits.c.path).where(limits.c.group == r["group"], limits.c.path == r["path"])
-    locking = mine.order_by(limits.c.group, limits.c.path).with_for_update(of=limits, skip_locked=True)
+    found = select(limits.c.group, limits.c.path).where(limits.c.group == r["group"], limits.c.path == r["path"])
+    locking = found.order_by(limits.c.group, limits.c.path).with_for_update(of=limits, skip_locked=True)
     return frozenset((row.group, row.path) for row in t.rows(locking))
 
 
