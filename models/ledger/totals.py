@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Row, Select, cast, func, insert, select, text, union_all
 
 from ..sql.db import Transaction, insert_for
+from ..sql.rowset import rowset
 from ..sql.tables import deltas, totals
 from ..sql.types import BigId
 
@@ -21,6 +22,8 @@ LEVEL = 2
 """The first schema with deltas."""
 
 FOLDED_AT_ONCE = 20_000
+
+_DELTA = ("name", "account", "value", "minute")
 
 _FOLD_LOCK = 0x7265_6472_6976_66
 _FOLD = text(
@@ -41,7 +44,9 @@ def count(t: Transaction, steps: Mapping[tuple[str, str], int]) -> None:
         return
     if _appends(t):
         minute = t.now.replace(second=0, microsecond=0)
-        t.connection.execute(insert(deltas).values([row | {"minute": minute} for row in rows]))
+        # One text for any number of rows: a list of values would be a statement of its own for each length.
+        r = rowset(t.dialect, [row | {"minute": minute} for row in rows], deltas, _DELTA)
+        t.execute(insert(deltas).from_select(_DELTA, select(*(r[name] for name in _DELTA))))
         return
     statement = insert_for(t)(totals).values(rows)
     moved = {"value": totals.c.value + statement.excluded.value}
