@@ -10,7 +10,7 @@ import psycopg
 from redrive.models.capabilities import BUILT_IN, Capabilities
 from redrive.models.rules import interval_seconds
 from redrive.models.settings.policy import Policy
-from tests.processes import Process
+from tests.support.processes import Process
 
 from . import plain
 from .ground import Ground

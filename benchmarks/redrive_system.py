@@ -7,7 +7,7 @@ import psycopg
 import redis
 
 from redrive.models.jobs import WAKE_CHANNEL
-from tests.processes import Process
+from tests.support.processes import Process
 
 from .ground import Ground, Provider
 from .systems import System

@@ -3,7 +3,7 @@
 from psycopg import connect
 
 from redrive.models.migrate import upgrade
-from tests.servers import Databases
+from tests.support.servers import Databases
 
 from .ground import Ground
 

@@ -10,7 +10,7 @@ from . import plain
 from .ground import Ground, Provider
 
 if TYPE_CHECKING:
-    from tests.processes import Process
+    from tests.support.processes import Process
 
 
 class System(ABC):

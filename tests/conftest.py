@@ -14,8 +14,8 @@ import redis
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy import make_url
 
-from .processes import Janitor, Process, clean_environment
-from .servers import Databases, Postgres, Valkey, unavailable
+from .support.processes import Janitor, Process, clean_environment
+from .support.servers import Databases, Postgres, Valkey, unavailable
 
 # How long an example takes on a busy machine says nothing of what is tested.
 hypothesis_settings.register_profile("redrive", deadline=None)

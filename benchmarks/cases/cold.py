@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
 
-from tests.processes import clean_environment
+from tests.support.processes import clean_environment
 
 from ..ground import ROOT, Ground
 from ..measure import cpu_seconds

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.processes import Janitor
+from tests.support.processes import Janitor
 
 from .pace import STEADY
 from .run import Options, run

@@ -11,7 +11,7 @@ import redis
 from redrive.models.migrate import upgrade
 from tests.limits.beside import TROUBLES, street
 from tests.limits.world import MeasuredWorld
-from tests.processes import Janitor, Process, clean_environment
+from tests.support.processes import Janitor, Process, clean_environment
 
 from .verdict import Verdict
 from .world import ChaosWorld

@@ -16,7 +16,7 @@ from redrive.models.ledger import Batch
 from redrive.models.states import Operation
 from redrive.models.tables import batches
 from redrive.scheduler.publish import Publisher
-from tests.servers import Postgres
+from tests.support.servers import Postgres
 
 from .monkey import Deed, Monkey
 

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.processes import commit
+from tests.support.processes import commit
 
 from .verdict import Verdict
 

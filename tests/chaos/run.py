@@ -13,9 +13,9 @@ from redrive.models.db import Database
 from redrive.models.migrate import upgrade
 from redrive.models.states import ENDED_STATES
 from redrive.models.tables import batches, tasks
-from tests.oddities import drop_rules
-from tests.processes import Janitor
-from tests.servers import Postgres, Valkey
+from tests.support.oddities import drop_rules
+from tests.support.processes import Janitor
+from tests.support.servers import Postgres, Valkey
 
 from .beside import measure
 from .faults import faults

@@ -12,7 +12,7 @@ from redrive.models.states import ENDED_STATES
 from redrive.models.tables import tasks
 from redrive.sandbox.samples import ACCOUNTS, KINDS
 from redrive.sandbox.script import Script, make_id
-from tests.oddities import insert_odd, odd_values
+from tests.support.oddities import insert_odd, odd_values
 
 from .monkey import Deed, Monkey
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Janitor
+from tests.support.processes import Janitor
 
 from .pace import QUICK
 from .run import Options, run

@@ -12,8 +12,8 @@ from redrive.models.settings import load
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.page import environment
 from tests.integration.world import World
-from tests.processes import Janitor, Process, clean_environment
-from tests.servers import Postgres, Valkey
+from tests.support.processes import Janitor, Process, clean_environment
+from tests.support.servers import Postgres, Valkey
 
 from .pace import Pace
 from .wire import Wire

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.world import CrashWorld
-from tests.processes import Process
+from tests.support.processes import Process
 
 
 @pytest.fixture

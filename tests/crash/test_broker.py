@@ -10,8 +10,8 @@ import redis
 
 from redrive.models import jobs
 from tests.crash.world import LONG, PROVIDERS, TIMEOUT, CrashWorld
-from tests.processes import Process, wait_until
-from tests.servers import Valkey
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Valkey
 
 pytestmark = pytest.mark.timeout(TIMEOUT)
 

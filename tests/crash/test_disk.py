@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import make_url
 
 from tests.crash.world import TIMEOUT, CrashWorld
-from tests.processes import Process, wait_until
+from tests.support.processes import Process, wait_until
 
 pytestmark = [
     pytest.mark.timeout(TIMEOUT),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.crash.world import LIMITS, LONG, TIMEOUT, CrashWorld
-from tests.processes import Process
+from tests.support.processes import Process
 
 pytestmark = pytest.mark.timeout(TIMEOUT)
 

@@ -9,7 +9,7 @@ import redis
 
 from tests.crash.dying import SCHEDULER, WORKER
 from tests.crash.world import LONG, TIMEOUT, CrashWorld
-from tests.processes import Process
+from tests.support.processes import Process
 
 pytestmark = pytest.mark.timeout(TIMEOUT)
 

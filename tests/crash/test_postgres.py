@@ -12,8 +12,8 @@ from sqlalchemy import make_url
 from tests.conftest import migrate
 from tests.crash.proxy import Fate, Proxy
 from tests.crash.world import LONG, TIMEOUT, CrashWorld
-from tests.processes import Process
-from tests.servers import Databases, Postgres
+from tests.support.processes import Process
+from tests.support.servers import Databases, Postgres
 
 pytestmark = [pytest.mark.timeout(TIMEOUT), pytest.mark.services]
 

@@ -17,7 +17,7 @@ from redrive.models.states import ENDED_STATES
 from redrive.models.task import Task
 from redrive.sandbox.script import Script, make_id
 from tests.integration.world import World
-from tests.processes import Process, wait_until
+from tests.support.processes import Process, wait_until
 
 LONG = bool(os.environ.get("REDRIVE_TEST_LONG"))
 """``REDRIVE_TEST_LONG=1``: some minutes more, with longer outages and more of them."""

@@ -18,7 +18,7 @@ from redrive.cli.context import BROKER_FILE
 from redrive.models.outcome import Cause, Deferred, Refused
 from redrive.models.states import DeadReason, Status
 from redrive.models.tables import actions, tasks
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 from .shop import SETTINGS, Run, lines, runs, says
 from .world import World

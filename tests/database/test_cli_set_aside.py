@@ -12,7 +12,7 @@ from redrive.models.ledger import Odd
 from redrive.models.settings import Settings
 from redrive.models.states import SetAside, Status
 from redrive.scheduler.service import Scheduler
-from tests.schemas import make_schema
+from tests.support.schemas import make_schema
 
 from .shop import Run, runs, says
 from .test_isolation import ODD, spoil

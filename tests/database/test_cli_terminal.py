@@ -13,7 +13,7 @@ from sqlalchemy import insert
 
 from redrive.models.states import Status
 from redrive.models.tables import tasks, totals
-from tests.terminal import on_terminal
+from tests.support.terminal import on_terminal
 
 from .world import World
 

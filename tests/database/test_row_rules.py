@@ -15,8 +15,8 @@ from redrive.cli import app
 from redrive.models import migrate
 from redrive.models.db import Database
 from redrive.models.migrations.row_rules_0002 import HIGHEST_ID, LARGEST_JSON, MOST, MOST_RETRIES, RULES
-from tests import oddities
-from tests.schemas import make_schema
+from tests.support import oddities
+from tests.support.schemas import make_schema
 
 from .world import World
 

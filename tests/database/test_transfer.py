@@ -16,8 +16,7 @@ from typer.testing import CliRunner, Result
 
 from redrive.cli import app
 from redrive.models.intake import COLUMNS
-
-from ..processes import Process
+from tests.support.processes import Process
 
 CONFIG = """
 [accounts.phones]

@@ -13,7 +13,7 @@ import trustme
 
 from redrive.models.db import Database
 from redrive.worker.loop import EventLoop
-from tests.servers import Databases
+from tests.support.servers import Databases
 
 from .provider import Provider, providing
 

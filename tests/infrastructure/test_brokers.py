@@ -21,8 +21,8 @@ from redrive.sandbox.samples import sample_rows
 from tests.infrastructure.conftest import NewWorld
 from tests.integration import forged
 from tests.integration.world import World
-from tests.processes import Process, wait_until
-from tests.servers import free_port
+from tests.support.processes import Process, wait_until
+from tests.support.servers import free_port
 
 Spawn = Callable[..., Process]
 Program = Callable[[str, str], Path]

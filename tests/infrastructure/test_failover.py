@@ -13,8 +13,8 @@ from sqlalchemy import make_url
 
 from tests.conftest import migrate
 from tests.crash.world import CrashWorld
-from tests.processes import Janitor, Process, wait_until
-from tests.servers import Postgres
+from tests.support.processes import Janitor, Process, wait_until
+from tests.support.servers import Postgres
 
 RETRIES = 2000
 NAME = "redrive"

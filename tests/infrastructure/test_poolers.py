@@ -15,8 +15,8 @@ from redrive.models.errors import Unsuitable
 from redrive.models.states import ENDED_STATES
 from redrive.sandbox.samples import sample_rows
 from tests.integration.world import World
-from tests.processes import Process, wait_until
-from tests.servers import Databases, Postgres, free_port
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Databases, Postgres, free_port
 
 Spawn = Callable[..., Process]
 Pooler = Callable[..., str]

@@ -11,8 +11,8 @@ from redrive.models import migrate
 from redrive.models.states import ENDED_STATES
 from redrive.sandbox.samples import sample_rows
 from tests.integration.world import World
-from tests.processes import Janitor, Process, wait_until
-from tests.servers import Databases, Postgres
+from tests.support.processes import Janitor, Process, wait_until
+from tests.support.servers import Databases, Postgres
 
 INSTALLED = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [None]
 

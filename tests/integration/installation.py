@@ -9,8 +9,8 @@ from typing import Any
 
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.page import accounts_toml, environment
-from tests.processes import Process
-from tests.servers import free_port
+from tests.support.processes import Process
+from tests.support.servers import free_port
 
 NOBODY = "http://127.0.0.1:9"
 """Where no provider listens: nothing is due, so nothing calls it."""

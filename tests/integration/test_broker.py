@@ -20,8 +20,8 @@ from redrive.sandbox.script import Script, make_id
 from redrive.scheduler.publish import PUBLISH_SECONDS, Publisher
 from redrive.scheduler.wake import Waiting
 from tests.integration.world import World
-from tests.processes import Process, wait_until
-from tests.servers import Valkey
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Valkey
 
 QUEUES = jobs.Queues("tests")
 

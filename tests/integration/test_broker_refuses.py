@@ -23,8 +23,8 @@ from redrive.scheduler.publish import Publisher
 from tests.integration import forged
 from tests.integration.installation import descendants
 from tests.integration.world import World
-from tests.processes import Process, wait_until
-from tests.servers import Valkey, free_port
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Valkey, free_port
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.services]
 

@@ -17,7 +17,7 @@ from redrive.demo.run import Wanted, run
 from redrive.models.errors import SettingsError
 from redrive.sandbox.script import Refusal, Script, make_id
 from tests.integration.installation import descendants, runs
-from tests.processes import Process, wait_until
+from tests.support.processes import Process, wait_until
 
 TAMPERED = """
 import sys

@@ -18,8 +18,8 @@ from redrive.models.errors import SettingsError
 from redrive.models.settings import FlowerSettings
 from redrive.sandbox.samples import sample_rows
 from tests.integration.world import World
-from tests.processes import Process, wait_until
-from tests.servers import Valkey, free_port
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Valkey, free_port
 
 AUTH = ("operator", "pass:word")
 

@@ -9,8 +9,8 @@ import redis
 
 from redrive.sandbox.samples import sample_rows
 from tests.integration.world import World
-from tests.processes import Process, wait_until
-from tests.servers import Valkey
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Valkey
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.services]
 

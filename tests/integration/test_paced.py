@@ -12,8 +12,8 @@ from redrive.models.ledger import NewTask
 from redrive.models.states import Status
 from redrive.models.tables import attempts, batches
 from tests.integration.world import World
-from tests.processes import Process, wait_until
-from tests.servers import Valkey
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Valkey
 from tests.unit.worker.site import Answer, Asked, tiny
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.services]

@@ -14,8 +14,8 @@ from sqlalchemy import make_url
 
 from redrive.models import migrate
 from tests.integration.installation import Installation
-from tests.processes import Process, wait_until
-from tests.servers import Postgres
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Postgres
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from redrive.models import migrate
 from redrive.models.tables import batches
 from redrive.sandbox.samples import sample_rows
 from tests.integration.world import World
-from tests.processes import Process, wait_until
-from tests.servers import Databases
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Databases
 
 ROOT = Path(__file__).parents[2]
 MIGRATIONS = "models/migrations/versions"

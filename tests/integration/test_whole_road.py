@@ -9,7 +9,7 @@ from redrive.models.states import Status
 from redrive.sandbox.samples import sample_rows
 from redrive.sandbox.script import Script, make_id
 from tests.integration.world import World
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -17,8 +17,8 @@ from redrive.models import queries
 from redrive.models.states import ENDED_STATES
 from redrive.sandbox.samples import sample_rows
 from tests.integration.world import World
-from tests.processes import Process, wait_until
-from tests.servers import Valkey
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Valkey
 
 pytestmark = [pytest.mark.timeout(150), pytest.mark.services]
 Spawn = Callable[..., Process]

@@ -21,7 +21,7 @@ from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.expectation import expectation
 from redrive.sandbox.page import accounts_toml, environment
 from redrive.sandbox.script import parse
-from tests.processes import Process, wait_until
+from tests.support.processes import Process, wait_until
 
 POLICY = """
 [policy]

@@ -19,8 +19,8 @@ from redrive.sandbox.behavior import Script
 from redrive.sandbox.script import DOCFLOW, make_id
 from tests.limits.house import SECRETS, toml
 from tests.limits.world import MeasuredWorld
-from tests.oddities import drop_rules, insert_odd, odd_values
-from tests.processes import wait_until
+from tests.support.oddities import drop_rules, insert_odd, odd_values
+from tests.support.processes import wait_until
 from tests.unit.worker.site import Answer, Asked, Tiny, tiny
 
 HEALTHY = tuple(f"healthy{n}" for n in range(10))

@@ -21,8 +21,8 @@ from redrive.models.states import Status
 from redrive.models.tables import tasks
 from tests.limits.house import SECRETS, House, toml
 from tests.limits.world import MeasuredWorld
-from tests.processes import Process, wait_until
-from tests.servers import Valkey
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Valkey
 from tests.unit.worker.site import Answer, Asked, Tiny, tiny
 
 At = Callable[..., AbstractContextManager[House]]

@@ -18,7 +18,7 @@ from redrive.sandbox.server import SandboxThread
 from redrive.worker import job, session
 from tests.limits.house import CONFIG, DESKTOPS, REVIEWS, House
 from tests.limits.world import MeasuredWorld, crowds, most_within
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 from tests.unit.worker.site import Answer, Asked, tiny
 
 At = Callable[..., AbstractContextManager[House]]

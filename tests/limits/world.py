@@ -13,7 +13,7 @@ from redrive.models.tables import accounts, limits
 from redrive.sandbox.script import Script, make_id
 from tests.integration.world import World
 from tests.limits.house import DESKTOPS, PHONES, REVIEWS, SECRETS, TABLETS, toml
-from tests.processes import Process
+from tests.support.processes import Process
 
 HERE = Path(__file__).parent
 

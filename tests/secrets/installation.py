@@ -20,7 +20,7 @@ from redrive.models.tables import accounts as account_rows
 from redrive.models.tables import tasks
 from redrive.sandbox.config import DocFlowLogin, GeeLarkLogin, HuaweiLogin, SandboxConfig
 from redrive.sandbox.script import Script, make_id
-from tests.processes import Process
+from tests.support.processes import Process
 
 from .echo import Echo
 from .marks import MARK, Search, secret

@@ -18,8 +18,8 @@ from redrive.models import jobs
 from redrive.models.capabilities import BUILT_IN
 from redrive.models.db import Database
 from redrive.models.settings import load
-from tests.processes import Process, wait_until
-from tests.servers import Postgres, Valkey, free_port
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Postgres, Valkey, free_port
 
 from .echo import Echo, scripts
 from .installation import ACCOUNTS, CONFIG, Installation, account, command_lines, counted, listening, paused, task_ids

@@ -15,7 +15,7 @@ from redrive.sandbox.behavior import Script
 from redrive.sandbox.script import make_id, rule_ids
 from redrive.sandbox.strange import delete
 from redrive.sandbox.task import Task as AtProvider
-from tests.oddities import drop_rules, insert_odd, odd_values
+from tests.support.oddities import drop_rules, insert_odd, odd_values
 
 from .checks import Checks
 from .history import History

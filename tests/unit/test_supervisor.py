@@ -14,9 +14,9 @@ import pytest
 
 from redrive.supervisor import Part, Supervisor
 from redrive.sweeper import Sweeper
+from tests.support.processes import wait_until
 
 from ..conftest import Spawn
-from ..processes import wait_until
 
 pytestmark = pytest.mark.processes
 
