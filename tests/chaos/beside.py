@@ -9,9 +9,9 @@ import psycopg
 import redis
 
 from redrive.models.migrate import upgrade
-from tests.limits.beside import TROUBLES, street
-from tests.limits.world import MeasuredWorld
+from tests.support.measured_world import MeasuredWorld
 from tests.support.processes import Janitor, Process, clean_environment
+from tests.support.street import TROUBLES, street
 
 from .verdict import Verdict
 from .world import ChaosWorld

@@ -11,7 +11,7 @@ from redrive.models.rules import rules_of
 from redrive.models.settings import load
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.page import environment
-from tests.integration.world import World
+from tests.support.process_world import ProcessWorld
 from tests.support.processes import Janitor, Process, clean_environment
 from tests.support.servers import Postgres, Valkey
 
@@ -115,7 +115,7 @@ class Member:
         return not self.frozen and not self.away and self.process.returncode is None
 
 
-class ChaosWorld(World):
+class ChaosWorld(ProcessWorld):
     """Everything one run needs. ``postgres`` is None where SQLite is attacked.
 
     Attributes:

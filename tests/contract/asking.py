@@ -8,8 +8,8 @@ from redrive.models.states import Operation
 from redrive.worker.http import HttpClient
 from redrive.worker.providers.base import Call, Exchange, Looked, Plan, Provider, Split, TaskRef
 from redrive.worker.scrub import scrubbed
+from tests.support.calls import exchange
 
-from .calls import exchange
 from .cases import TOKEN, Case
 
 MOST_PAGES = 20

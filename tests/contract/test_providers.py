@@ -23,12 +23,13 @@ from redrive.models.outcome import (
 from redrive.models.states import Operation
 from redrive.worker.providers.base import Answer, Call, Exchange, TaskRef, Token
 from redrive.worker.scrub import scrubbed
+from tests.support.calls import client, exchange
+from tests.support.peer import Peer, answering, http, serving
+from tests.support.servers import free_port
 
 from .asking import ask, plan_of, read
-from .calls import client, exchange
 from .cases import Case, all_cases, operations
 from .misbehaviour import SENT_WITHOUT_ANSWER, Misbehaviour
-from .server import Peer, answering, free_port, http, serving
 
 CASES = list(all_cases())
 ONE_OF_EACH = list({case.provider: case for case in CASES}.values())

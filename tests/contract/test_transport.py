@@ -16,10 +16,11 @@ from redrive.models.clock import boottime
 from redrive.sandbox.signatures import Signature, sign
 from redrive.worker.providers.base import Account, Answer, Request, TaskRef
 from redrive.worker.providers.huawei_workspace import HuaweiWorkspace
+from tests.support.calls import IMPATIENT_SECONDS, client, exchange
+from tests.support.peer import Behaviour, Peer, answering, http, serving
+from tests.support.servers import free_port
 
-from .calls import IMPATIENT_SECONDS, client, exchange
 from .misbehaviour import SENT_WITHOUT_ANSWER, Misbehaviour, hang
-from .server import Behaviour, Peer, answering, free_port, http, serving
 
 OK = http(200, b'{"ok":true}')
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.world import CrashWorld
+from tests.support.crash_world import CrashWorld
 from tests.support.processes import Process
 
 

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from redrive.models import jobs
-from tests.crash.world import LONG, PROVIDERS, TIMEOUT, CrashWorld
+from tests.support.crash_world import LONG, PROVIDERS, TIMEOUT, CrashWorld
 from tests.support.processes import Process, wait_until
 from tests.support.servers import Valkey
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from tests.crash.world import TIMEOUT, CrashWorld
+from tests.support.crash_world import TIMEOUT, CrashWorld
 from tests.support.processes import Process, wait_until
 
 pytestmark = [

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.crash.world import LIMITS, LONG, TIMEOUT, CrashWorld
+from tests.support.crash_world import LIMITS, LONG, TIMEOUT, CrashWorld
 from tests.support.processes import Process
 
 pytestmark = pytest.mark.timeout(TIMEOUT)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import redis
 
-from tests.crash.dying import SCHEDULER, WORKER
-from tests.crash.world import LONG, TIMEOUT, CrashWorld
+from tests.support.crash_world import LONG, TIMEOUT, CrashWorld
+from tests.support.dying import SCHEDULER, WORKER
 from tests.support.processes import Process
 
 pytestmark = pytest.mark.timeout(TIMEOUT)

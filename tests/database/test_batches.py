@@ -11,8 +11,7 @@ from redrive.models.errors import StaleBatch
 from redrive.models.ledger import LOCAL, Answered, Group
 from redrive.models.outcome import Accepted, Deferred, Reading, Refused, State, Throttled, Unknown
 from redrive.models.states import DeadReason, Operation, Status
-
-from .world import World, make_rules
+from tests.support.world import World, make_rules
 
 RESTART = "/open/v1/task/restart"
 

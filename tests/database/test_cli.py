@@ -19,9 +19,8 @@ from redrive.models.outcome import Cause, Deferred, Refused
 from redrive.models.states import DeadReason, Status
 from redrive.models.tables import actions, tasks
 from tests.support.processes import wait_until
-
-from .shop import SETTINGS, Run, lines, runs, says
-from .world import World
+from tests.support.shop import SETTINGS, Run, lines, runs, says
+from tests.support.world import World
 
 # --- looking -------------------------------------------------------------------------------------------------------
 

@@ -14,9 +14,8 @@ from redrive.models import ledger
 from redrive.models.outcome import Accepted, Blocked, Cause, Throttled
 from redrive.models.states import Operation, Status
 from redrive.models.tables import limits, tasks
-
-from .shop import Run, lines, runs, says
-from .world import World
+from tests.support.shop import Run, lines, runs, says
+from tests.support.world import World
 
 RESTART = "/open/v1/task/restart"
 

@@ -10,9 +10,8 @@ from sqlalchemy import insert
 from redrive.models.outcome import Accepted, Reading, State
 from redrive.models.states import Operation, Status
 from redrive.models.tables import tasks
-
-from .shop import Run, lines, says
-from .world import World
+from tests.support.shop import Run, lines, says
+from tests.support.world import World
 
 FILTERED = ["list", "retry", "hold", "release", "stop", "revive"]
 

@@ -13,12 +13,12 @@ from redrive.models.settings import Settings
 from redrive.models.states import SetAside, Status
 from redrive.scheduler.service import Scheduler
 from tests.support.schemas import make_schema
+from tests.support.shop import Run, runs, says
+from tests.support.world import World
 
-from .shop import Run, runs, says
 from .test_isolation import ODD, spoil
 from .test_row_rules import drop_rules
 from .test_scheduler import Broker
-from .world import World
 
 
 def put_aside(shop: World, *ids: int, cause: SetAside = SetAside.ROW, why: str = "numeric value out of range") -> None:

@@ -14,8 +14,7 @@ from sqlalchemy import insert
 from redrive.models.states import Status
 from redrive.models.tables import tasks, totals
 from tests.support.terminal import on_terminal
-
-from .world import World
+from tests.support.world import World
 
 SETTINGS = '[accounts.phones]\nprovider = "geelark"\ntoken = { env = "GEELARK_TOKEN" }\n'
 LONG = "phones-of-the-second-floor-in-the-warehouse-of-shanghai-pudong-1"

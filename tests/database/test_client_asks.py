@@ -13,9 +13,9 @@ from redrive.models.ledger import claim
 from redrive.models.outcome import Accepted
 from redrive.models.queries import TaskFilter
 from redrive.models.states import FAILED_STATES, OWNER_STATES, DeadReason, Operation, Status, Wish
+from tests.support.world import World
 
 from .test_client import CONFIG, FAILED
-from .world import World
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ from redrive.models.outcome import Throttled
 from redrive.models.rules import GROUP_WIDE
 from redrive.models.states import Operation
 from redrive.models.tables import accounts, limits
-
-from .world import World
+from tests.support.world import World
 
 RESTART, QUERY = "/open/v1/task/restart", "/open/v1/task/query"
 PROVIDERS = {"phones": "geelark", "desktops": "huawei_workspace", "tablets": "geelark"}

@@ -22,11 +22,12 @@ from redrive.models.settings import Settings
 from redrive.models.states import Operation, SetAside, Status
 from redrive.models.tables import batches
 from redrive.scheduler.service import Scheduler
-from tests.unit.worker.site import site, tiny
+from tests.support.site import site
+from tests.support.tiny import tiny
+from tests.support.world import World
 
 from .test_row_rules import drop_rules
 from .test_scheduler import Broker
-from .world import World
 
 RESTART = "/open/v1/task/restart"
 

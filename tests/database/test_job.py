@@ -29,7 +29,8 @@ from redrive.worker.desk import MOST_THREADS
 from redrive.worker.providers.base import Plan, TaskRef
 from redrive.worker.providers.geelark import GeeLark
 from tests.support.processes import wait_until
-from tests.unit.worker.site import Answer, Asked, Site, site, tiny
+from tests.support.site import Site, site
+from tests.support.tiny import Answer, Asked, tiny
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

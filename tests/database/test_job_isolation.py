@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from redrive.models.states import Status
-from tests.unit.worker.site import Site, tiny
+from tests.support.site import Site
+from tests.support.tiny import tiny
 
 from .test_isolation import ODD, quarantined, spoil
 from .test_job import accepting, at, ours, sandbox  # noqa: F401 - fixtures

@@ -41,9 +41,9 @@ from redrive.models.outcome import (
 from redrive.models.rules import BreakerRules, Rules
 from redrive.models.states import DeadReason, Operation, Status
 from redrive.models.tables import attempts, batches, metadata, tasks
+from tests.support.world import Clock, World, make_rules, usual_accounts
 
 from .model import BASE, LONGEST, MAX_ERRORS, WAITING, Batch, Model, Spec, Task
-from .world import Clock, World, make_rules, usual_accounts
 
 T = TypeVar("T")
 

@@ -14,8 +14,7 @@ from redrive.models import due
 from redrive.models.ledger import accounts, breaker, moments, pace, permits
 from redrive.models.outcome import Blocked, Cause, Throttled, Unknown
 from redrive.models.states import Operation
-
-from .world import START, World
+from tests.support.world import START, World
 
 HOUR = 3600.0
 RESTART, QUERY = "/open/v1/task/restart", "/open/v1/task/query"

@@ -12,9 +12,9 @@ from redrive.models.ledger import people
 from redrive.models.queries import TaskFilter
 from redrive.models.states import DeadReason, Operation, Status
 from redrive.models.tables import attempts, tasks
+from tests.support.world import START, World
 
 from .test_statements import tasks_read
-from .world import START, World
 
 MANY, PAGE = 3000, 100
 

@@ -8,8 +8,7 @@ from redrive.models import ledger
 from redrive.models.ledger import NewTask
 from redrive.models.states import Status
 from redrive.models.tables import actions
-
-from .world import ME, World
+from tests.support.world import ME, World
 
 
 def recorded(world: World) -> list[tuple[str, int | None, str, str]]:

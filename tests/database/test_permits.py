@@ -16,8 +16,7 @@ from redrive.models.outcome import Accepted, Already, Outcome, Reading, Refused,
 from redrive.models.rules import GROUP_WIDE, Rules
 from redrive.models.states import DeadReason, Operation, Status
 from redrive.models.tables import limits
-
-from .world import World, make_rules
+from tests.support.world import World, make_rules
 
 PATH = "/open/v1/task/restart"
 QUERY = "/open/v1/task/query"

@@ -20,8 +20,7 @@ from redrive.scheduler.publish import Publisher
 from redrive.scheduler.service import Scheduler
 from redrive.worker import heart
 from redrive.worker.heart import Heart
-
-from .world import World
+from tests.support.world import World
 
 
 class Nowhere(Publisher):

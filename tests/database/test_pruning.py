@@ -11,8 +11,7 @@ from redrive.models.settings.services import RetentionSettings
 from redrive.models.states import DeadReason, Operation, Status
 from redrive.models.tables import actions, attempts, batches
 from redrive.scheduler.prune import Pruner
-
-from .world import World
+from tests.support.world import World
 
 DAY = timedelta(days=1)
 

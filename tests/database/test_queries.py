@@ -25,9 +25,8 @@ from redrive.models.outcome import (
 from redrive.models.queries import AccountOverview, Overview, TaskFilter
 from redrive.models.states import DeadReason, Operation, Status
 from redrive.models.tables import tasks
-
-from .shop import runs
-from .world import World
+from tests.support.shop import runs
+from tests.support.world import World
 
 
 def overview(world: World) -> Overview:

@@ -15,10 +15,10 @@ from redrive.models.settings import Settings
 from redrive.models.states import DeadReason, Operation, Status
 from redrive.models.tables import actions, batches, quarantine
 from redrive.scheduler.service import Scheduler
+from tests.support.world import World
 
 from .test_isolation import quarantined
 from .test_scheduler import Broker
-from .world import World
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from redrive.models.states import Operation, Status
 from redrive.models.tables import batches, limits
 from redrive.scheduler.claiming import WORTH_A_LOOK
 from redrive.scheduler.service import Scheduler
+from tests.support.world import World
 
 from .test_scheduler import Broker
-from .world import World
 
 MANY = 3 * WORTH_A_LOOK
 INTERVAL = 30.0

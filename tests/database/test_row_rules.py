@@ -17,8 +17,7 @@ from redrive.models.db import Database
 from redrive.models.migrations.row_rules_0002 import HIGHEST_ID, LARGEST_JSON, MOST, MOST_RETRIES, RULES
 from tests.support import oddities
 from tests.support.schemas import make_schema
-
-from .world import World
+from tests.support.world import World
 
 BOTH: list[dict[str, Any]] = [
     {"params": "[1]"},

@@ -21,8 +21,7 @@ from redrive.models.tables import batches
 from redrive.scheduler.publish import Publisher
 from redrive.scheduler.service import Scheduler
 from redrive.scheduler.wake import Waiting
-
-from .world import World
+from tests.support.world import World
 
 NO_WAKE_UPS = "amqp://nowhere"
 

@@ -22,8 +22,7 @@ from redrive.models.outcome import Accepted, Refused, Unknown
 from redrive.models.states import DeadReason, Status
 from redrive.models.tables import CHECK_DUE, ENDED, RETRY_DUE, metadata
 from redrive.models.types import moment_text
-
-from .world import START, World
+from tests.support.world import START, World
 
 MOMENT = "2026-03-01 12:00:00.000000"
 TASK = {"account": "phones", "external_id": "1"}

@@ -25,8 +25,7 @@ from redrive.models.outcome import (
 from redrive.models.presence import Presence
 from redrive.models.states import Operation
 from redrive.models.tables import metadata
-
-from .world import ME, World
+from tests.support.world import ME, World
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from sqlalchemy import select
 from redrive.models.outcome import Accepted
 from redrive.models.states import Operation
 from redrive.models.tables import batches
-
-from .world import World
+from tests.support.world import World
 
 SECOND = 62 / 60
 """Between two calls of an account that may make sixty a minute."""

@@ -13,8 +13,7 @@ from redrive.models.ledger import Answered, NewTask
 from redrive.models.outcome import Accepted, Already, Deferred, Outcome, Reading, Refused, State, Throttled, Unknown
 from redrive.models.states import DeadReason, Operation, Status
 from redrive.models.tables import metadata
-
-from .world import ME, World
+from tests.support.world import ME, World
 
 MIXED: list[Callable[[], Outcome]] = [
     Accepted,

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from email.utils import format_datetime
 from typing import TypeVar
 
-from tests.contract.server import http
-from tests.database.world import START
+from tests.support.peer import http
+from tests.support.world import START
 
 from .provider import Reply, break_off, drip, drop, flood, hang, no_http, reset_in_body
 from .rows import DAY, PAGE, already, blocked, throttled, unknown

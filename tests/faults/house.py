@@ -19,7 +19,7 @@ from redrive.scheduler.publish import Publisher
 from redrive.scheduler.service import Pass, Scheduler
 from redrive.worker import deps, job
 from redrive.worker.loop import EventLoop
-from tests.database.world import Clock, World
+from tests.support.world import Clock, World
 
 SECRETS = {"GEELARK_TOKEN": "s3cret-1", "HW_TOKEN": "s3cret-2", "TI_APP_ID": "s3cret-3", "TI_SECRET": "s3cret-4"}
 

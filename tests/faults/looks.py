@@ -6,7 +6,7 @@ The look is made 30 s after the retry; what shows before 60 s have passed may be
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.contract.server import http
+from tests.support.peer import http
 
 from .provider import Reply, as_json, docflow, drop, flood, geelark, huawei, items, records, reset_in_body, result
 from .rows import ONE, PAGE

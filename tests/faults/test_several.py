@@ -9,7 +9,8 @@ import pytest
 
 from redrive.models.states import Status
 from redrive.worker.loop import EventLoop
-from tests.contract.server import free_port, http
+from tests.support.peer import http
+from tests.support.servers import free_port
 
 from .everybodys import THOROUGH
 from .house import House, house

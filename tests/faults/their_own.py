@@ -1,6 +1,6 @@
 """Faults in each provider's own words."""
 
-from tests.contract.server import http
+from tests.support.peer import http
 
 from .provider import as_json, details, docflow, geelark, huawei
 from .rows import DAY, ONE, accepted, already, blocked, dead, throttled, unknown

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import make_url
 
 from tests.conftest import migrate
-from tests.crash.world import CrashWorld
+from tests.support.crash_world import CrashWorld
 from tests.support.processes import Janitor, Process, wait_until
 from tests.support.servers import Postgres
 

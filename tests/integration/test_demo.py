@@ -16,8 +16,7 @@ from redrive.demo.compare import PROVIDERS, Ended, differences
 from redrive.demo.run import Wanted, run
 from redrive.models.errors import SettingsError
 from redrive.sandbox.script import Refusal, Script, make_id
-from tests.integration.installation import descendants, runs
-from tests.support.processes import Process, wait_until
+from tests.support.processes import Process, descendants, runs, wait_until
 
 TAMPERED = """
 import sys

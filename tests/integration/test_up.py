@@ -18,8 +18,8 @@ from sqlalchemy import inspect
 
 from redrive.models import migrate
 from redrive.models.db import Database
-from tests.integration.installation import Installation, descendants, runs
-from tests.support.processes import Process, wait_until
+from tests.support.installation import Installation
+from tests.support.processes import Process, descendants, runs, wait_until
 from tests.support.schemas import make_schema
 
 ENDS_WITHIN_SECONDS = 15

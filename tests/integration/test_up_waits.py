@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import make_url
 
 from redrive.models import migrate
-from tests.integration.installation import Installation
+from tests.support.installation import Installation
 from tests.support.processes import Process, wait_until
 from tests.support.servers import Postgres
 

@@ -8,13 +8,13 @@ import pytest
 from redrive.models.states import Status
 from redrive.sandbox.samples import sample_rows
 from redrive.sandbox.script import Script, make_id
-from tests.integration.world import World
+from tests.support.process_world import ProcessWorld
 from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 
 
-def test_every_task_ends_as_its_script_says(world: World) -> None:
+def test_every_task_ends_as_its_script_says(world: ProcessWorld) -> None:
     """Tasks of three providers, failed and canceled, by real scheduler, broker and worker."""
     world.start_sandbox()
     world.add(sample_rows(30, seed=7))
@@ -25,7 +25,7 @@ def test_every_task_ends_as_its_script_says(world: World) -> None:
     assert world.sandbox("stats")["violations"] == {}
 
 
-def test_a_worker_killed_while_its_call_is_open_costs_one_retry_and_no_task(world: World) -> None:
+def test_a_worker_killed_while_its_call_is_open_costs_one_retry_and_no_task(world: ProcessWorld) -> None:
     """SIGKILL between opening and recording: open attempts become unknown and spent, are looked at, and go on."""
     limits = "[accounts.phones.limits]\nlease_seconds = 5\ntimeout_seconds = 2\n"
     world.start_sandbox(limits=limits)
@@ -48,7 +48,7 @@ def test_a_worker_killed_while_its_call_is_open_costs_one_retry_and_no_task(worl
     assert world.sandbox("stats")["violations"] == {}
 
 
-def test_a_worker_told_to_stop_gives_back_what_it_has_not_sent(world: World) -> None:
+def test_a_worker_told_to_stop_gives_back_what_it_has_not_sent(world: ProcessWorld) -> None:
     """SIGTERM: the call under way is recorded, the rest of the batch goes back unspent."""
     limits = "[accounts.phones.limits]\nbatch_size = 100\n"
     world.start_sandbox("--latency-seconds", "1.0", limits=limits)

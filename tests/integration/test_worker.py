@@ -16,7 +16,7 @@ from redrive.cli.broker import answer
 from redrive.models import queries
 from redrive.models.states import ENDED_STATES
 from redrive.sandbox.samples import sample_rows
-from tests.integration.world import World
+from tests.support.process_world import ProcessWorld
 from tests.support.processes import Process, wait_until
 from tests.support.servers import Valkey
 
@@ -25,20 +25,22 @@ Spawn = Callable[..., Process]
 
 
 @pytest.fixture
-def ours(spawn: Spawn, new_sqlite_database: Callable[[], str], valkey: Valkey, tmp_path: Path) -> Iterator[World]:
-    world = World(spawn, new_sqlite_database(), valkey.url, tmp_path)
+def ours(
+    spawn: Spawn, new_sqlite_database: Callable[[], str], valkey: Valkey, tmp_path: Path
+) -> Iterator[ProcessWorld]:
+    world = ProcessWorld(spawn, new_sqlite_database(), valkey.url, tmp_path)
     world.start_sandbox()
     yield world
     world.close()
 
 
-def check(world: World, spawn: Spawn) -> tuple[int, str]:
+def check(world: ProcessWorld, spawn: Spawn) -> tuple[int, str]:
     """What a health check finds."""
     asked = spawn([sys.executable, "-P", "-m", "redrive", "worker", "--check"], world.env)
     return asked.wait(40), asked.output()
 
 
-def test_a_health_check_sees_whether_batches_are_taken(ours: World, spawn: Spawn) -> None:
+def test_a_health_check_sees_whether_batches_are_taken(ours: ProcessWorld, spawn: Spawn) -> None:
     """No worker, and then two."""
     code, words = check(ours, spawn)
     assert code == 1
@@ -70,7 +72,7 @@ sys.exit(cli.main())
 
 
 @pytest.mark.parametrize("moment", ["checked", "made"])
-def test_a_worker_stopped_while_it_starts_ends(ours: World, spawn: Spawn, moment: str) -> None:
+def test_a_worker_stopped_while_it_starts_ends(ours: ProcessWorld, spawn: Spawn, moment: str) -> None:
     """As its database is found to be right, and between that and Celery's own handlers."""
     worker = spawn([sys.executable, "-c", AT_A_BAD_MOMENT, moment, "worker"], {**os.environ, **ours.env})
     assert worker.wait(30) == 0, worker.output()
@@ -78,7 +80,7 @@ def test_a_worker_stopped_while_it_starts_ends(ours: World, spawn: Spawn, moment
 
 
 @pytest.mark.parametrize("pool", [[], ["--pool", "prefork"], ["--pool", "solo"], ["--pool", "threads"]])
-def test_celerys_own_command_runs_threads_and_nothing_else(ours: World, spawn: Spawn, pool: list[str]) -> None:
+def test_celerys_own_command_runs_threads_and_nothing_else(ours: ProcessWorld, spawn: Spawn, pool: list[str]) -> None:
     """A forked child would hear no SIGTERM of the worker's, and not drain."""
     queues = ",".join(ours.settings.queues.taken(["geelark", "docflow", "huawei_workspace"]))
     command = [sys.executable, "-m", "celery", "--app", "redrive.worker.app", "worker", "-Q", queues, "-c", "4", *pool]
@@ -124,7 +126,7 @@ def test_installations_on_one_broker_do_not_take_each_others_batches(
     worlds = []
     for name in ("staging", "production"):
         (tmp_path / name).mkdir()
-        world = World(spawn, new_sqlite_database(), valkey.url, tmp_path / name)
+        world = ProcessWorld(spawn, new_sqlite_database(), valkey.url, tmp_path / name)
         world.start_sandbox()
         worlds.append(world)
     staging, production = worlds
@@ -158,7 +160,7 @@ def test_all_work_over_every_kind_of_address(
         if "worker:" in address:
             admin.execute_command("ACL", "SETUSER", "worker", "on", ">s/cret", "+@all", "~*", "&*")
     url = address.format(path=valkey.socket, port=valkey.port)
-    world = World(spawn, new_sqlite_database(), url, tmp_path)
+    world = ProcessWorld(spawn, new_sqlite_database(), url, tmp_path)
     world.start_sandbox()
     assert answer(url) == ""
     scheduler = world.start("scheduler")
@@ -172,7 +174,7 @@ def test_all_work_over_every_kind_of_address(
 
 
 @pytest.mark.parametrize("part", ["worker", "scheduler"])
-def test_a_part_whose_output_nobody_reads_works_and_stops(ours: World, part: str) -> None:
+def test_a_part_whose_output_nobody_reads_works_and_stops(ours: ProcessWorld, part: str) -> None:
     """A terminal on hold from the start: tasks are brought to their end, and SIGTERM is heeded."""
     reader, full = os.pipe()
     os.set_blocking(full, False)
@@ -191,7 +193,7 @@ def test_a_part_whose_output_nobody_reads_works_and_stops(ours: World, part: str
     os.close(full)
 
 
-def test_a_worker_says_which_secret_hardly_can_be_right(ours: World) -> None:
+def test_a_worker_says_which_secret_hardly_can_be_right(ours: ProcessWorld) -> None:
     """By its key, without its value; it starts all the same."""
     ours.env["GEELARK_TOKEN"] = "'hunter2'"
     worker = ours.start("worker")
@@ -200,7 +202,7 @@ def test_a_worker_says_which_secret_hardly_can_be_right(ours: World) -> None:
 
 
 @pytest.mark.parametrize("part", ["worker", "scheduler"])
-def test_a_part_is_on_the_list_while_it_runs(ours: World, part: str) -> None:
+def test_a_part_is_on_the_list_while_it_runs(ours: ProcessWorld, part: str) -> None:
     """One of two that stops leaves it, and the other stays."""
 
     def listed() -> set[str]:

@@ -19,11 +19,11 @@ from sqlalchemy import ColumnElement, Connection, event, func, insert, select
 from redrive.models.db import Database
 from redrive.models.states import Status
 from redrive.models.tables import tasks
-from tests.limits.house import SECRETS, House, toml
-from tests.limits.world import MeasuredWorld
+from tests.support.house import SECRETS, House, toml
+from tests.support.measured_world import MeasuredWorld
 from tests.support.processes import Process, wait_until
 from tests.support.servers import Valkey
-from tests.unit.worker.site import Answer, Asked, Tiny, tiny
+from tests.support.tiny import Answer, Asked, Tiny, tiny
 
 At = Callable[..., AbstractContextManager[House]]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.limits.beside import TROUBLES, Street, account_of, street
-from tests.limits.world import MeasuredWorld
+from tests.support.measured_world import MeasuredWorld
+from tests.support.street import TROUBLES, Street, account_of, street
 
 LONG = os.environ.get("REDRIVE_TEST_LONG") == "1"
 SECONDS = 30 if LONG else 6

@@ -16,10 +16,10 @@ from redrive.models.ledger import permits
 from redrive.models.rules import LATE_SECONDS, interval_seconds
 from redrive.sandbox.server import SandboxThread
 from redrive.worker import job, session
-from tests.limits.house import CONFIG, DESKTOPS, REVIEWS, House
-from tests.limits.world import MeasuredWorld, crowds, most_within
+from tests.support.house import CONFIG, DESKTOPS, REVIEWS, House
+from tests.support.measured_world import MeasuredWorld, crowds, most_within
 from tests.support.processes import wait_until
-from tests.unit.worker.site import Answer, Asked, tiny
+from tests.support.tiny import Answer, Asked, tiny
 
 At = Callable[..., AbstractContextManager[House]]
 

@@ -20,10 +20,10 @@ from redrive.models.tables import accounts as account_rows
 from redrive.models.tables import tasks
 from redrive.sandbox.config import DocFlowLogin, GeeLarkLogin, HuaweiLogin, SandboxConfig
 from redrive.sandbox.script import Script, make_id
+from tests.support.marks import MARK, Search, secret
 from tests.support.processes import Process
 
 from .echo import Echo
-from .marks import MARK, Search, secret
 
 LOUD = Path(__file__).parent / "loud"
 CLOSED = "http://127.0.0.1:9"

@@ -18,12 +18,12 @@ from redrive.models import jobs
 from redrive.models.capabilities import BUILT_IN
 from redrive.models.db import Database
 from redrive.models.settings import load
+from tests.support.marks import MARK, Search, secret
 from tests.support.processes import Process, wait_until
 from tests.support.servers import Postgres, Valkey, free_port
 
 from .echo import Echo, scripts
 from .installation import ACCOUNTS, CONFIG, Installation, account, command_lines, counted, listening, paused, task_ids
-from .marks import MARK, Search, secret
 from .servers import ClosedPostgres, Overheard, close_broker, dump, stored
 
 pytestmark = pytest.mark.timeout(300)

@@ -150,6 +150,28 @@ class Process:
             self.kill()
 
 
+def descendants(pid: int) -> dict[int, str]:
+    """The processes below one, with their arguments, as every user of the machine can see them."""
+    listed = subprocess.run(["ps", "-axwwo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listed.splitlines()]
+    found: dict[int, str] = {}
+    parents = {pid}
+    while parents:
+        below = {int(child): args for child, parent, args in rows if int(parent) in parents}
+        found |= below
+        parents = set(below)
+    return found
+
+
+def runs(pid: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """The environment without Redrive's settings, with these; output unbuffered, so that it can be waited for."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("REDRIVE_", "FLOWER_"))}

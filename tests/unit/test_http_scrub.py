@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from redrive.models.outcome import Accepted, Blocked, Cause, Reading, State
 from redrive.worker.providers.http_answers import line
 from redrive.worker.scrub import STRUCK, holds, scrub, scrubbed, struck
-from tests.secrets import marks
+from tests.support import marks
 
 SECRET = 'p/ss "wörd"+1'
 

@@ -14,7 +14,7 @@ import pytest
 
 from redrive.supervisor import Part, Supervisor
 from redrive.sweeper import Sweeper
-from tests.support.processes import wait_until
+from tests.support.processes import runs, wait_until
 
 from ..conftest import Spawn
 
@@ -22,14 +22,6 @@ pytestmark = pytest.mark.processes
 
 LIVES = "import signal; print('up', flush=True); signal.pause()"
 STUBBORN = "import signal; signal.signal(15, signal.SIG_IGN); print('up', flush=True); signal.pause(); signal.pause()"
-
-
-def runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def part(name: str, program: str, **more: float) -> Part:

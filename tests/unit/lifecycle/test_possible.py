@@ -37,8 +37,7 @@ from redrive.models.states import (
     Status,
 )
 from redrive.models.task import Task
-
-from .samples import BATCH, BLIND, NOW, RULES, task, with_policy
+from tests.support.samples import BATCH, BLIND, NOW, RULES, task, with_policy
 
 OUTCOMES: tuple[Outcome, ...] = (
     Accepted(ref="run"), Accepted(), Already(), Refused(reason=DeadReason.NOT_FOUND), Deferred(),

@@ -20,7 +20,7 @@ from redrive.sandbox.server import SandboxThread
 from redrive.worker import app as worker_app
 from redrive.worker import deps
 from redrive.worker.app import app
-from tests.unit.worker.site import Site, site
+from tests.support.site import Site, site
 
 FAR = datetime(2099, 1, 1, tzinfo=UTC)
 

@@ -40,7 +40,8 @@ from redrive.worker.providers.geelark import GeeLark
 from redrive.worker.reading import LOOKS, OUTCOMES
 from redrive.worker.sender import Sender
 from redrive.worker.trouble import Trouble
-from tests.unit.worker.site import make_window, tiny
+from tests.support.site import make_window
+from tests.support.tiny import tiny
 
 SECRET = "gl-secret-0123456789"
 BAD = "bad"

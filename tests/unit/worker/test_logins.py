@@ -23,7 +23,8 @@ from redrive.worker.providers.huawei_workspace import HuaweiWorkspace
 from redrive.worker.scrub import KEPT_TOKENS, Secrets
 from redrive.worker.sender import Sender
 from redrive.worker.session import MAX_HEADER_BYTES
-from tests.unit.worker.site import Answer, Asked, Tiny, make_window, refs, tiny
+from tests.support.site import make_window, refs
+from tests.support.tiny import Answer, Asked, Tiny, tiny
 
 TOKENS = "/v3/auth/tokens"
 PASSWORD = "iam-secret-0123456789"

@@ -16,8 +16,8 @@ from redrive.worker.crew import Crew
 from redrive.worker.loop import EventLoop
 from redrive.worker.names import Names
 from redrive.worker.providers.base import Exchange
-from tests.contract.calls import client, exchange
-from tests.contract.server import answering, http, serving
+from tests.support.calls import client, exchange
+from tests.support.peer import answering, http, serving
 
 SILENT = "silent-{}.example"
 real = socket.getaddrinfo

@@ -34,7 +34,8 @@ from redrive.sandbox.server import SandboxThread
 from redrive.worker.providers.base import Looked, Plan
 from redrive.worker.providers.geelark import GeeLark
 from redrive.worker.providers.huawei_workspace import HuaweiWorkspace
-from tests.unit.worker.site import PASSWORD, RETRY, TOKENS, Answer, Asked, Site, make_window, refs, site, tiny
+from tests.support.site import PASSWORD, RETRY, TOKENS, Site, make_window, refs, site
+from tests.support.tiny import Answer, Asked, tiny
 
 TOKEN = "MIIF" + "x7Yt" * 50
 

@@ -35,7 +35,7 @@ poll_seconds = 0.2
 """
 
 
-class World:
+class ProcessWorld:
     """One installation with its sandbox; every process is started by the test that wants it."""
 
     def __init__(self, spawn: Callable[..., Process], database_url: str, broker_url: str, directory: Path) -> None:

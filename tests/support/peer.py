@@ -125,13 +125,6 @@ class Server:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
-
-
 @asynccontextmanager
 async def serving(behaviour: Behaviour, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     """Listen on a free port of 127.0.0.1 and behave so on every connection."""

@@ -11,9 +11,10 @@ from sqlalchemy import select
 
 from redrive.models.tables import accounts, limits
 from redrive.sandbox.script import Script, make_id
-from tests.integration.world import World
-from tests.limits.house import DESKTOPS, PHONES, REVIEWS, SECRETS, TABLETS, toml
 from tests.support.processes import Process
+
+from .house import DESKTOPS, PHONES, REVIEWS, SECRETS, TABLETS, toml
+from .process_world import ProcessWorld
 
 HERE = Path(__file__).parent
 
@@ -39,7 +40,7 @@ OWN = {
 LIMITS = {"max_in_flight": 8, "concurrency": 32, "timeout_seconds": 2, "lease_seconds": 7}
 
 
-class MeasuredWorld(World):
+class MeasuredWorld(ProcessWorld):
     """An installation whose provider is measured."""
 
     def start_provider(
@@ -47,7 +48,9 @@ class MeasuredWorld(World):
     ) -> None:
         """Start the provider and write the configuration that points at it; two accounts share a group."""
         port_file = self.directory / "provider.port"
-        self._spawn([sys.executable, "-P", HERE / "provider.py", port_file, *arguments], {}, ready=port_file.exists)
+        self._spawn(
+            [sys.executable, "-P", HERE / "measured_provider.py", port_file, *arguments], {}, ready=port_file.exists
+        )
         self.sandbox_url = f"http://127.0.0.1:{port_file.read_text().strip()}"
         limits = LIMITS | {"calls_per_minute": per_minute, "calls_per_hour": per_hour}
         text = toml(ACCOUNTS, limits=limits, own=OWN, general=GENERAL)

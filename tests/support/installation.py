@@ -1,7 +1,5 @@
 """A home and its settings for tests of ``redrive up`` and its parts, and what runs below a process."""
 
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -50,25 +48,3 @@ class Installation:
     def broker_url(self) -> str:
         """The embedded broker's, as other commands find it."""
         return (self.home / "broker.url").read_text()
-
-
-def descendants(pid: int) -> dict[int, str]:
-    """The processes below one, with their arguments, as every user of the machine can see them."""
-    listed = subprocess.run(["ps", "-axwwo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listed.splitlines()]
-    found: dict[int, str] = {}
-    parents = {pid}
-    while parents:
-        below = {int(child): args for child, parent, args in rows if int(parent) in parents}
-        found |= below
-        parents = set(below)
-    return found
-
-
-def runs(pid: int) -> bool:
-    """Whether there is such a process."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

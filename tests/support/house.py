@@ -29,7 +29,8 @@ from redrive.sandbox.server import SandboxThread
 from redrive.scheduler.publish import Publisher
 from redrive.scheduler.service import Scheduler
 from redrive.worker import deps, job
-from tests.database.world import Clock, World
+
+from .world import Clock, World
 
 CONFIG = SandboxConfig()
 

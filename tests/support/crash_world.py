@@ -16,8 +16,9 @@ from redrive.models.settings import load
 from redrive.models.states import ENDED_STATES
 from redrive.models.task import Task
 from redrive.sandbox.script import Script, make_id
-from tests.integration.world import World
 from tests.support.processes import Process, wait_until
+
+from .process_world import ProcessWorld
 
 LONG = bool(os.environ.get("REDRIVE_TEST_LONG"))
 """``REDRIVE_TEST_LONG=1``: some minutes more, with longer outages and more of them."""
@@ -46,7 +47,7 @@ OPEN = ("queued", "sending")
 SCRIPTS = (Script(succeeds_on=1), Script(succeeds_on=2), Script("canceled", succeeds_on=1), Script(succeeds_on=1))
 
 
-class CrashWorld(World):
+class CrashWorld(ProcessWorld):
     """A world whose sandbox counts every violation, and whose processes may be struck at named points."""
 
     def __init__(self, spawn: Callable[..., Process], database_url: str, broker_url: str, directory: Path) -> None:

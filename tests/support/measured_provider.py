@@ -1,6 +1,7 @@
 """The sandbox as a process of its own that also notes when each call arrived: ``GET /_sandbox/arrivals``.
 
-Run by its path, so that nothing of the tests' own packages is needed: ``python provider.py PORT_FILE [PER_MINUTE]``.
+Run by its path, so that nothing of the tests' own packages is needed:
+``python measured_provider.py PORT_FILE [PER_MINUTE]``.
 """
 
 import sys

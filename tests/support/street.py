@@ -17,11 +17,12 @@ from redrive.models.db import Database
 from redrive.models.tables import tasks
 from redrive.sandbox.behavior import Script
 from redrive.sandbox.script import DOCFLOW, make_id
-from tests.limits.house import SECRETS, toml
-from tests.limits.world import MeasuredWorld
 from tests.support.oddities import drop_rules, insert_odd, odd_values
 from tests.support.processes import wait_until
-from tests.unit.worker.site import Answer, Asked, Tiny, tiny
+
+from .house import SECRETS, toml
+from .measured_world import MeasuredWorld
+from .tiny import Answer, Asked, Tiny, tiny
 
 HEALTHY = tuple(f"healthy{n}" for n in range(10))
 PER_MINUTE = 120
