@@ -1,7 +1,6 @@
 """Fixtures that everything shares: a clean environment, real servers, fresh databases, real processes."""
 
 import os
-import shutil
 import signal
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -15,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from sqlalchemy import make_url
 
 from .support.processes import Janitor, Process, clean_environment
-from .support.servers import Databases, Postgres, Valkey, unavailable
+from .support.servers import Databases, Postgres, SqliteFiles, Valkey, unavailable
 
 # How long an example takes on a busy machine says nothing of what is tested.
 hypothesis_settings.register_profile("redrive", deadline=None)
@@ -87,6 +86,12 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def sqlite_files(janitor: Janitor) -> SqliteFiles:
+    """For fixtures of a wider scope than one test: ``with sqlite_files.new(template) as url``."""
+    return SqliteFiles(janitor)
+
+
 def migrate(url: str) -> None:
     """Bring a database to the current schema."""
     from redrive.models.migrate import upgrade  # noqa: PLC0415 - tests that need no database must not need this either
@@ -102,15 +107,10 @@ def new_postgres_database(postgres_databases: Databases, postgres_template: str)
 
 
 @pytest.fixture
-def new_sqlite_database(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> NewDatabase:
+def new_sqlite_database(sqlite_files: SqliteFiles, sqlite_template: Path) -> Iterator[NewDatabase]:
     """Make a fresh, migrated SQLite database; returns its URL."""
-
-    def new() -> str:
-        path = tmp_path_factory.mktemp("sqlite") / "redrive.db"
-        shutil.copy(sqlite_template, path)
-        return f"sqlite:///{path}"
-
-    return new
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(sqlite_files.new(sqlite_template))
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])

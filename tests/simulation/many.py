@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from redrive.models.migrate import upgrade
+from tests.support.memory import memory
 
 from . import strange
 from .faults import OF
@@ -24,7 +25,7 @@ PROCESSES = min(2, os.cpu_count() or 1)
 
 def simulated(seeds: Iterable[int]) -> Iterator[Report]:
     """Their reports over SQLite, in order."""
-    with tempfile.TemporaryDirectory(prefix="redrive-simulation-") as directory:
+    with tempfile.TemporaryDirectory(prefix="redrive-simulation-", dir=memory()) as directory:
         template = Path(directory) / "template.db"
         upgrade(f"sqlite:///{template}")
         yield from simulated_over((seed, f"sqlite:///{_copy(template, seed)}") for seed in seeds)

