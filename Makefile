@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
-LONG_TESTS := tests/crash tests/limits tests/faults tests/interleaving tests/integration/test_upgrade.py
+LONG_TESTS := tests/crash tests/limits tests/faults tests/interleaving tests/integration
 # What the sources and pages themselves must be like.
 STATIC_TESTS := tests/test_architecture.py $(wildcard tests/test_docs.py)
 

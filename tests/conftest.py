@@ -13,6 +13,7 @@ import redis
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy import make_url
 
+from .support.long import LONG
 from .support.processes import Janitor, Process, clean_environment
 from .support.servers import Databases, Postgres, SqliteFiles, Valkey, unavailable
 
@@ -175,8 +176,8 @@ Spawn = Callable[..., Process]
 def spawn(request: pytest.FixtureRequest, janitor: Janitor, tmp_path: Path) -> Iterator[Spawn]:
     """Start a process: ``spawn([…], env={…}, ready="regular expression" or a callable)``.
 
-    It runs in an empty directory with a clean environment, its whole group ends with the test, and its log is shown
-    when the test fails.
+    It runs in an empty directory with a clean environment, its whole group is killed at the end (how it ends by itself
+    is for the test to say), and its log is shown when the test fails.
     """
     started = request.node.stash.setdefault(PROCESSES, [])
 
@@ -196,7 +197,7 @@ def spawn(request: pytest.FixtureRequest, janitor: Janitor, tmp_path: Path) -> I
 
     yield spawn
     for process in reversed(started):
-        process.stop()
+        process.kill()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -209,6 +210,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+SKIPPED = pytest.mark.skip(reason="takes too long for every run; REDRIVE_TEST_LONG=1 runs it")
 SERVICE_FIXTURES = {"postgres_url", "broker_url", "new_postgres_server", "new_broker_server"}
 
 
@@ -220,3 +222,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("services")
         if "spawn" in fixtures:
             item.add_marker("processes")
+        if not LONG and item.get_closest_marker("long"):
+            item.add_marker(SKIPPED)

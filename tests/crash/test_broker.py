@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from redrive.models import jobs
-from tests.support.crash_world import LONG, PROVIDERS, TIMEOUT, CrashWorld
+from tests.support.crash_world import PROVIDERS, TIMEOUT, CrashWorld
+from tests.support.long import LONG
 from tests.support.processes import Process, wait_until
 from tests.support.servers import Valkey
 

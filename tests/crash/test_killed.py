@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import redis
 
-from tests.support.crash_world import LONG, TIMEOUT, CrashWorld
+from tests.support.crash_world import TIMEOUT, CrashWorld
 from tests.support.dying import SCHEDULER, WORKER
+from tests.support.long import LONG
 from tests.support.processes import Process
 
 pytestmark = pytest.mark.timeout(TIMEOUT)

@@ -11,7 +11,8 @@ from sqlalchemy import make_url
 
 from tests.conftest import migrate
 from tests.crash.proxy import Fate, Proxy
-from tests.support.crash_world import LONG, TIMEOUT, CrashWorld
+from tests.support.crash_world import TIMEOUT, CrashWorld
+from tests.support.long import LONG
 from tests.support.processes import Process
 from tests.support.servers import Databases, Postgres
 

@@ -20,6 +20,7 @@ from redrive.models.tables import tasks
 from redrive.sandbox.samples import sample_rows
 from redrive.sandbox.script import Script, make_id
 from tests.support import forged
+from tests.support.long import long
 from tests.support.process_world import ProcessWorld
 from tests.support.processes import Process, wait_until
 from tests.support.servers import Valkey
@@ -89,7 +90,7 @@ def all_ended(world: ProcessWorld, but: set[int]) -> bool:
     return all(task.status in {Status.SUCCEEDED, Status.DEAD} for task in world.tasks() if task.id not in but)
 
 
-@pytest.mark.parametrize("kind", ["one byte", "no id", "deep", "unconfirmed"])
+@pytest.mark.parametrize("kind", [long("one byte"), long("no id"), "deep", "unconfirmed"])
 def test_one_bad_message_costs_nothing(ours: ProcessWorld, valkey: Valkey, kind: str) -> None:
     """The worker takes the next message at once; what lies among the unconfirmed ones is no better."""
     worker = ours.start("worker")

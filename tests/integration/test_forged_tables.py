@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from redrive.sandbox.samples import sample_rows
+from tests.support.long import long
 from tests.support.process_world import ProcessWorld
 from tests.support.processes import Process, wait_until
 from tests.support.servers import Valkey
@@ -36,7 +37,7 @@ def ours(
     world.close()
 
 
-@pytest.mark.parametrize("when", ["before", "while"])
+@pytest.mark.parametrize("when", [long("before"), "while"])
 def test_strange_bindings_end_nothing(ours: ProcessWorld, valkey: Valkey, when: str) -> None:
     """Where events and answers go is looked up in a set of Redis."""
     with redis.Redis.from_url(valkey.url) as client:

@@ -1,6 +1,5 @@
 """An upgrade and the way back, with the real release before and this one, under load on one PostgreSQL."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -78,10 +77,7 @@ def world(
         world.close()
 
 
-@pytest.mark.skipif(
-    os.environ.get("REDRIVE_TEST_LONG") != "1",
-    reason="builds and runs two releases; REDRIVE_TEST_LONG=1 runs it",
-)
+@pytest.mark.long
 def test_old_and_new_work_together_and_the_old_goes_on_alone(
     world: ProcessWorld, spawn: Callable[..., Process], before: Path, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 from redrive.models.states import Status
 from redrive.sandbox.samples import sample_rows
 from redrive.sandbox.script import Script, make_id
+from tests.support.long import long
 from tests.support.process_world import ProcessWorld
 from tests.support.processes import wait_until
 
@@ -25,6 +26,7 @@ def test_every_task_ends_as_its_script_says(world: ProcessWorld) -> None:
     assert world.sandbox("stats")["violations"] == {}
 
 
+@pytest.mark.parametrize("database_url", ["postgresql", long("sqlite")], indirect=True)
 def test_a_worker_killed_while_its_call_is_open_costs_one_retry_and_no_task(world: ProcessWorld) -> None:
     """SIGKILL between opening and recording: open attempts become unknown and spent, are looked at, and go on."""
     limits = "[accounts.phones.limits]\nlease_seconds = 5\ntimeout_seconds = 2\n"
@@ -48,6 +50,7 @@ def test_a_worker_killed_while_its_call_is_open_costs_one_retry_and_no_task(worl
     assert world.sandbox("stats")["violations"] == {}
 
 
+@pytest.mark.parametrize("database_url", [long("postgresql"), "sqlite"], indirect=True)
 def test_a_worker_told_to_stop_gives_back_what_it_has_not_sent(world: ProcessWorld) -> None:
     """SIGTERM: the call under way is recorded, the rest of the batch goes back unspent."""
     limits = "[accounts.phones.limits]\nbatch_size = 100\n"

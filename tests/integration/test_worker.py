@@ -16,6 +16,7 @@ from redrive.cli.broker import answer
 from redrive.models import queries
 from redrive.models.states import ENDED_STATES
 from redrive.sandbox.samples import sample_rows
+from tests.support.long import long
 from tests.support.process_world import ProcessWorld
 from tests.support.processes import Process, wait_until
 from tests.support.servers import Valkey
@@ -79,7 +80,7 @@ def test_a_worker_stopped_while_it_starts_ends(ours: ProcessWorld, spawn: Spawn,
     assert ("worker.started" in worker.output()) is (moment == "made")
 
 
-@pytest.mark.parametrize("pool", [[], ["--pool", "prefork"], ["--pool", "solo"], ["--pool", "threads"]])
+@pytest.mark.parametrize("pool", [[], long(["--pool", "prefork"]), long(["--pool", "solo"]), ["--pool", "threads"]])
 def test_celerys_own_command_runs_threads_and_nothing_else(ours: ProcessWorld, spawn: Spawn, pool: list[str]) -> None:
     """A forked child would hear no SIGTERM of the worker's, and not drain."""
     queues = ",".join(ours.settings.queues.taken(["geelark", "docflow", "huawei_workspace"]))
@@ -146,7 +147,8 @@ def test_installations_on_one_broker_do_not_take_each_others_batches(
 @pytest.mark.parametrize(
     "address",
     [
-        "redis+socket://{path}?virtual_host=2", "unix://:p%40ss@{path}?db=3", "valkey://:p%40ss@127.0.0.1:{port}/1",
+        "redis+socket://{path}?virtual_host=2", long("unix://:p%40ss@{path}?db=3"),
+        long("valkey://:p%40ss@127.0.0.1:{port}/1"),
         "redis://worker:s%2Fcret@localhost:{port}",
     ],
 )  # fmt: skip

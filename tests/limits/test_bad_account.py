@@ -1,6 +1,5 @@
 """One account that cannot work, with a crowd of due tasks: what it costs itself, and that it costs others nothing."""
 
-import os
 import socket
 import sys
 import threading
@@ -27,7 +26,6 @@ from tests.support.tiny import Answer, Asked, Tiny, tiny
 
 At = Callable[..., AbstractContextManager[House]]
 
-LONG = os.environ.get("REDRIVE_TEST_LONG") == "1"
 OTHERS = [f"other{n}" for n in range(10)]
 
 ACCOUNT = """
@@ -198,7 +196,7 @@ def alone(
     broker.close()
 
 
-@pytest.mark.skipif(not LONG, reason="takes minutes; REDRIVE_TEST_LONG=1 runs it")
+@pytest.mark.long
 @pytest.mark.timeout(900)
 @FAILURE
 @on_postgresql

@@ -18,10 +18,9 @@ from redrive.models.task import Task
 from redrive.sandbox.script import Script, make_id
 from tests.support.processes import Process, wait_until
 
+from .long import LONG
 from .process_world import ProcessWorld
 
-LONG = bool(os.environ.get("REDRIVE_TEST_LONG"))
-"""``REDRIVE_TEST_LONG=1``: some minutes more, with longer outages and more of them."""
 REST_SECONDS = 240.0 if LONG else 60.0
 TIMEOUT = 900 if LONG else 300
 
