@@ -15,6 +15,7 @@ from redrive.models import jobs
 from redrive.models.clock import boottime
 from redrive.models.ledger import Batch
 from redrive.models.states import Operation, Status
+from redrive.models.wake import Waker
 from redrive.sandbox.samples import sample_rows
 from redrive.sandbox.script import Script, make_id
 from redrive.scheduler.publish import PUBLISH_SECONDS, Publisher
@@ -220,3 +221,13 @@ def test_a_broker_killed_with_all_its_data_costs_no_task(ours: ProcessWorld, val
     ours.add(phone(number) for number in range(100, 110))
     valkey.start()
     assert_all_ended_well(ours)
+
+
+@pytest.mark.parametrize(
+    "url", [None, "", "x", "redis://h/name", "redis+socket:///none.sock", "redis://127.0.0.1:1", "amqp://h//"]
+)
+def test_a_wake_up_is_never_worth_an_error(url: str | None) -> None:
+    """What was asked for is committed by then."""
+    waker = Waker(url)
+    waker.wake()
+    waker.close()

@@ -14,9 +14,8 @@ import pytest
 
 from redrive.supervisor import Part, Supervisor
 from redrive.sweeper import Sweeper
+from tests.conftest import Spawn
 from tests.support.processes import runs, wait_until
-
-from ..conftest import Spawn
 
 pytestmark = pytest.mark.processes
 

@@ -9,7 +9,7 @@ import pytest
 
 from redrive.sandbox.faults import Fault, Faults, Kind
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 COMMANDS = {
     "module": [sys.executable, "-P", "-m", "redrive.sandbox"],
     "command": [sys.executable, "-P", "-m", "redrive", "sandbox"],

@@ -13,7 +13,7 @@ from redrive.sandbox.samples import ACCOUNTS, COLUMNS, sample_rows, write_csv
 from redrive.sandbox.script import parse
 from redrive.template import render
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "demo_tasks.csv"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "demo_tasks.csv"
 
 
 def test_the_example_is_what_the_samples_make() -> None:
