@@ -508,7 +508,7 @@ def test_ledger_and_model_agree_on_what_hypothesis_finds(world: World) -> None:
 def test_ledger_and_model_agree_on_long_histories(world: World) -> None:
     """The same, far from the beginning: Hypothesis varies what it knows, dice go where it would not."""
     machine = machine_over(world)
-    for _ in range(2000 if THOROUGH else 40):
+    for _ in range(2000 if THOROUGH else 25):
         history = long_history(Random(), 200 if THOROUGH else 60)
         if played(machine, history) is not None:
             shortest = shortened(machine, history)

@@ -77,6 +77,7 @@ def test_what_dies_is_started_again_ever_later(sweeper: Sweeper) -> None:
         told = Told()
         async with Supervisor(sweeper, told, backoff=(0.01, 0.02)) as supervisor:
             await supervisor.start(part("neighbour", LIVES))
+            await told.until("neighbour", "up")
             await supervisor.start(part("worker", "import os; os.kill(os.getpid(), 9)"))
             await told.until("worker", "again", 12)
             os.kill(os.getpid(), signal.SIGTERM)
@@ -109,6 +110,7 @@ def test_a_machine_that_is_short_of_something_is_tried_again(
         told = Told()
         async with Supervisor(sweeper, told, backoff=(0.01,)) as supervisor:
             await supervisor.start(part("neighbour", LIVES))
+            await told.until("neighbour", "up")
             await supervisor.start(part("worker", f"{LIVES} # again"))
             await told.until("worker", "up")
         return told

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(180)
 
 def test_every_task_ends_as_its_script_says(world: ProcessWorld) -> None:
     """Tasks of three providers, failed and canceled, by real scheduler, broker and worker."""
-    world.start_sandbox()
+    world.start_sandbox(limits="[accounts.phones.limits]\ntimeout_seconds = 2\n")  # doubt lasts as long as a call may
     world.add(sample_rows(30, seed=7))
     world.start("scheduler")
     world.start("worker")
