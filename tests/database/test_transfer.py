@@ -282,6 +282,7 @@ def test_an_export_goes_into_devices_and_pipes_as_they_are(database: str, here: 
     assert run("export", "-o", "none/all.csv").exit_code == 1
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("what", ["FIFO", "pipe"])
 def test_a_pipe_that_says_nothing_is_said_and_then_read(database: str, here: Path, spawn: Any, what: str) -> None:
     os.mkfifo(here / "fifo")
