@@ -54,8 +54,8 @@ def test_a_worker_killed_while_its_call_is_open_costs_one_retry_and_no_task(worl
 def test_a_worker_told_to_stop_gives_back_what_it_has_not_sent(world: ProcessWorld) -> None:
     """SIGTERM: the call under way is recorded, the rest of the batch goes back unspent."""
     limits = "[accounts.phones.limits]\nbatch_size = 100\n"
-    world.start_sandbox("--latency-seconds", "1.0", limits=limits)
-    world.add({"account": "reviews", "external_id": make_id("docflow", n, Script(succeeds_on=1))} for n in range(60))
+    world.start_sandbox("--latency-seconds", "0.5", limits=limits)
+    world.add({"account": "reviews", "external_id": make_id("docflow", n, Script(succeeds_on=1))} for n in range(40))
     scheduler, worker = world.start("scheduler"), world.start("worker")
     wait_until(lambda: any(x.attempts for x in world.tasks()))
     for process in (scheduler, worker):  # a scheduler would claim again at once what is given back
