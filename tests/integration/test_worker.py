@@ -98,16 +98,22 @@ def test_celerys_own_command_runs_threads_and_nothing_else(ours: ProcessWorld, s
     assert worker.wait(20) == 0
 
 
+WRONG = [
+    (None, "is not set"), ('"redis://127.0.0.1:1/0"', "is in quotes"), ("bogus://h", "must be an address"),
+    ("redis://h/name", "not a number"), ("redis://h:99999/0", "port"),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("url", "words"),
+    ("command", "url", "words"),
     [
-        (None, "is not set"), ('"redis://127.0.0.1:1/0"', "is in quotes"), ("bogus://h", "must be an address"),
-        ("redis://h/name", "not a number"), ("redis://h:99999/0", "port"),
+        *(("redrive", *each) for each in WRONG),
+        ("celery", *WRONG[0]),
+        *(long("celery", *each) for each in WRONG[1:]),
     ],
-)  # fmt: skip
-@pytest.mark.parametrize("command", ["celery", "redrive"])
+)
 def test_a_wrong_address_is_said_in_words(
-    spawn: Spawn, tmp_path: Path, url: str | None, words: str, command: str
+    spawn: Spawn, tmp_path: Path, command: str, url: str | None, words: str
 ) -> None:
     """And by an exit code that says: starting again does not help."""
     (tmp_path / "redrive.toml").touch()

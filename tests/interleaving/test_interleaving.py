@@ -9,7 +9,7 @@ from .house import House
 from .play import Plan, Play
 from .twists import plans
 
-EXAMPLES = int(os.environ.get("REDRIVE_TEST_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("REDRIVE_TEST_EXAMPLES", "10"))
 """``REDRIVE_TEST_EXAMPLES=5000``: so many plays on each database instead of seconds' worth."""
 
 
