@@ -6,7 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
-LONG_TESTS := tests/crash tests/limits tests/faults tests/interleaving tests/integration/test_upgrade.py
+# Whole directories that are longer then; of the others, what bears the mark "long".
+LONG_TESTS := tests/crash tests/limits tests/faults tests/interleaving tests/contract
+# One more than there are cores: the longest tests wait for what time does.
+TESTS_AT_ONCE = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # What the sources and pages themselves must be like.
 STATIC_TESTS := tests/test_architecture.py $(wildcard tests/test_docs.py)
 
@@ -19,10 +22,11 @@ demo: $(VENV)/.installed-demo ## See the whole system retry simulated failures o
 	$(BIN)/redrive demo $(ARGS)
 
 test: $(VENV)/.installed-dev ## Run all tests (one: make test ARGS="-k NAME")
-	$(BIN)/pytest --numprocesses=auto --dist=worksteal --durations=5 $(ARGS)
+	$(BIN)/pytest --numprocesses=$(TESTS_AT_ONCE) --dist=worksteal --durations=5 $(ARGS)
 
 test-long: $(VENV)/.installed-dev ## What attacks the promises, for as long as it takes instead of in small
 	REDRIVE_TEST_LONG=1 REDRIVE_TEST_THOROUGH=1 REDRIVE_TEST_EXAMPLES=500 $(BIN)/pytest $(LONG_TESTS) $(ARGS)
+	REDRIVE_TEST_LONG=1 $(BIN)/pytest -m long $(LONG_TESTS:%=--ignore=%) $(ARGS)
 
 chaos: $(VENV)/.installed-dev ## Break everything at random, account for every task (ARGS="--minutes 30")
 	$(BIN)/python -m tests.chaos $(ARGS)

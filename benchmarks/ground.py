@@ -17,8 +17,8 @@ import redis
 from sqlalchemy import create_engine, make_url, text
 
 from redrive.models.sql.migrate import upgrade
-from tests.processes import Janitor, Process, clean_environment, commit
-from tests.servers import Databases, Postgres, Valkey
+from tests.support.processes import Janitor, Process, clean_environment, commit
+from tests.support.servers import Databases, Postgres, Valkey
 
 ROOT = Path(__file__).parents[1]
 

@@ -16,7 +16,7 @@ from benchmarks.systems import System
 from redrive.models.capabilities import BUILT_IN, Capabilities
 from redrive.models.rules import interval_seconds
 from redrive.models.settings.policy import Policy
-from tests.processes import Process
+from tests.support.processes import Process
 
 QUIET = "quiet"
 FIRST_QUIET = 1_000_000_000

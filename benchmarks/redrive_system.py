@@ -9,7 +9,7 @@ import redis
 from benchmarks.ground import Ground, Provider
 from benchmarks.systems import System
 from redrive.models.jobs import WAKE_CHANNEL
-from tests.processes import Process
+from tests.support.processes import Process
 
 CREDENTIALS = {
     "geelark": 'provider = "geelark"\ntoken = {{ env = "BENCH_{0}" }}',

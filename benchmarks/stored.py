@@ -4,7 +4,7 @@ from psycopg import connect
 
 from benchmarks.ground import Ground
 from redrive.models.sql.migrate import upgrade
-from tests.servers import Databases
+from tests.support.servers import Databases
 
 BIG = "a0001"
 """The account that holds half of all rows; the others share the rest."""

@@ -10,7 +10,7 @@ from benchmarks import plain
 from benchmarks.ground import Ground, Provider
 
 if TYPE_CHECKING:
-    from tests.processes import Process
+    from tests.support.processes import Process
 
 
 class System(ABC):

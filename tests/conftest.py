@@ -1,7 +1,6 @@
 """Fixtures that everything shares: a clean environment, real servers, fresh databases, real processes."""
 
 import os
-import shutil
 import signal
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -14,8 +13,9 @@ import redis
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy import make_url
 
-from tests.processes import Janitor, Process, clean_environment
-from tests.servers import Databases, Postgres, Valkey, unavailable
+from .support.long import LONG
+from .support.processes import Janitor, Process, clean_environment
+from .support.servers import Databases, Postgres, SqliteFiles, Valkey, unavailable
 
 # How long an example takes on a busy machine says nothing of what is tested.
 hypothesis_settings.register_profile("redrive", deadline=None)
@@ -87,6 +87,12 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def sqlite_files(janitor: Janitor) -> SqliteFiles:
+    """For fixtures of a wider scope than one test: ``with sqlite_files.new(template) as url``."""
+    return SqliteFiles(janitor)
+
+
 def migrate(url: str) -> None:
     """Bring a database to the current schema."""
     from redrive.models.sql.migrate import upgrade  # noqa: PLC0415 - tests that need no database must not need this either
@@ -102,15 +108,10 @@ def new_postgres_database(postgres_databases: Databases, postgres_template: str)
 
 
 @pytest.fixture
-def new_sqlite_database(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> NewDatabase:
+def new_sqlite_database(sqlite_files: SqliteFiles, sqlite_template: Path) -> Iterator[NewDatabase]:
     """Make a fresh, migrated SQLite database; returns its URL."""
-
-    def new() -> str:
-        path = tmp_path_factory.mktemp("sqlite") / "redrive.db"
-        shutil.copy(sqlite_template, path)
-        return f"sqlite:///{path}"
-
-    return new
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(sqlite_files.new(sqlite_template))
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])
@@ -175,8 +176,8 @@ Spawn = Callable[..., Process]
 def spawn(request: pytest.FixtureRequest, janitor: Janitor, tmp_path: Path) -> Iterator[Spawn]:
     """Start a process: ``spawn([…], env={…}, ready="regular expression" or a callable)``.
 
-    It runs in an empty directory with a clean environment, its whole group ends with the test, and its log is shown
-    when the test fails.
+    It runs in an empty directory with a clean environment, its whole group is killed at the end (how it ends by itself
+    is for the test to say), and its log is shown when the test fails.
     """
     started = request.node.stash.setdefault(PROCESSES, [])
 
@@ -196,7 +197,7 @@ def spawn(request: pytest.FixtureRequest, janitor: Janitor, tmp_path: Path) -> I
 
     yield spawn
     for process in reversed(started):
-        process.stop()
+        process.kill()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -209,6 +210,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+SKIPPED = pytest.mark.skip(reason="takes too long for every run; REDRIVE_TEST_LONG=1 runs it")
 SERVICE_FIXTURES = {"postgres_url", "broker_url", "new_postgres_server", "new_broker_server"}
 
 
@@ -220,3 +222,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("services")
         if "spawn" in fixtures:
             item.add_marker("processes")
+        if not LONG and item.get_closest_marker("long"):
+            item.add_marker(SKIPPED)

@@ -107,6 +107,18 @@ def test_imports_inside_a_package_are_relative() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_what_tests_share_is_in_one_place() -> None:
+    """A directory of tests can be read, moved and run without the others."""
+    wrong = [
+        f"{where(path, line)}: move what is shared of {name} to tests/support"
+        for path in (ROOT / "tests").glob("*/**/*.py")
+        for line, name, _ in imports(path)
+        if name.startswith("tests.")
+        and name.split(".")[1] not in {path.relative_to(ROOT).parts[1], "support", "conftest"}
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_there_is_one_import_name() -> None:
     """Installed, a floor is found by its link in ``redrive`` alone: a host may have ``models`` of its own."""
     for floor in PACKAGES[:-1]:

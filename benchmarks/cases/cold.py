@@ -12,7 +12,7 @@ from benchmarks.measure import cpu_seconds
 from benchmarks.options import Options
 from benchmarks.redrive_system import Redrive
 from benchmarks.tables import Table, Target
-from tests.processes import clean_environment
+from tests.support.processes import clean_environment
 
 HELP_SECONDS, WORKER_SECONDS = 0.3, 2.0
 ENVIRONMENT = clean_environment({"PYTHONPATH": str(ROOT)})

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tests.chaos.pace import STEADY
 from tests.chaos.run import Options, run
-from tests.processes import Janitor
+from tests.support.processes import Janitor
 
 
 def _options() -> argparse.Namespace:

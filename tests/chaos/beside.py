@@ -11,9 +11,9 @@ import redis
 from redrive.models.sql.migrate import upgrade
 from tests.chaos.verdict import Verdict
 from tests.chaos.world import ChaosWorld
-from tests.limits.beside import TROUBLES, street
-from tests.limits.world import MeasuredWorld
-from tests.processes import Janitor, Process, clean_environment
+from tests.support.measured_world import MeasuredWorld
+from tests.support.processes import Janitor, Process, clean_environment
+from tests.support.street import TROUBLES, street
 
 LEAST = 0.95
 TRIES = 3

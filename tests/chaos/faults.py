@@ -17,7 +17,7 @@ from redrive.models.sql.tables import batches
 from redrive.models.states import Operation
 from redrive.scheduler.publish import Publisher
 from tests.chaos.monkey import Deed, Monkey
-from tests.servers import Postgres
+from tests.support.servers import Postgres
 
 # --- Processes -------------------------------------------------------------------------------------------------------
 

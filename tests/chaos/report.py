@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.chaos.verdict import Verdict
-from tests.processes import commit
+from tests.support.processes import commit
 
 STALL = """The longest stall is the longest time an account had a retry due or in a batch, nothing healthy prevented it
 (no pause, open breaker or penalty), and none of its attempts was opened or closed."""

@@ -24,9 +24,9 @@ from tests.chaos.stalls import Stalls
 from tests.chaos.strange import STRANGE, accounted_for
 from tests.chaos.verdict import judge
 from tests.chaos.world import ChaosWorld
-from tests.oddities import drop_rules
-from tests.processes import Janitor
-from tests.servers import Postgres, Valkey
+from tests.support.oddities import drop_rules
+from tests.support.processes import Janitor
+from tests.support.servers import Postgres, Valkey
 
 STEP_SECONDS = 0.05
 RESUME_SECONDS = 2.0

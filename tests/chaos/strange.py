@@ -13,7 +13,7 @@ from redrive.models.states import ENDED_STATES
 from redrive.sandbox.samples import ACCOUNTS, KINDS
 from redrive.sandbox.script import Script, make_id
 from tests.chaos.monkey import Deed, Monkey
-from tests.oddities import insert_odd, odd_values
+from tests.support.oddities import insert_odd, odd_values
 
 FIRST_ODD_SERIAL: Final = 5_000_000
 LONG_LIST: Final = "[" + "0," * 400_000 + "0]"

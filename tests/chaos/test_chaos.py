@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.pace import QUICK
 from tests.chaos.run import Options, run
-from tests.processes import Janitor
+from tests.support.processes import Janitor
 
 SEED = int(os.environ.get("REDRIVE_TEST_SEED") or random.randrange(10**6))
 

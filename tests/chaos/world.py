@@ -13,9 +13,9 @@ from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.page import environment
 from tests.chaos.pace import Pace
 from tests.chaos.wire import Wire
-from tests.integration.world import World
-from tests.processes import Janitor, Process, clean_environment
-from tests.servers import Postgres, Valkey
+from tests.support.process_world import ProcessWorld
+from tests.support.processes import Janitor, Process, clean_environment
+from tests.support.servers import Postgres, Valkey
 
 PROVIDER_PER_MINUTE = 1200
 """Huawei's and DocFlow's limit in the sandbox. Ours stays so far below that two seconds of lateness, which are
@@ -114,7 +114,7 @@ class Member:
         return not self.frozen and not self.away and self.process.returncode is None
 
 
-class ChaosWorld(World):
+class ChaosWorld(ProcessWorld):
     """Everything one run needs. ``postgres`` is None where SQLite is attacked.
 
     Attributes:

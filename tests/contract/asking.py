@@ -8,8 +8,8 @@ from redrive.models.states import Operation
 from redrive.worker.http import HttpClient
 from redrive.worker.providers.base import Call, CheckResults, Exchange, Plan, Provider, Split, TaskRef
 from redrive.worker.scrub import scrubbed
-from tests.contract.calls import exchange
 from tests.contract.cases import TOKEN, Case
+from tests.support.calls import exchange
 
 MOST_PAGES = 20
 

@@ -3,8 +3,8 @@
 import asyncio
 from dataclasses import dataclass
 
-from tests.contract.calls import IMPATIENT_SECONDS, PATIENT_SECONDS
-from tests.contract.server import Behaviour, Peer, http
+from tests.support.calls import IMPATIENT_SECONDS, PATIENT_SECONDS
+from tests.support.peer import Behaviour, Peer, http
 
 DRIP_SECONDS = 0.02
 

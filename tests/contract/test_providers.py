@@ -24,10 +24,12 @@ from redrive.models.states import Operation
 from redrive.worker.providers.base import Answer, Call, Exchange, TaskRef, Token
 from redrive.worker.scrub import scrubbed
 from tests.contract.asking import ask, plan_of, read
-from tests.contract.calls import client, exchange
 from tests.contract.cases import Case, all_cases, operations
 from tests.contract.misbehaviour import SENT_WITHOUT_ANSWER, Misbehaviour
-from tests.contract.server import Peer, answering, free_port, http, serving
+from tests.support.calls import client, exchange
+from tests.support.long import LONG
+from tests.support.peer import Peer, answering, http, serving
+from tests.support.servers import free_port
 
 CASES = list(all_cases())
 ONE_OF_EACH = list({case.provider: case for case in CASES}.values())
@@ -211,7 +213,7 @@ VALUES = st.recursive(
 
 
 @asked
-@settings(max_examples=150, deadline=None, database=None)
+@settings(max_examples=500 if LONG else 75, deadline=None, database=None)
 @given(status=st.sampled_from([200, 200, 200, 400, 403, 404, 429, 500, 503, 900]), value=VALUES, retry_after=st.text())
 def test_any_json_is_an_outcome(case: Case, operation: Operation, status: int, value: Any, retry_after: str) -> None:
     """Whatever stands under the names it reads, of whatever type: one outcome per task, which the database can keep."""

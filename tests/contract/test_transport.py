@@ -16,9 +16,10 @@ from redrive.models.clock import boottime
 from redrive.sandbox.signatures import Signature, sign
 from redrive.worker.providers.base import Account, Answer, Request, TaskRef
 from redrive.worker.providers.huawei_workspace import HuaweiWorkspace
-from tests.contract.calls import IMPATIENT_SECONDS, client, exchange
 from tests.contract.misbehaviour import SENT_WITHOUT_ANSWER, Misbehaviour, hang
-from tests.contract.server import Behaviour, Peer, answering, free_port, http, serving
+from tests.support.calls import IMPATIENT_SECONDS, client, exchange
+from tests.support.peer import Behaviour, Peer, answering, http, serving
+from tests.support.servers import free_port
 
 OK = http(200, b'{"ok":true}')
 

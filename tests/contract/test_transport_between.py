@@ -17,8 +17,9 @@ from redrive.worker.http import refusal
 from redrive.worker.providers.base import Request
 from redrive.worker.session import MAX_HEADER_BYTES, MAX_HEADERS
 from redrive.worker.tls import trusting
-from tests.contract.calls import client, exchange
-from tests.contract.server import Behaviour, Peer, Server, answering, free_port, http, serving
+from tests.support.calls import client, exchange
+from tests.support.peer import Behaviour, Peer, Server, answering, http, serving
+from tests.support.servers import free_port
 
 OK = http(200, b'{"ok":true}')
 

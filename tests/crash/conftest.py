@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.world import CrashWorld
-from tests.processes import Process
+from tests.support.crash_world import CrashWorld
+from tests.support.processes import Process
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ import pytest
 import redis
 
 from redrive.models import jobs
-from tests.crash.world import LONG, PROVIDERS, TIMEOUT, CrashWorld
-from tests.processes import Process, wait_until
-from tests.servers import Valkey
+from tests.support.crash_world import PROVIDERS, TIMEOUT, CrashWorld
+from tests.support.long import LONG
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Valkey
 
 pytestmark = pytest.mark.timeout(TIMEOUT)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from tests.crash.world import TIMEOUT, CrashWorld
-from tests.processes import Process, wait_until
+from tests.support.crash_world import TIMEOUT, CrashWorld
+from tests.support.processes import Process, wait_until
 
 pytestmark = [
     pytest.mark.timeout(TIMEOUT),

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.crash.world import LIMITS, LONG, TIMEOUT, CrashWorld
-from tests.processes import Process
+from tests.support.crash_world import LIMITS, TIMEOUT, CrashWorld
+from tests.support.long import LONG
+from tests.support.processes import Process
 
 pytestmark = pytest.mark.timeout(TIMEOUT)
 
@@ -60,7 +61,7 @@ def test_frozen_past_its_lease(world: CrashWorld, point: str) -> None:
     world.assert_sound(frozen, other, scheduler)
 
 
-@pytest.mark.skipif(not LONG, reason="two outages of a lease and more; REDRIVE_TEST_LONG=1")
+@pytest.mark.long
 def test_frozen_again_and_again(world: CrashWorld) -> None:
     """Two workers, frozen in turn at no chosen moment, each time past their lease."""
     world.start_sandbox("--latency-seconds", "0.2", batch_size=5)

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import redis
 
-from tests.crash.dying import SCHEDULER, WORKER
-from tests.crash.world import LONG, TIMEOUT, CrashWorld
-from tests.processes import Process
+from tests.support.crash_world import TIMEOUT, CrashWorld
+from tests.support.dying import SCHEDULER, WORKER
+from tests.support.long import LONG
+from tests.support.processes import Process
 
 pytestmark = pytest.mark.timeout(TIMEOUT)
 

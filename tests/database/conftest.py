@@ -2,8 +2,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.database.shop import home, run, shop
-from tests.database.world import World
+from tests.support.shop import home, run, shop
+from tests.support.world import World
 
 __all__ = ["home", "run", "shop", "world"]
 

@@ -26,7 +26,7 @@ from redrive.models.outcome import (
 from redrive.models.rules import BreakerRules
 from redrive.models.sql.tables import actions
 from redrive.models.states import DeadReason, Operation, Status
-from tests.database.world import ME, World
+from tests.support.world import ME, World
 
 FORBIDDEN = Already(http_status=403, code="WKS.0403", message="no permission", forbidden=True)
 REFUSED = Refused(reason=DeadReason.REFUSED, code="48004")

@@ -11,7 +11,7 @@ from redrive.models.errors import StaleBatch
 from redrive.models.ledger import LOCAL, CallResult, Group
 from redrive.models.outcome import Accepted, Deferred, Reading, Refused, State, Throttled, Unknown
 from redrive.models.states import DeadReason, Operation, Status
-from tests.database.world import World, make_rules
+from tests.support.world import World, make_rules
 
 RESTART = "/open/v1/task/restart"
 

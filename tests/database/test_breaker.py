@@ -25,7 +25,7 @@ from redrive.models.outcome import (
 )
 from redrive.models.rules import BreakerRules
 from redrive.models.states import DeadReason, Operation, Status
-from tests.database.world import World
+from tests.support.world import World
 
 FAILURES = BreakerRules().failures
 FAULT = Unknown(answered=True, code="50000", message="internal error")

@@ -20,7 +20,7 @@ from redrive.models.outcome import (
 )
 from redrive.models.rules import BreakerRules
 from redrive.models.states import DeadReason, Operation, Status
-from tests.database.world import World
+from tests.support.world import World
 
 CHECK, RETRY = Operation.CHECK, Operation.RETRY
 

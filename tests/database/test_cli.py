@@ -18,9 +18,9 @@ from redrive.cli.context import BROKER_FILE
 from redrive.models.outcome import Cause, Deferred, Refused
 from redrive.models.sql.tables import actions, tasks
 from redrive.models.states import DeadReason, Status
-from tests.database.shop import SETTINGS, Run, lines, runs, says
-from tests.database.world import World
-from tests.processes import wait_until
+from tests.support.processes import wait_until
+from tests.support.shop import SETTINGS, Run, lines, runs, says
+from tests.support.world import World
 
 # --- looking -------------------------------------------------------------------------------------------------------
 

@@ -14,8 +14,9 @@ from redrive.models import ledger
 from redrive.models.outcome import Accepted, Blocked, Cause, Throttled
 from redrive.models.sql.tables import limits, tasks
 from redrive.models.states import Operation, Status
-from tests.database.shop import Run, lines, runs, says
-from tests.database.world import World
+from tests.support.long import long
+from tests.support.shop import Run, lines, runs, says
+from tests.support.world import World
 
 RESTART = "/open/v1/task/restart"
 
@@ -89,7 +90,9 @@ SILENCE = timedelta(minutes=2)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("statements", ["BEGIN IMMEDIATE", "BEGIN; DELETE FROM redrive_limits", "BEGIN EXCLUSIVE"])
+@pytest.mark.parametrize(
+    "statements", ["BEGIN IMMEDIATE", long("BEGIN; DELETE FROM redrive_limits"), "BEGIN EXCLUSIVE"]
+)
 def test_who_keeps_sqlites_only_writers_place_is_said(
     run: Run, shop: World, host: sqlite3.Connection, statements: str
 ) -> None:

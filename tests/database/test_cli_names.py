@@ -10,8 +10,8 @@ from sqlalchemy import insert
 from redrive.models.outcome import Accepted, Reading, State
 from redrive.models.sql.tables import tasks
 from redrive.models.states import Operation, Status
-from tests.database.shop import Run, lines, says
-from tests.database.world import World
+from tests.support.shop import Run, lines, says
+from tests.support.world import World
 
 FILTERED = ["list", "retry", "hold", "release", "stop", "revive"]
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from redrive.cli.remedies import with_remedy
-from tests.database.shop import Run
+from tests.support.shop import Run
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ from redrive.models.ledger import Odd
 from redrive.models.settings import Settings
 from redrive.models.states import SetAside, Status
 from redrive.scheduler.service import Scheduler
-from tests.database.shop import Run, runs, says
 from tests.database.test_isolation import ODD, spoil
 from tests.database.test_row_rules import drop_rules
 from tests.database.test_scheduler import Broker
-from tests.database.world import World
-from tests.schemas import make_schema
+from tests.support.schemas import make_schema
+from tests.support.shop import Run, runs, says
+from tests.support.world import World
 
 
 def put_aside(shop: World, *ids: int, cause: SetAside = SetAside.ROW, why: str = "numeric value out of range") -> None:

@@ -13,8 +13,9 @@ from sqlalchemy import insert
 
 from redrive.models.sql.tables import tasks, totals
 from redrive.models.states import Status
-from tests.database.world import World
-from tests.terminal import on_terminal
+from tests.support.long import long
+from tests.support.terminal import on_terminal
+from tests.support.world import World
 
 SETTINGS = '[accounts.phones]\nprovider = "geelark"\ntoken = { env = "GEELARK_TOKEN" }\n'
 LONG = "phones-of-the-second-floor-in-the-warehouse-of-shanghai-pudong-1"
@@ -66,7 +67,7 @@ def run(world: World, args: Sequence[str], cwd: Path, *, shell: str = "", **more
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+@pytest.mark.parametrize("columns", [60, long(80), long(120), 200])
 def test_names_ids_and_numbers_are_whole_at_any_width(house: World, tmp_path: Path, columns: int) -> None:
     commands = ["status", "list", "accounts", "actions", "show 1", "explain 1", "show 2", "explain 2", "explain 3"]
     program = [sys.executable, "-P", "-c", EVERYTHING, *commands]
@@ -132,7 +133,7 @@ def test_colors_are_for_terminals_that_want_them(house: World, tmp_path: Path, c
     assert b"\x1b" not in run(house, command.split(), tmp_path).stdout
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "gbk"])
+@pytest.mark.parametrize("encoding", ["ascii", long("latin-1"), "gbk"])
 def test_characters_that_the_encoding_lacks_are_replaced(house: World, tmp_path: Path, encoding: str) -> None:
     for args in (["status"], ["show", "3"], ["list", "-s", WIDE]):
         done = run(house, args, tmp_path, PYTHONIOENCODING=encoding, PYTHONUTF8="0")

@@ -14,7 +14,7 @@ from redrive.models.outcome import Accepted
 from redrive.models.queries import TaskFilter
 from redrive.models.states import FAILED_STATES, OWNER_STATES, DeadReason, Operation, Status, Wish
 from tests.database.test_client import CONFIG, FAILED
-from tests.database.world import World
+from tests.support.world import World
 
 
 @pytest.fixture

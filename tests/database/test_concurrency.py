@@ -19,7 +19,7 @@ from redrive.models.ledger import CallResult, Group, NewTask, Step, accounts, br
 from redrive.models.outcome import Accepted, Blocked, Cause, Deferred, Outcome, Refused, Throttled, Unknown
 from redrive.models.rules import BreakerRules
 from redrive.models.states import DeadReason, Operation, Status
-from tests.database.world import ME, World
+from tests.support.world import ME, World
 
 RESTART = "/open/v1/task/restart"
 

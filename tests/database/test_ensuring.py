@@ -18,7 +18,7 @@ from redrive.models.rules import GROUP_WIDE
 from redrive.models.sql.db import Transaction
 from redrive.models.sql.tables import accounts, limits
 from redrive.models.states import Operation
-from tests.database.world import World
+from tests.support.world import World
 
 RESTART, QUERY = "/open/v1/task/restart", "/open/v1/task/query"
 PROVIDERS = {"phones": "geelark", "desktops": "huawei_workspace", "tablets": "geelark"}

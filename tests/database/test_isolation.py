@@ -24,8 +24,9 @@ from redrive.models.states import Operation, SetAside, Status
 from redrive.scheduler.service import Scheduler
 from tests.database.test_row_rules import drop_rules
 from tests.database.test_scheduler import Broker
-from tests.database.world import World
-from tests.unit.worker.site import site, tiny
+from tests.support.site import site
+from tests.support.tiny import tiny
+from tests.support.world import World
 
 RESTART = "/open/v1/task/restart"
 

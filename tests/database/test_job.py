@@ -28,8 +28,9 @@ from redrive.worker.deps import Deps
 from redrive.worker.desk import MOST_THREADS
 from redrive.worker.providers.base import Plan, TaskRef
 from redrive.worker.providers.geelark import GeeLark
-from tests.processes import wait_until
-from tests.unit.worker.site import Answer, Asked, Site, site, tiny
+from tests.support.processes import wait_until
+from tests.support.site import Site, site
+from tests.support.tiny import Answer, Asked, tiny
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

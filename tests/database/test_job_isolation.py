@@ -8,9 +8,15 @@ from sqlalchemy import create_engine, text
 
 from redrive.models.states import Status
 from tests.database.test_isolation import ODD, quarantined, spoil
-from tests.database.test_job import accepting, at, ours, sandbox  # noqa: F401 - fixtures
+from tests.database.test_job import (
+    accepting,
+    at,  # noqa: F401 - fixtures
+    ours,  # noqa: F401 - fixtures
+    sandbox,  # noqa: F401 - fixtures
+)
 from tests.database.test_row_rules import drop_rules
-from tests.unit.worker.site import Site, tiny
+from tests.support.site import Site
+from tests.support.tiny import tiny
 
 
 def odd_of(site: Site) -> str:

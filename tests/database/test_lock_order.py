@@ -13,7 +13,7 @@ from redrive.models.ledger import CallResult, accounts, permits
 from redrive.models.ledger.rows import locked_by_ids
 from redrive.models.outcome import Accepted, Already, Blocked, Cause, Refused, Throttled, Unknown
 from redrive.models.states import DeadReason, Operation, Status
-from tests.database.world import ME, World
+from tests.support.world import ME, World
 
 ORDER = ["redrive_accounts", "redrive_batches", "redrive_limits", "redrive_tasks", "redrive_totals"]
 """As models/ledger/__init__.py has it."""

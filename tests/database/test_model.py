@@ -42,7 +42,7 @@ from redrive.models.rules import BreakerRules, Rules
 from redrive.models.sql.tables import attempts, batches, metadata, tasks
 from redrive.models.states import DeadReason, Operation, Status
 from tests.database.model import BASE, LONGEST, MAX_ERRORS, WAITING, Batch, Model, Spec, Task
-from tests.database.world import Clock, World, make_rules, usual_accounts
+from tests.support.world import Clock, World, make_rules, usual_accounts
 
 T = TypeVar("T")
 
@@ -494,7 +494,7 @@ def test_ledger_and_model_agree_on_what_hypothesis_finds(world: World) -> None:
     run_state_machine_as_test(
         machine_over(world),
         settings=settings(
-            max_examples=2000 if THOROUGH else 30,
+            max_examples=2000 if THOROUGH else 20,
             stateful_step_count=100 if THOROUGH else 30,
             deadline=None,
             print_blob=True,
@@ -508,7 +508,7 @@ def test_ledger_and_model_agree_on_what_hypothesis_finds(world: World) -> None:
 def test_ledger_and_model_agree_on_long_histories(world: World) -> None:
     """The same, far from the beginning: Hypothesis varies what it knows, dice go where it would not."""
     machine = machine_over(world)
-    for _ in range(2000 if THOROUGH else 40):
+    for _ in range(2000 if THOROUGH else 20):
         history = long_history(Random(), 200 if THOROUGH else 60)
         if played(machine, history) is not None:
             shortest = shortened(machine, history)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from redrive.models.ledger import accounts, breaker, due, moments, pace, permits
 from redrive.models.outcome import Blocked, Cause, Throttled, Unknown
 from redrive.models.states import Operation
-from tests.database.world import START, World
+from tests.support.world import START, World
 
 HOUR = 3600.0
 RESTART, QUERY = "/open/v1/task/restart", "/open/v1/task/query"

@@ -14,7 +14,7 @@ from redrive.models.outcome import Accepted, Blocked, Cause, Throttled
 from redrive.models.sql.tables import limits
 from redrive.models.states import Operation
 from redrive.scheduler.news import Newspaper
-from tests.database.world import ME, World
+from tests.support.world import ME, World
 
 
 def seen(world: World, paper: Newspaper) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from redrive.models import ledger
 from redrive.models.ledger import NewTask
 from redrive.models.sql.tables import actions
 from redrive.models.states import Status
-from tests.database.world import ME, World
+from tests.support.world import ME, World
 
 
 def recorded(world: World) -> list[tuple[str, int | None, str, str]]:

@@ -16,7 +16,7 @@ from redrive.models.outcome import Accepted, Already, Outcome, Reading, Refused,
 from redrive.models.rules import GROUP_WIDE, Rules
 from redrive.models.sql.tables import limits
 from redrive.models.states import DeadReason, Operation, Status
-from tests.database.world import World, make_rules
+from tests.support.world import World, make_rules
 
 PATH = "/open/v1/task/restart"
 QUERY = "/open/v1/task/query"

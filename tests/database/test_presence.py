@@ -20,7 +20,7 @@ from redrive.scheduler.publish import Publisher
 from redrive.scheduler.service import Scheduler
 from redrive.worker import heart
 from redrive.worker.heart import Heart
-from tests.database.world import World
+from tests.support.world import World
 
 
 class Nowhere(Publisher):

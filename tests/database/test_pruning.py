@@ -11,7 +11,7 @@ from redrive.models.settings.services import RetentionSettings
 from redrive.models.sql.tables import actions, attempts, batches
 from redrive.models.states import DeadReason, Operation, Status
 from redrive.scheduler.prune import Pruner
-from tests.database.world import World
+from tests.support.world import World
 
 DAY = timedelta(days=1)
 

@@ -25,8 +25,8 @@ from redrive.models.outcome import (
 from redrive.models.queries import AccountOverview, Overview, TaskFilter
 from redrive.models.sql.tables import tasks
 from redrive.models.states import DeadReason, Operation, Status
-from tests.database.shop import runs
-from tests.database.world import World
+from tests.support.shop import runs
+from tests.support.world import World
 
 
 def overview(world: World) -> Overview:

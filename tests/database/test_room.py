@@ -19,7 +19,7 @@ from redrive.models.states import Operation, Status
 from redrive.scheduler.claiming import WORTH_A_SURVEY
 from redrive.scheduler.service import Scheduler
 from tests.database.test_scheduler import Broker
-from tests.database.world import World
+from tests.support.world import World
 
 MANY = 3 * WORTH_A_SURVEY
 INTERVAL = 30.0

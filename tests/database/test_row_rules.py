@@ -15,9 +15,9 @@ from redrive.cli import app
 from redrive.models.sql import migrate
 from redrive.models.sql.db import Database
 from redrive.models.sql.migrations.row_rules_0002 import HIGHEST_ID, LARGEST_JSON, MOST, MOST_RETRIES, RULES
-from tests import oddities
-from tests.database.world import World
-from tests.schemas import make_schema
+from tests.support import oddities
+from tests.support.schemas import make_schema
+from tests.support.world import World
 
 BOTH: list[dict[str, Any]] = [
     {"params": "[1]"},

@@ -21,7 +21,7 @@ from redrive.models.states import Operation, Status
 from redrive.scheduler.publish import Publisher
 from redrive.scheduler.service import Scheduler
 from redrive.scheduler.wake import Wait
-from tests.database.world import World
+from tests.support.world import World
 
 NO_WAKE_UPS = "amqp://nowhere"
 

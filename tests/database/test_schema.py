@@ -22,7 +22,7 @@ from redrive.models.sql.migrations.row_rules_0002 import RULES
 from redrive.models.sql.tables import CHECK_DUE, ENDED, RETRY_DUE, metadata
 from redrive.models.sql.types import moment_text
 from redrive.models.states import DeadReason, Status
-from tests.database.world import START, World
+from tests.support.world import START, World
 
 MOMENT = "2026-03-01 12:00:00.000000"
 TASK = {"account": "phones", "external_id": "1"}

@@ -25,7 +25,7 @@ from redrive.models.outcome import (
 from redrive.models.presence import Presence
 from redrive.models.sql.tables import metadata
 from redrive.models.states import Operation
-from tests.database.world import ME, World
+from tests.support.world import ME, World
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from redrive.models.errors import SchemaBehind, SchemaError, Unreachable, Unsuit
 from redrive.models.sql import migrate
 from redrive.models.sql.db import Database
 from tests.conftest import NewDatabase
-from tests.processes import Process
-from tests.servers import Databases
+from tests.support.processes import Process
+from tests.support.servers import Databases
 
 Spawn = Callable[..., Process]
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from redrive.models.outcome import Accepted
 from redrive.models.sql.tables import batches
 from redrive.models.states import Operation
-from tests.database.world import World
+from tests.support.world import World
 
 SECOND = 62 / 60
 """Between two calls of an account that may make sixty a minute."""

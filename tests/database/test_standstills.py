@@ -11,7 +11,7 @@ from redrive.models.ledger import standstills
 from redrive.models.ledger.standstills import note, stood
 from redrive.models.sql.tables import standstills as table
 from redrive.models.states import Operation
-from tests.database.world import START, World
+from tests.support.world import START, World
 
 BOTH = tuple(Operation)
 RETRY, CHECK = Operation.RETRY, Operation.CHECK

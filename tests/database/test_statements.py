@@ -13,7 +13,7 @@ from redrive.models.ledger import CallResult, NewTask
 from redrive.models.outcome import Accepted, Already, Deferred, Outcome, Reading, Refused, State, Throttled, Unknown
 from redrive.models.sql.tables import metadata
 from redrive.models.states import DeadReason, Operation, Status
-from tests.database.world import ME, World
+from tests.support.world import ME, World
 
 MIXED: list[Callable[[], Outcome]] = [
     Accepted,

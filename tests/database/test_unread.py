@@ -18,7 +18,7 @@ from redrive.models.outcome import (
     Unsent,
 )
 from redrive.models.states import Operation, Status
-from tests.database.world import World
+from tests.support.world import World
 
 DELETED = Unreadable(code="400", message="review task not found")
 

@@ -6,7 +6,6 @@ The check is made 30 s after the retry; what shows before 60 s have passed may b
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.contract.server import http
 from tests.faults.provider import (
     Reply,
     as_json,
@@ -21,6 +20,7 @@ from tests.faults.provider import (
     result,
 )
 from tests.faults.rows import ONE, PAGE
+from tests.support.peer import http
 
 
 @dataclass(frozen=True)

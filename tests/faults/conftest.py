@@ -1,6 +1,5 @@
 """Databases that many rows of the table share: each row has accounts of its own, and the others' tasks beside them."""
 
-import shutil
 import ssl
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,7 +13,7 @@ import trustme
 from redrive.models.sql.db import Database
 from redrive.worker.loop import EventLoop
 from tests.faults.provider import Provider, providing
-from tests.servers import Databases
+from tests.support.servers import Databases, SqliteFiles
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +24,9 @@ def postgresql(postgres_databases: Databases, postgres_template: str) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def sqlite(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+def sqlite(sqlite_files: SqliteFiles, sqlite_template: Path) -> Iterator[Database]:
     """A SQLite database of this module."""
-    path = tmp_path_factory.mktemp("faults") / "redrive.db"
-    shutil.copy(sqlite_template, path)
-    with closing(Database(f"sqlite:///{path}")) as database:
+    with sqlite_files.new(sqlite_template) as url, closing(Database(url)) as database:
         yield database
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from email.utils import format_datetime
 from typing import TypeVar
 
-from tests.contract.server import http
-from tests.database.world import START
 from tests.faults.provider import Reply, break_off, drip, drop, flood, hang, no_http, reset_in_body
 from tests.faults.rows import DAY, PAGE, already, blocked, throttled, unknown
+from tests.support.peer import http
+from tests.support.world import START
 
 ACCOUNTS = ("phones", "desktops", "reviews")
 THOROUGH = bool(os.environ.get("REDRIVE_TEST_THOROUGH"))

@@ -2,24 +2,23 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from math import inf
 from pathlib import Path
 from random import Random
 
 from redrive.models.explain import explain
-from redrive.models.ledger import Batch
 from redrive.models.queries import facts
 from redrive.models.rules import Rules, rules_of
 from redrive.models.settings import load
 from redrive.models.sql.db import Database
 from redrive.models.wake import Waker
-from redrive.scheduler.publish import Publisher
 from redrive.scheduler.service import Pass, Scheduler
 from redrive.worker import deps, job
 from redrive.worker.loop import EventLoop
-from tests.database.world import Clock, World
+from tests.support.house import Hand
+from tests.support.world import Clock, World
 
 SECRETS = {"GEELARK_TOKEN": "s3cret-1", "HW_TOKEN": "s3cret-2", "TI_APP_ID": "s3cret-3", "TI_SECRET": "s3cret-4"}
 
@@ -44,21 +43,6 @@ MOST_PASSES = 20
 _numbers = count(1)
 
 
-@dataclass
-class Hands(Publisher):
-    """A broker that keeps the jobs it is given until somebody takes them out."""
-
-    batches: list[Batch] = field(default_factory=list)
-
-    @property
-    def silent(self) -> bool:
-        return False
-
-    def send(self, batch: Batch) -> bool:
-        self.batches.append(batch)
-        return True
-
-
 class Shared(World):
     """A world over a database that others use too: nobody here opens or closes it."""
 
@@ -75,14 +59,14 @@ class House:
     world: World
     deps: deps.Deps
     scheduler: Scheduler
-    hands: Hands
+    hand: Hand
     names: Mapping[str, str]
 
     def step(self) -> Pass:
         """One pass of the scheduler, and the jobs it published."""
         done = self.scheduler.run_once()
-        while self.hands.batches:
-            job.run(self.deps, self.hands.batches.pop(0).id)
+        while self.hand.batches:
+            job.run(self.deps, self.hand.batches.pop(0).id)
         return done
 
     def settle(self) -> None:
@@ -135,11 +119,11 @@ def house(
     database.clock = clock = Clock()
     world = Shared(database, clock, rules)
     worker = deps.Deps(database, rules, senders, loop, Waker(None), "tests", rng=Random(1))
-    hands = Hands()
-    scheduler = Scheduler(database, hands, settings, rules, Random(1))
+    hand = Hand()
+    scheduler = Scheduler(database, hand, settings, rules, Random(1))
     scheduler.pruner._next_turn = inf  # the clock jumps far, and the database is not ours alone
     try:
-        yield House(world, worker, scheduler, hands, names)
+        yield House(world, worker, scheduler, hand, names)
     finally:
         for sender in senders.values():
             loop.submit(sender.aclose()).result(timeout=5)

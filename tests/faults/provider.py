@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redrive.worker.loop import EventLoop
-from tests.contract.server import Behaviour, Peer, Server, http, serving
+from tests.support.peer import Behaviour, Peer, Server, http, serving
 
 RESTART, QUERY = "/open/v1/task/restart", "/open/v1/task/query"
 EXECUTE, RECORDS = "/script-executions/retry", "/script-execution-records"

@@ -9,7 +9,6 @@ import pytest
 
 from redrive.models.states import Status
 from redrive.worker.loop import EventLoop
-from tests.contract.server import free_port, http
 from tests.faults.everybodys import THOROUGH
 from tests.faults.house import House, house
 from tests.faults.provider import (
@@ -35,6 +34,8 @@ from tests.faults.provider import (
     result,
 )
 from tests.faults.test_table import DATABASES, calls_after, quiet_for, stands, waits_on
+from tests.support.peer import http
+from tests.support.servers import free_port
 
 Build = Callable[..., House]
 

@@ -1,8 +1,8 @@
 """Faults in each provider's own words."""
 
-from tests.contract.server import http
 from tests.faults.provider import as_json, details, docflow, geelark, huawei
 from tests.faults.rows import DAY, ONE, accepted, already, blocked, dead, throttled, unknown
+from tests.support.peer import http
 
 # --- GeeLark ----------------------------------------------------------------------------------------------------------
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.world import World
-from tests.processes import Process
+from tests.support.process_world import ProcessWorld
+from tests.support.processes import Process
 
 HERE = Path(__file__).parent
 
@@ -34,7 +34,7 @@ def program() -> Callable[[str, str], Path]:
     return find
 
 
-NewWorld = Callable[[str], World]
+NewWorld = Callable[[str], ProcessWorld]
 
 
 @pytest.fixture
@@ -42,10 +42,10 @@ def new_world(
     spawn: Callable[..., Process], new_sqlite_database: Callable[[], str], tmp_path: Path
 ) -> Iterator[NewWorld]:
     """An installation on the broker of this address, with its sandbox."""
-    made: list[World] = []
+    made: list[ProcessWorld] = []
 
-    def new(broker_url: str) -> World:
-        world = World(spawn, new_sqlite_database(), broker_url, tmp_path)
+    def new(broker_url: str) -> ProcessWorld:
+        world = ProcessWorld(spawn, new_sqlite_database(), broker_url, tmp_path)
         world.start_sandbox()
         made.append(world)
         return world

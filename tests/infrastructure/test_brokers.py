@@ -19,16 +19,16 @@ from redrive.cli.broker import answer
 from redrive.models.states import ENDED_STATES
 from redrive.sandbox.samples import sample_rows
 from tests.infrastructure.conftest import NewWorld
-from tests.integration import forged
-from tests.integration.world import World
-from tests.processes import Process, wait_until
-from tests.servers import free_port
+from tests.support import forged
+from tests.support.process_world import ProcessWorld
+from tests.support.processes import Process, wait_until
+from tests.support.servers import free_port
 
 Spawn = Callable[..., Process]
 Program = Callable[[str, str], Path]
 
 
-def work(world: World, *, seed: int, workers: int = 1) -> list[Process]:
+def work(world: ProcessWorld, *, seed: int, workers: int = 1) -> list[Process]:
     """A scheduler and workers bring every task to its end."""
     running = [world.start("worker") for _ in range(workers)]
     running.append(world.start("scheduler"))
@@ -36,7 +36,7 @@ def work(world: World, *, seed: int, workers: int = 1) -> list[Process]:
     return running
 
 
-def finish(world: World, *, seed: int) -> None:
+def finish(world: ProcessWorld, *, seed: int) -> None:
     world.add(sample_rows(3, seed=seed))
     wait_until(lambda: all(task.status in ENDED_STATES for task in world.tasks()), 120, what="every task has ended")
     assert world.sandbox("stats")["violations"] == {}

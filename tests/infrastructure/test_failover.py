@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import make_url
 
 from tests.conftest import migrate
-from tests.crash.world import CrashWorld
-from tests.processes import Janitor, Process, wait_until
-from tests.servers import Postgres
+from tests.support.crash_world import CrashWorld
+from tests.support.processes import Janitor, Process, wait_until
+from tests.support.servers import Postgres
 
 RETRIES = 2000
 NAME = "redrive"

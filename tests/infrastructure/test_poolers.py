@@ -14,9 +14,9 @@ from redrive.models.sql import migrate, postgresql
 from redrive.models.sql.db import Database
 from redrive.models.states import ENDED_STATES
 from redrive.sandbox.samples import sample_rows
-from tests.integration.world import World
-from tests.processes import Process, wait_until
-from tests.servers import Databases, Postgres, free_port
+from tests.support.process_world import ProcessWorld
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Databases, Postgres, free_port
 
 Spawn = Callable[..., Process]
 Pooler = Callable[..., str]
@@ -69,7 +69,7 @@ def test_all_work_is_done_through_it(pooler: Pooler, spawn: Spawn, broker: str, 
     """Two schedulers and two workers, which share a few sessions where transactions are pooled."""
     address = pooler(mode)
     assert migrate.upgrade(f"{address}?schema=retries") == (None, migrate.HEAD)
-    world = World(spawn, f"{address}?schema=retries", broker, tmp_path)
+    world = ProcessWorld(spawn, f"{address}?schema=retries", broker, tmp_path)
     world.start_sandbox()
     running = [world.start(part) for part in ("scheduler", "scheduler", "worker", "worker")]
     world.add(sample_rows(30, seed=1))

@@ -10,9 +10,9 @@ import pytest
 from redrive.models.sql import migrate
 from redrive.models.states import ENDED_STATES
 from redrive.sandbox.samples import sample_rows
-from tests.integration.world import World
-from tests.processes import Janitor, Process, wait_until
-from tests.servers import Databases, Postgres
+from tests.support.process_world import ProcessWorld
+from tests.support.processes import Janitor, Process, wait_until
+from tests.support.servers import Databases, Postgres
 
 INSTALLED = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [None]
 
@@ -29,7 +29,7 @@ def url(request: pytest.FixtureRequest, janitor: Janitor) -> Iterator[str]:
 def test_all_work_is_done_on_it(url: str, spawn: Callable[..., Process], broker: str, tmp_path: Path) -> None:
     """Tasks that fail in every way come to their ends, and doctor finds nothing wrong."""
     assert migrate.upgrade(url) == (None, migrate.HEAD)
-    world = World(spawn, url, broker, tmp_path)
+    world = ProcessWorld(spawn, url, broker, tmp_path)
     world.start_sandbox()
     running = [world.start(part) for part in ("scheduler", "scheduler", "worker", "worker")]
     world.add(sample_rows(30, seed=1))

@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.world import World
-from tests.processes import Process
+from tests.support.process_world import ProcessWorld
+from tests.support.processes import Process
 
 
 @pytest.fixture
-def world(spawn: Callable[..., Process], database_url: str, broker: str, tmp_path: Path) -> Iterator[World]:
+def world(spawn: Callable[..., Process], database_url: str, broker: str, tmp_path: Path) -> Iterator[ProcessWorld]:
     """An installation on either database, nothing of it started yet."""
-    world = World(spawn, database_url, broker, tmp_path)
+    world = ProcessWorld(spawn, database_url, broker, tmp_path)
     yield world
     world.close()

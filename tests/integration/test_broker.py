@@ -15,13 +15,14 @@ from redrive.models import jobs
 from redrive.models.clock import boottime
 from redrive.models.ledger import Batch
 from redrive.models.states import Operation, Status
+from redrive.models.wake import Waker
 from redrive.sandbox.samples import sample_rows
 from redrive.sandbox.script import Script, make_id
 from redrive.scheduler.publish import PUBLISH_SECONDS, Publisher
 from redrive.scheduler.wake import Wait
-from tests.integration.world import World
-from tests.processes import Process, wait_until
-from tests.servers import Valkey
+from tests.support.process_world import ProcessWorld
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Valkey
 
 QUEUES = jobs.Queues("tests")
 
@@ -31,8 +32,8 @@ pytestmark = [pytest.mark.timeout(150), pytest.mark.services]
 @pytest.fixture
 def ours(
     spawn: Callable[..., Process], new_sqlite_database: Callable[[], str], valkey: Valkey, tmp_path: Path
-) -> Iterator[World]:
-    world = World(spawn, new_sqlite_database(), valkey.url, tmp_path)
+) -> Iterator[ProcessWorld]:
+    world = ProcessWorld(spawn, new_sqlite_database(), valkey.url, tmp_path)
     world.start_sandbox()
     yield world
     world.close()
@@ -46,7 +47,7 @@ def phone(number: int) -> dict[str, str]:
     return {"account": "phones", "external_id": make_id("geelark", number, Script())}
 
 
-def poll_slowly(world: World) -> None:
+def poll_slowly(world: ProcessWorld) -> None:
     path = world.directory / "redrive.toml"
     text = path.read_text()
     assert "poll_seconds = 0.2" in text
@@ -93,7 +94,7 @@ def test_a_frozen_broker_that_was_never_connected_to_costs_no_more(valkey: Valke
 # --- Wake-ups --------------------------------------------------------------------------------------------------------
 
 
-def test_a_wake_up_cuts_the_waiting_short(ours: World, valkey: Valkey) -> None:
+def test_a_wake_up_cuts_the_waiting_short(ours: ProcessWorld, valkey: Valkey) -> None:
     """With a poll of 30 s, each task is claimed long before it, at its wake-up; SIGTERM is heard as soon."""
     poll_slowly(ours)
     scheduler = ours.start("scheduler")
@@ -128,7 +129,7 @@ def test_a_frozen_broker_does_not_keep_a_scheduler_from_stopping(valkey: Valkey)
         assert seconds_until_woken(waiting, stop.set) < 2.5
 
 
-def test_a_flood_of_wake_ups_starves_no_pass(ours: World, valkey: Valkey) -> None:
+def test_a_flood_of_wake_ups_starves_no_pass(ours: ProcessWorld, valkey: Valkey) -> None:
     """Tasks are claimed beside it, it is said, and SIGTERM is heeded within a second."""
     poll_slowly(ours)
     scheduler = ours.start("scheduler")
@@ -175,13 +176,13 @@ def seconds_until_woken(waiting: Wait, cause: Callable[[], object]) -> float:
 # --- The whole road --------------------------------------------------------------------------------------------------
 
 
-def assert_all_ended_well(world: World) -> None:
+def assert_all_ended_well(world: ProcessWorld) -> None:
     world.wait_for_the_end(90)
     assert world.differences() == []
     assert world.sandbox("stats")["violations"] == {}
 
 
-def test_messages_that_were_lost_are_published_again(ours: World, valkey: Valkey) -> None:
+def test_messages_that_were_lost_are_published_again(ours: ProcessWorld, valkey: Valkey) -> None:
     """FLUSHALL between publishing and work: each batch comes again, every task ends as its script says."""
     ours.add(sample_rows(6, seed=1))
     ours.start("scheduler")
@@ -193,7 +194,7 @@ def test_messages_that_were_lost_are_published_again(ours: World, valkey: Valkey
     assert_all_ended_well(ours)
 
 
-def test_claims_go_on_while_the_broker_is_frozen(ours: World, valkey: Valkey) -> None:
+def test_claims_go_on_while_the_broker_is_frozen(ours: ProcessWorld, valkey: Valkey) -> None:
     """Three accounts get their batches although not one can be published; thawed, all is worked on."""
     scheduler = ours.start("scheduler")
     ours.start("worker")
@@ -210,7 +211,7 @@ def test_claims_go_on_while_the_broker_is_frozen(ours: World, valkey: Valkey) ->
     assert scheduler.wait(1) == 0
 
 
-def test_a_broker_killed_with_all_its_data_costs_no_task(ours: World, valkey: Valkey) -> None:
+def test_a_broker_killed_with_all_its_data_costs_no_task(ours: ProcessWorld, valkey: Valkey) -> None:
     """Killed while batches are on their way, and started empty: worker and scheduler come back to it."""
     ours.add(sample_rows(6, seed=2))
     ours.start("scheduler")
@@ -220,3 +221,13 @@ def test_a_broker_killed_with_all_its_data_costs_no_task(ours: World, valkey: Va
     ours.add(phone(number) for number in range(100, 110))
     valkey.start()
     assert_all_ended_well(ours)
+
+
+@pytest.mark.parametrize(
+    "url", [None, "", "x", "redis://h/name", "redis+socket:///none.sock", "redis://127.0.0.1:1", "amqp://h//"]
+)
+def test_a_wake_up_is_never_worth_an_error(url: str | None) -> None:
+    """What was asked for is committed by then."""
+    waker = Waker(url)
+    waker.wake()
+    waker.close()

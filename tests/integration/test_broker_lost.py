@@ -9,7 +9,7 @@ from kombu import Consumer, Queue
 
 import redrive.worker.app
 from redrive.models import jobs
-from tests.servers import Valkey
+from tests.support.servers import Valkey
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from redrive.demo.compare import PROVIDERS, Ended, differences
 from redrive.demo.run import Wanted, run
 from redrive.models.errors import SettingsError
 from redrive.sandbox.script import Refusal, Script, make_id
-from tests.integration.installation import descendants, runs
-from tests.processes import Process, wait_until
+from tests.support.long import long
+from tests.support.processes import Process, descendants, runs, wait_until
 
 TAMPERED = """
 import sys
@@ -39,7 +39,7 @@ def temporary(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("database_url", ["postgresql", "sqlite"], indirect=True)
+@pytest.mark.parametrize("database_url", [long("postgresql"), "sqlite"], indirect=True)
 def test_all_tasks_end_as_they_should(spawn: Callable[..., Process], temporary: Path, database_url: str) -> None:
     """Every refusal and every end comes up among them; nothing is left behind, on either database."""
     named = {} if database_url.startswith("sqlite") else {"REDRIVE_DATABASE_URL": database_url}

@@ -17,9 +17,9 @@ from redrive.flower import credentials, url
 from redrive.models.errors import SettingsError
 from redrive.models.settings import FlowerSettings
 from redrive.sandbox.samples import sample_rows
-from tests.integration.world import World
-from tests.processes import Process, wait_until
-from tests.servers import Valkey, free_port
+from tests.support.process_world import ProcessWorld
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Valkey, free_port
 
 AUTH = ("operator", "pass:word")
 
@@ -103,7 +103,7 @@ def test_what_is_no_sign_in_is_refused(flower: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_shows_batches_to_those_who_sign_in(world: World, spawn: Callable[..., Process]) -> None:
+def test_shows_batches_to_those_who_sign_in(world: ProcessWorld, spawn: Callable[..., Process]) -> None:
     """Account, operation and size of each batch, and what came of it."""
     address = f"127.0.0.1:{free_port()}"
     world.start_sandbox(limits=f'[flower]\naddress = "{address}"\n')
@@ -137,7 +137,7 @@ def test_shows_batches_to_those_who_sign_in(world: World, spawn: Callable[..., P
     assert "pass:word" not in flower.output()
 
 
-def forge(world: World) -> None:
+def forge(world: ProcessWorld) -> None:
     """Events that break Flower's pages when they are believed."""
     with (
         Celery("forger", broker=world.urls["REDRIVE_BROKER_URL"], set_as_current=False) as app,
@@ -148,7 +148,7 @@ def forge(world: World) -> None:
         send.send("task-received", uuid=["x"], name={})
 
 
-def start_flower(world: World, spawn: Callable[..., Process]) -> Process:
+def start_flower(world: ProcessWorld, spawn: Callable[..., Process]) -> Process:
     return spawn([sys.executable, "-P", "-m", "redrive", "flower"], world.env)
 
 

@@ -19,10 +19,11 @@ from redrive.models.sql.tables import tasks
 from redrive.models.states import Status
 from redrive.sandbox.samples import sample_rows
 from redrive.sandbox.script import Script, make_id
-from tests.integration import forged
-from tests.integration.world import World
-from tests.processes import Process, wait_until
-from tests.servers import Valkey
+from tests.support import forged
+from tests.support.long import long
+from tests.support.process_world import ProcessWorld
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Valkey
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.services]
 
@@ -32,8 +33,8 @@ FAR = datetime(2099, 1, 1, tzinfo=UTC)
 @pytest.fixture
 def ours(
     spawn: Callable[..., Process], new_sqlite_database: Callable[[], str], valkey: Valkey, tmp_path: Path
-) -> Iterator[World]:
-    world = World(spawn, new_sqlite_database(), valkey.url, tmp_path)
+) -> Iterator[ProcessWorld]:
+    world = ProcessWorld(spawn, new_sqlite_database(), valkey.url, tmp_path)
     world.start_sandbox()
     yield world
     world.close()
@@ -44,7 +45,7 @@ def push(client: redis.Redis, queue: str, *messages: object) -> None:
         client.lpush(queue, message if isinstance(message, bytes) else json.dumps(message))
 
 
-def test_forged_messages_during_work_end_nothing_and_move_nothing(ours: World, valkey: Valkey) -> None:
+def test_forged_messages_during_work_end_nothing_and_move_nothing(ours: ProcessWorld, valkey: Valkey) -> None:
     """Every kind of malformed message and order, among good ones: all tasks end as they should, held ones stay."""
     held, later = ours.add(sample_rows(3, seed=9))[:2]
     rest(ours, held, later)
@@ -78,19 +79,19 @@ def test_forged_messages_during_work_end_nothing_and_move_nothing(ours: World, v
     assert ours.sandbox("stats")["violations"] == {}
 
 
-def rest(world: World, held: int, later: int) -> None:
+def rest(world: ProcessWorld, held: int, later: int) -> None:
     """One task that an operator holds, one that is due when nobody lives any more."""
     with world.database.transaction() as t:
         ledger.act(t, "hold", [held], world.rules, Who("operator"))
         t.execute(update(tasks).where(tasks.c.id == later).values(due_at=FAR))
 
 
-def all_ended(world: World, but: set[int]) -> bool:
+def all_ended(world: ProcessWorld, but: set[int]) -> bool:
     return all(task.status in {Status.SUCCEEDED, Status.DEAD} for task in world.tasks() if task.id not in but)
 
 
-@pytest.mark.parametrize("kind", ["one byte", "no id", "deep", "unconfirmed"])
-def test_one_bad_message_costs_nothing(ours: World, valkey: Valkey, kind: str) -> None:
+@pytest.mark.parametrize("kind", [long("one byte"), long("no id"), "deep", "unconfirmed"])
+def test_one_bad_message_costs_nothing(ours: ProcessWorld, valkey: Valkey, kind: str) -> None:
     """The worker takes the next message at once; what lies among the unconfirmed ones is no better."""
     worker = ours.start("worker")
     queue = ours.settings.queues.of("geelark")
@@ -114,7 +115,7 @@ def test_one_bad_message_costs_nothing(ours: World, valkey: Valkey, kind: str) -
     assert "broker.lost" not in worker.output()
 
 
-def test_orders_of_celerys_change_nothing(ours: World, valkey: Valkey) -> None:
+def test_orders_of_celerys_change_nothing(ours: ProcessWorld, valkey: Valkey) -> None:
     """A batch that was revoked, a job that was limited, a queue that was left, a shutdown: all is done at once."""
     ours.add([{"account": "phones", "external_id": make_id("geelark", 1, Script())}])
     scheduler = ours._spawn([sys.executable, "-P", "-m", "redrive", "scheduler", "--once"], ours.env)

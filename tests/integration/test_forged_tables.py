@@ -8,9 +8,10 @@ import pytest
 import redis
 
 from redrive.sandbox.samples import sample_rows
-from tests.integration.world import World
-from tests.processes import Process, wait_until
-from tests.servers import Valkey
+from tests.support.long import long
+from tests.support.process_world import ProcessWorld
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Valkey
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.services]
 
@@ -29,15 +30,15 @@ STRANGE = (
 @pytest.fixture
 def ours(
     spawn: Callable[..., Process], new_sqlite_database: Callable[[], str], valkey: Valkey, tmp_path: Path
-) -> Iterator[World]:
-    world = World(spawn, new_sqlite_database(), valkey.url, tmp_path)
+) -> Iterator[ProcessWorld]:
+    world = ProcessWorld(spawn, new_sqlite_database(), valkey.url, tmp_path)
     world.start_sandbox()
     yield world
     world.close()
 
 
-@pytest.mark.parametrize("when", ["before", "while"])
-def test_strange_bindings_end_nothing(ours: World, valkey: Valkey, when: str) -> None:
+@pytest.mark.parametrize("when", [long("before"), "while"])
+def test_strange_bindings_end_nothing(ours: ProcessWorld, valkey: Valkey, when: str) -> None:
     """Where events and answers go is looked up in a set of Redis."""
     with redis.Redis.from_url(valkey.url) as client:
         if when == "while":

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import NewDatabase, Spawn
-from tests.processes import Process
+from tests.support.processes import Process
 
 SETTINGS = '[accounts.phones]\nprovider = "geelark"\ntoken = { env = "GEELARK_TOKEN" }\n'
 

@@ -11,10 +11,10 @@ from redrive.models import ledger
 from redrive.models.ledger import NewTask
 from redrive.models.sql.tables import attempts, batches
 from redrive.models.states import Status
-from tests.integration.world import World
-from tests.processes import Process, wait_until
-from tests.servers import Valkey
-from tests.unit.worker.site import Answer, Asked, tiny
+from tests.support.process_world import ProcessWorld
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Valkey
+from tests.support.tiny import Answer, Asked, tiny
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.services]
 Spawn = Callable[..., Process]
@@ -44,13 +44,15 @@ def provider(asked: Asked) -> Answer:
 
 
 @pytest.fixture
-def ours(spawn: Spawn, new_sqlite_database: Callable[[], str], valkey: Valkey, tmp_path: Path) -> Iterator[World]:
-    world = World(spawn, new_sqlite_database(), valkey.url, tmp_path)
+def ours(
+    spawn: Spawn, new_sqlite_database: Callable[[], str], valkey: Valkey, tmp_path: Path
+) -> Iterator[ProcessWorld]:
+    world = ProcessWorld(spawn, new_sqlite_database(), valkey.url, tmp_path)
     yield world
     world.close()
 
 
-def configure(ours: World, url: str) -> list[str]:
+def configure(ours: ProcessWorld, url: str) -> list[str]:
     """A file of many paced accounts and one more."""
     names = [*(f"paced{n}" for n in range(PACED)), "quiet"]
     accounts = [ACCOUNT.format(name=name, url=url, number=number) for number, name in enumerate(names)]
@@ -59,19 +61,19 @@ def configure(ours: World, url: str) -> list[str]:
     return names
 
 
-def add(ours: World, account: str, ids: range) -> None:
+def add(ours: ProcessWorld, account: str, ids: range) -> None:
     new = [NewTask(account=account, kind="review_task", external_id=str(n)) for n in ids]
     with ours.database.transaction() as t:
         ledger.ensure(t, {name: rules.provider for name, rules in ours.rules.items()})
         ledger.add(t, new, ours.rules)
 
 
-def checked(ours: World) -> set[str]:
+def checked(ours: ProcessWorld) -> set[str]:
     """Accounts of which a task has been followed to its end."""
     return {task.account for task in ours.tasks() if task.status is Status.SUCCEEDED}
 
 
-def seconds_to_call(ours: World, account: str) -> float:
+def seconds_to_call(ours: ProcessWorld, account: str) -> float:
     """How long the account's claimed task waited for a worker to open its call."""
     joined = batches.join(attempts, attempts.c.batch_id == batches.c.id)
     moments = select(batches.c.created_at, attempts.c.opened_at).select_from(joined).where(batches.c.account == account)
@@ -80,7 +82,7 @@ def seconds_to_call(ours: World, account: str) -> float:
     return (row.opened_at - row.created_at).total_seconds()
 
 
-def test_a_quiet_account_beside_many_paced_ones_is_served_at_once(ours: World) -> None:
+def test_a_quiet_account_beside_many_paced_ones_is_served_at_once(ours: ProcessWorld) -> None:
     """More accounts than any number of threads wait for their moments; then the worker ends within seconds."""
     with tiny(provider) as server:
         paced = configure(ours, server.url)[:-1]

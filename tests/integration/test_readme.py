@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from redrive.cli.service import SANDBOX_PORT
-from tests.processes import Process, wait_until
+from tests.support.processes import Process, wait_until
 
 ROOT = Path(__file__).parents[2]
 SECTION = (ROOT / "README.md").read_text().partition("## Try it yourself")[2]

@@ -13,8 +13,8 @@ import redis
 from sqlalchemy import create_engine, text
 
 from tests.conftest import NewDatabase, Spawn
-from tests.processes import wait_until
-from tests.servers import Postgres, Valkey, unavailable
+from tests.support.processes import wait_until
+from tests.support.servers import Postgres, Valkey, unavailable
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +22,7 @@ SESSION = """
 import os, signal
 
 def test_that_dies(postgres_url, new_broker_server, janitor):
-    from tests.servers import Postgres
+    from tests.support.servers import Postgres
     for server in (Postgres(janitor), new_broker_server()):
         print("\\nstarted", server.process.pid, server.directory, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)

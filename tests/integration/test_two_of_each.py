@@ -6,7 +6,7 @@ import pytest
 
 from redrive.models.states import Status
 from redrive.sandbox.script import Script, make_id
-from tests.integration.world import World
+from tests.support.process_world import ProcessWorld
 
 TASKS = int(os.environ.get("REDRIVE_TEST_TASKS", "2000"))
 """20000 takes some minutes."""
@@ -19,7 +19,7 @@ calls_per_hour = 720000
 
 @pytest.mark.timeout(120 + TASKS // 20)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_no_failure_is_retried_twice(world: World) -> None:
+def test_no_failure_is_retried_twice(world: ProcessWorld) -> None:
     """Every task is retried exactly as often as it failed, the provider's own count says so."""
     world.start_sandbox("--geelark-per-minute", "0", "--geelark-per-hour", "0", limits=FAST)
     scripts = [Script(succeeds_on=n) for n in (1, 2, 3)]

@@ -18,9 +18,9 @@ from sqlalchemy import inspect
 
 from redrive.models.sql import migrate
 from redrive.models.sql.db import Database
-from tests.integration.installation import Installation, descendants, runs
-from tests.processes import Process, wait_until
-from tests.schemas import make_schema
+from tests.support.installation import Installation
+from tests.support.processes import Process, descendants, runs, wait_until
+from tests.support.schemas import make_schema
 
 ENDS_WITHIN_SECONDS = 15
 

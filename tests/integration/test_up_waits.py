@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy import make_url
 
 from redrive.models.sql import migrate
-from tests.integration.installation import Installation
-from tests.processes import Process, wait_until
-from tests.servers import Postgres
+from tests.support.installation import Installation
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Postgres
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """An upgrade and the way back, with the real release before and this one, under load on one PostgreSQL."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,9 +11,9 @@ from sqlalchemy import select, text
 from redrive.models.sql import migrate
 from redrive.models.sql.tables import batches
 from redrive.sandbox.samples import sample_rows
-from tests.integration.world import World
-from tests.processes import Process, wait_until
-from tests.servers import Databases
+from tests.support.process_world import ProcessWorld
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Databases
 
 ROOT = Path(__file__).parents[2]
 MIGRATIONS = "models/sql/migrations/versions"
@@ -26,7 +25,7 @@ pytestmark = [pytest.mark.timeout(400), pytest.mark.services]
 class Release:
     """One release, installed for itself; its dependencies are those of this interpreter."""
 
-    def __init__(self, source: Path, directory: Path, world: World, spawn: Callable[..., Process]) -> None:
+    def __init__(self, source: Path, directory: Path, world: ProcessWorld, spawn: Callable[..., Process]) -> None:
         self._directory, self._world, self._spawn = directory, world, spawn
         pip("wheel", "--no-deps", "--wheel-dir", directory, source)
         (wheel,) = directory.glob("*.whl")
@@ -67,21 +66,20 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def world(spawn: Callable[..., Process], postgres_databases: Databases, broker: str, tmp_path: Path) -> Iterator[World]:
+def world(
+    spawn: Callable[..., Process], postgres_databases: Databases, broker: str, tmp_path: Path
+) -> Iterator[ProcessWorld]:
     """An installation without tables, and its sandbox."""
     with postgres_databases.new() as url:
-        world = World(spawn, url, broker, tmp_path)
+        world = ProcessWorld(spawn, url, broker, tmp_path)
         world.start_sandbox()
         yield world
         world.close()
 
 
-@pytest.mark.skipif(
-    os.environ.get("REDRIVE_TEST_LONG") != "1",
-    reason="builds and runs two releases; REDRIVE_TEST_LONG=1 runs it",
-)
+@pytest.mark.long
 def test_old_and_new_work_together_and_the_old_goes_on_alone(
-    world: World, spawn: Callable[..., Process], before: Path, tmp_path: Path
+    world: ProcessWorld, spawn: Callable[..., Process], before: Path, tmp_path: Path
 ) -> None:
     """The new release on the old schema, the migration amid the work, both on the new one, then the old alone."""
     old = Release(before, tmp_path / "old", world, spawn)
@@ -113,24 +111,24 @@ def test_old_and_new_work_together_and_the_old_goes_on_alone(
     assert_nothing_is_lost_or_doubled(world)
 
 
-def add(world: World, wave: int) -> None:
+def add(world: ProcessWorld, wave: int) -> None:
     migrate.check(world.database)
     world.add(sample_rows(200)[wave::WAVES])
 
 
-def at_work(world: World, *releases: list[Process]) -> None:
+def at_work(world: ProcessWorld, *releases: list[Process]) -> None:
     """Until the worker of each release has begun another batch."""
     begun = {release[1].pid: count(world, release[1].pid) for release in releases}
     wait_until(lambda: all(count(world, pid) > was for pid, was in begun.items()), 60, what="each release works")
 
 
-def count(world: World, pid: int) -> int:
+def count(world: ProcessWorld, pid: int) -> int:
     """Batches that this process has begun."""
     with world.database.reading() as t:
         return len(t.rows(select(batches.c.id).where(batches.c.worker.like(f"%:{pid}/%"))))
 
 
-def assert_nothing_is_lost_or_doubled(world: World) -> None:
+def assert_nothing_is_lost_or_doubled(world: ProcessWorld) -> None:
     assert world.differences() == []
     assert len(world.tasks()) == len(sample_rows(200))
     assert world.sandbox("stats")["violations"] == {}

@@ -8,15 +8,16 @@ import pytest
 from redrive.models.states import Status
 from redrive.sandbox.samples import sample_rows
 from redrive.sandbox.script import Script, make_id
-from tests.integration.world import World
-from tests.processes import wait_until
+from tests.support.long import long
+from tests.support.process_world import ProcessWorld
+from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 
 
-def test_every_task_ends_as_its_script_says(world: World) -> None:
+def test_every_task_ends_as_its_script_says(world: ProcessWorld) -> None:
     """Tasks of three providers, failed and canceled, by real scheduler, broker and worker."""
-    world.start_sandbox()
+    world.start_sandbox(limits="[accounts.phones.limits]\ntimeout_seconds = 2\n")  # doubt lasts as long as a call may
     world.add(sample_rows(30, seed=7))
     world.start("scheduler")
     world.start("worker")
@@ -25,7 +26,8 @@ def test_every_task_ends_as_its_script_says(world: World) -> None:
     assert world.sandbox("stats")["violations"] == {}
 
 
-def test_a_worker_killed_while_its_call_is_open_costs_one_retry_and_no_task(world: World) -> None:
+@pytest.mark.parametrize("database_url", ["postgresql", long("sqlite")], indirect=True)
+def test_a_worker_killed_while_its_call_is_open_costs_one_retry_and_no_task(world: ProcessWorld) -> None:
     """SIGKILL between opening and recording: open attempts become unknown and spent, are checked, and go on."""
     limits = "[accounts.phones.limits]\nlease_seconds = 5\ntimeout_seconds = 2\n"
     world.start_sandbox(limits=limits)
@@ -48,11 +50,12 @@ def test_a_worker_killed_while_its_call_is_open_costs_one_retry_and_no_task(worl
     assert world.sandbox("stats")["violations"] == {}
 
 
-def test_a_worker_told_to_stop_gives_back_what_it_has_not_sent(world: World) -> None:
+@pytest.mark.parametrize("database_url", [long("postgresql"), "sqlite"], indirect=True)
+def test_a_worker_told_to_stop_gives_back_what_it_has_not_sent(world: ProcessWorld) -> None:
     """SIGTERM: the call under way is recorded, the rest of the batch goes back unspent."""
     limits = "[accounts.phones.limits]\nbatch_size = 100\n"
-    world.start_sandbox("--latency-seconds", "1.0", limits=limits)
-    world.add({"account": "reviews", "external_id": make_id("docflow", n, Script(succeeds_on=1))} for n in range(60))
+    world.start_sandbox("--latency-seconds", "0.5", limits=limits)
+    world.add({"account": "reviews", "external_id": make_id("docflow", n, Script(succeeds_on=1))} for n in range(40))
     scheduler, worker = world.start("scheduler"), world.start("worker")
     wait_until(lambda: any(x.attempts for x in world.tasks()))
     for process in (scheduler, worker):  # a scheduler would claim again at once what is given back

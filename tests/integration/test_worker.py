@@ -16,29 +16,32 @@ from redrive.cli.broker import answer
 from redrive.models import queries
 from redrive.models.states import ENDED_STATES
 from redrive.sandbox.samples import sample_rows
-from tests.integration.world import World
-from tests.processes import Process, wait_until
-from tests.servers import Valkey
+from tests.support.long import long
+from tests.support.process_world import ProcessWorld
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Valkey
 
 pytestmark = [pytest.mark.timeout(150), pytest.mark.services]
 Spawn = Callable[..., Process]
 
 
 @pytest.fixture
-def ours(spawn: Spawn, new_sqlite_database: Callable[[], str], valkey: Valkey, tmp_path: Path) -> Iterator[World]:
-    world = World(spawn, new_sqlite_database(), valkey.url, tmp_path)
+def ours(
+    spawn: Spawn, new_sqlite_database: Callable[[], str], valkey: Valkey, tmp_path: Path
+) -> Iterator[ProcessWorld]:
+    world = ProcessWorld(spawn, new_sqlite_database(), valkey.url, tmp_path)
     world.start_sandbox()
     yield world
     world.close()
 
 
-def check(world: World, spawn: Spawn) -> tuple[int, str]:
+def check(world: ProcessWorld, spawn: Spawn) -> tuple[int, str]:
     """What a health check finds."""
     asked = spawn([sys.executable, "-P", "-m", "redrive", "worker", "--check"], world.env)
     return asked.wait(40), asked.output()
 
 
-def test_a_health_check_sees_whether_batches_are_taken(ours: World, spawn: Spawn) -> None:
+def test_a_health_check_sees_whether_batches_are_taken(ours: ProcessWorld, spawn: Spawn) -> None:
     """No worker, and then two."""
     code, words = check(ours, spawn)
     assert code == 1
@@ -70,15 +73,15 @@ sys.exit(cli.main())
 
 
 @pytest.mark.parametrize("moment", ["checked", "made"])
-def test_a_worker_stopped_while_it_starts_ends(ours: World, spawn: Spawn, moment: str) -> None:
+def test_a_worker_stopped_while_it_starts_ends(ours: ProcessWorld, spawn: Spawn, moment: str) -> None:
     """As its database is found to be right, and between that and Celery's own handlers."""
     worker = spawn([sys.executable, "-c", AT_A_BAD_MOMENT, moment, "worker"], {**os.environ, **ours.env})
     assert worker.wait(30) == 0, worker.output()
     assert ("worker.started" in worker.output()) is (moment == "made")
 
 
-@pytest.mark.parametrize("pool", [[], ["--pool", "prefork"], ["--pool", "solo"], ["--pool", "threads"]])
-def test_celerys_own_command_runs_threads_and_nothing_else(ours: World, spawn: Spawn, pool: list[str]) -> None:
+@pytest.mark.parametrize("pool", [[], long(["--pool", "prefork"]), long(["--pool", "solo"]), ["--pool", "threads"]])
+def test_celerys_own_command_runs_threads_and_nothing_else(ours: ProcessWorld, spawn: Spawn, pool: list[str]) -> None:
     """A forked child would hear no SIGTERM of the worker's, and not drain."""
     queues = ",".join(ours.settings.queues.taken(["geelark", "docflow", "huawei_workspace"]))
     command = [sys.executable, "-m", "celery", "--app", "redrive.worker.app", "worker", "-Q", queues, "-c", "4", *pool]
@@ -95,16 +98,22 @@ def test_celerys_own_command_runs_threads_and_nothing_else(ours: World, spawn: S
     assert worker.wait(20) == 0
 
 
+WRONG = [
+    (None, "is not set"), ('"redis://127.0.0.1:1/0"', "is in quotes"), ("bogus://h", "must be an address"),
+    ("redis://h/name", "not a number"), ("redis://h:99999/0", "port"),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("url", "words"),
+    ("command", "url", "words"),
     [
-        (None, "is not set"), ('"redis://127.0.0.1:1/0"', "is in quotes"), ("bogus://h", "must be an address"),
-        ("redis://h/name", "not a number"), ("redis://h:99999/0", "port"),
+        *(("redrive", *each) for each in WRONG),
+        ("celery", *WRONG[0]),
+        *(long("celery", *each) for each in WRONG[1:]),
     ],
-)  # fmt: skip
-@pytest.mark.parametrize("command", ["celery", "redrive"])
+)
 def test_a_wrong_address_is_said_in_words(
-    spawn: Spawn, tmp_path: Path, url: str | None, words: str, command: str
+    spawn: Spawn, tmp_path: Path, command: str, url: str | None, words: str
 ) -> None:
     """And by an exit code that says: starting again does not help."""
     (tmp_path / "redrive.toml").touch()
@@ -124,7 +133,7 @@ def test_installations_on_one_broker_do_not_take_each_others_batches(
     worlds = []
     for name in ("staging", "production"):
         (tmp_path / name).mkdir()
-        world = World(spawn, new_sqlite_database(), valkey.url, tmp_path / name)
+        world = ProcessWorld(spawn, new_sqlite_database(), valkey.url, tmp_path / name)
         world.start_sandbox()
         worlds.append(world)
     staging, production = worlds
@@ -144,7 +153,8 @@ def test_installations_on_one_broker_do_not_take_each_others_batches(
 @pytest.mark.parametrize(
     "address",
     [
-        "redis+socket://{path}?virtual_host=2", "unix://:p%40ss@{path}?db=3", "valkey://:p%40ss@127.0.0.1:{port}/1",
+        "redis+socket://{path}?virtual_host=2", long("unix://:p%40ss@{path}?db=3"),
+        long("valkey://:p%40ss@127.0.0.1:{port}/1"),
         "redis://worker:s%2Fcret@localhost:{port}",
     ],
 )  # fmt: skip
@@ -158,7 +168,7 @@ def test_all_work_over_every_kind_of_address(
         if "worker:" in address:
             admin.execute_command("ACL", "SETUSER", "worker", "on", ">s/cret", "+@all", "~*", "&*")
     url = address.format(path=valkey.socket, port=valkey.port)
-    world = World(spawn, new_sqlite_database(), url, tmp_path)
+    world = ProcessWorld(spawn, new_sqlite_database(), url, tmp_path)
     world.start_sandbox()
     assert answer(url) == ""
     scheduler = world.start("scheduler")
@@ -172,7 +182,7 @@ def test_all_work_over_every_kind_of_address(
 
 
 @pytest.mark.parametrize("part", ["worker", "scheduler"])
-def test_a_part_whose_output_nobody_reads_works_and_stops(ours: World, part: str) -> None:
+def test_a_part_whose_output_nobody_reads_works_and_stops(ours: ProcessWorld, part: str) -> None:
     """A terminal on hold from the start: tasks are brought to their end, and SIGTERM is heeded."""
     reader, full = os.pipe()
     os.set_blocking(full, False)
@@ -191,7 +201,7 @@ def test_a_part_whose_output_nobody_reads_works_and_stops(ours: World, part: str
     os.close(full)
 
 
-def test_a_worker_says_which_secret_hardly_can_be_right(ours: World) -> None:
+def test_a_worker_says_which_secret_hardly_can_be_right(ours: ProcessWorld) -> None:
     """By its key, without its value; it starts all the same."""
     ours.env["GEELARK_TOKEN"] = "'hunter2'"
     worker = ours.start("worker")
@@ -200,7 +210,7 @@ def test_a_worker_says_which_secret_hardly_can_be_right(ours: World) -> None:
 
 
 @pytest.mark.parametrize("part", ["worker", "scheduler"])
-def test_a_part_is_on_the_list_while_it_runs(ours: World, part: str) -> None:
+def test_a_part_is_on_the_list_while_it_runs(ours: ProcessWorld, part: str) -> None:
     """One of two that stops leaves it, and the other stays."""
 
     def listed() -> set[str]:

@@ -1,4 +1,3 @@
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -8,12 +7,12 @@ from tests.interleaving.house import House, lived_in
 
 
 @pytest.fixture(scope="package", params=["postgresql", "sqlite"])
-def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def built(request: pytest.FixtureRequest) -> Iterator[House]:
     """A house over each database: every play begins by emptying it."""
     with ExitStack() as stack:
         if request.param == "sqlite":
-            template = request.getfixturevalue("sqlite_template")
-            url = f"sqlite:///{shutil.copy(template, tmp_path_factory.mktemp('house') / 'redrive.db')}"
+            files, template = (request.getfixturevalue(f"sqlite_{each}") for each in ("files", "template"))
+            url = stack.enter_context(files.new(template))
         else:
             databases, name = (request.getfixturevalue(f"postgres_{each}") for each in ("databases", "template"))
             url = stack.enter_context(databases.new(template=name))

@@ -9,7 +9,7 @@ from tests.interleaving.house import House
 from tests.interleaving.play import Plan, Play
 from tests.interleaving.twists import plans
 
-EXAMPLES = int(os.environ.get("REDRIVE_TEST_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("REDRIVE_TEST_EXAMPLES", "10"))
 """``REDRIVE_TEST_EXAMPLES=5000``: so many plays on each database instead of seconds' worth."""
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.server import SandboxThread
-from tests.limits.house import House, house
-from tests.limits.world import MeasuredWorld
-from tests.processes import Process
+from tests.support.house import House, house
+from tests.support.measured_world import MeasuredWorld
+from tests.support.processes import Process
 
 
 @pytest.fixture

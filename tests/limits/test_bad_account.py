@@ -1,6 +1,5 @@
 """One account that cannot work, with a crowd of due tasks: what it costs itself, and that it costs others nothing."""
 
-import os
 import socket
 import sys
 import threading
@@ -19,15 +18,14 @@ from sqlalchemy import ColumnElement, Connection, event, func, insert, select
 from redrive.models.sql.db import Database
 from redrive.models.sql.tables import tasks
 from redrive.models.states import Status
-from tests.limits.house import SECRETS, House, toml
-from tests.limits.world import MeasuredWorld
-from tests.processes import Process, wait_until
-from tests.servers import Valkey
-from tests.unit.worker.site import Answer, Asked, Tiny, tiny
+from tests.support.house import SECRETS, House, toml
+from tests.support.measured_world import MeasuredWorld
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Valkey
+from tests.support.tiny import Answer, Asked, Tiny, tiny
 
 At = Callable[..., AbstractContextManager[House]]
 
-LONG = os.environ.get("REDRIVE_TEST_LONG") == "1"
 OTHERS = [f"other{n}" for n in range(10)]
 
 ACCOUNT = """
@@ -198,7 +196,7 @@ def alone(
     broker.close()
 
 
-@pytest.mark.skipif(not LONG, reason="takes minutes; REDRIVE_TEST_LONG=1 runs it")
+@pytest.mark.long
 @pytest.mark.timeout(900)
 @FAILURE
 @on_postgresql

@@ -1,16 +1,15 @@
 """Whatever befalls one account, the others keep their pace: real scheduler, real worker, counted at the provider."""
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.limits.beside import TROUBLES, Street, account_of, street
-from tests.limits.world import MeasuredWorld
+from tests.support.long import LONG
+from tests.support.measured_world import MeasuredWorld
+from tests.support.street import TROUBLES, Street, account_of, street
 
-LONG = os.environ.get("REDRIVE_TEST_LONG") == "1"
 SECONDS = 30 if LONG else 6
 TRIED = [*TROUBLES] if LONG else [each for each in TROUBLES if each in {"odd rows", "a host's open transaction"}]
 """Without the variable those that reach others through the database; what sits in a worker has unit tests, too."""

@@ -8,8 +8,8 @@ import pytest
 from redrive.models.ledger import Batch
 from redrive.models.states import Operation, Status
 from redrive.sandbox.server import SandboxThread
-from tests.limits.house import PHONES, REVIEWS, TABLETS, House, calls
-from tests.unit.worker.site import Answer, Asked, tiny
+from tests.support.house import PHONES, REVIEWS, TABLETS, House, calls
+from tests.support.tiny import Answer, Asked, tiny
 
 At = Callable[..., AbstractContextManager[House]]
 REVIEW, RESULT = "/review/task/retry", "/review/task/result"

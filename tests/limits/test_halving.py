@@ -9,8 +9,8 @@ import pytest
 from redrive.models.states import DeadReason, Status
 from redrive.sandbox.script import Refusal, Script, make_id
 from redrive.sandbox.server import SandboxThread
-from tests.limits.house import PHONES, House, calls
-from tests.unit.worker.site import Answer, Asked, tiny
+from tests.support.house import PHONES, House, calls
+from tests.support.tiny import Answer, Asked, tiny
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 

@@ -1,7 +1,6 @@
 """The provider's minute and hour, measured where they count: when calls arrive, from everybody together."""
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -16,14 +15,13 @@ from redrive.models.ledger import permits
 from redrive.models.rules import LATE_SECONDS, interval_seconds
 from redrive.sandbox.server import SandboxThread
 from redrive.worker import job, session
-from tests.limits.house import CONFIG, DESKTOPS, REVIEWS, House
-from tests.limits.world import MeasuredWorld, crowds, most_within
-from tests.processes import wait_until
-from tests.unit.worker.site import Answer, Asked, tiny
+from tests.support.house import CONFIG, DESKTOPS, REVIEWS, House
+from tests.support.measured_world import MeasuredWorld, crowds, most_within
+from tests.support.processes import wait_until
+from tests.support.tiny import Answer, Asked, tiny
 
 At = Callable[..., AbstractContextManager[House]]
 
-LONG = os.environ.get("REDRIVE_TEST_LONG") == "1"
 INTERVAL = 62 / 600
 """Between two permits at 600 calls a minute: room for calls that are late."""
 REVIEW = "/api/app-api/sip/platform/v2/review/task/retry"
@@ -170,7 +168,7 @@ def test_no_sliding_hour_sees_more_than_its_calls(per_hour: int, late: float) ->
     assert most_within(moments, 3600 - 1e-6) <= per_hour
 
 
-@pytest.mark.skipif(not LONG, reason="takes minutes; REDRIVE_TEST_LONG=1 runs it")
+@pytest.mark.long
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("hourly", [False, True])
 def test_a_provider_that_counts_by_the_minute_never_says_no(world: MeasuredWorld, *, hourly: bool) -> None:

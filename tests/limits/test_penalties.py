@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 import pytest
 
 from redrive.sandbox.server import SandboxThread
-from tests.limits.house import DESKTOPS, PHONES, REVIEWS, TABLETS, House, calls
-from tests.processes import wait_until
-from tests.unit.worker.site import Answer, Asked, tiny
+from tests.support.house import DESKTOPS, PHONES, REVIEWS, TABLETS, House, calls
+from tests.support.processes import wait_until
+from tests.support.tiny import Answer, Asked, tiny
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.server import create_app
-from tests.secrets.marks import written
+from tests.support.marks import written
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Answer = Callable[[web.Request, str], Awaitable[web.StreamResponse]]

@@ -20,9 +20,9 @@ from redrive.models.sql.tables import accounts as account_rows
 from redrive.models.sql.tables import tasks
 from redrive.sandbox.config import DocFlowLogin, GeeLarkLogin, HuaweiLogin, SandboxConfig
 from redrive.sandbox.script import Script, make_id
-from tests.processes import Process
 from tests.secrets.echo import Echo
-from tests.secrets.marks import MARK, Search, secret
+from tests.support.marks import MARK, Search, secret
+from tests.support.processes import Process
 
 LOUD = Path(__file__).parent / "loud"
 CLOSED = "http://127.0.0.1:9"

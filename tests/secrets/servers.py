@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 import redis
 from sqlalchemy import NullPool, create_engine, make_url, text
 
-from tests.servers import Postgres, Valkey
+from tests.support.servers import Postgres, Valkey
 
 
 class ClosedPostgres:

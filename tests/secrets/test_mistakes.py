@@ -16,7 +16,7 @@ from redrive.models.settings.urls import checked_broker_url, checked_database_ur
 from redrive.models.sql.db import Database
 from redrive.worker.providers.base import Account, Answer, Exchange, Token
 from redrive.worker.providers.huawei_workspace import HuaweiWorkspace
-from tests.secrets.marks import needles, secret
+from tests.support.marks import needles, secret
 
 SECRET = secret("a mistake")
 WORD = "k1V3" * 8

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from tests.secrets.marks import MARK, Search, needles, secret, written
+from tests.support.marks import MARK, Search, needles, secret, written
 
 SECRET = secret("a planted one")
 

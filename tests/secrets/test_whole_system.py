@@ -18,7 +18,6 @@ from redrive.models import jobs
 from redrive.models.capabilities import BUILT_IN
 from redrive.models.settings import load
 from redrive.models.sql.db import Database
-from tests.processes import Process, wait_until
 from tests.secrets.echo import Echo, scripts
 from tests.secrets.installation import (
     ACCOUNTS,
@@ -31,9 +30,10 @@ from tests.secrets.installation import (
     paused,
     task_ids,
 )
-from tests.secrets.marks import MARK, Search, secret
 from tests.secrets.servers import ClosedPostgres, Overheard, close_broker, dump, stored
-from tests.servers import Postgres, Valkey, free_port
+from tests.support.marks import MARK, Search, secret
+from tests.support.processes import Process, wait_until
+from tests.support.servers import Postgres, Valkey, free_port
 
 pytestmark = pytest.mark.timeout(300)
 

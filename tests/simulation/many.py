@@ -14,6 +14,7 @@ from redrive.models.sql.migrate import upgrade
 from tests.simulation import strange
 from tests.simulation.faults import OF
 from tests.simulation.run import Report, simulate
+from tests.support.memory import memory
 
 KINDS = (*strange.KINDS, *(fault.name for faults in OF.values() for fault in faults))
 """What may befall a simulation."""
@@ -23,7 +24,7 @@ PROCESSES = min(2, os.cpu_count() or 1)
 
 def simulated(seeds: Iterable[int]) -> Iterator[Report]:
     """Their reports over SQLite, in order."""
-    with tempfile.TemporaryDirectory(prefix="redrive-simulation-") as directory:
+    with tempfile.TemporaryDirectory(prefix="redrive-simulation-", dir=memory()) as directory:
         template = Path(directory) / "template.db"
         upgrade(f"sqlite:///{template}")
         yield from simulated_over((seed, f"sqlite:///{_copy(template, seed)}") for seed in seeds)

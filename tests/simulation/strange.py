@@ -15,12 +15,12 @@ from redrive.sandbox.behavior import Script
 from redrive.sandbox.script import make_id, rule_ids
 from redrive.sandbox.strange import delete
 from redrive.sandbox.task import SandboxTask as AtProvider
-from tests.oddities import drop_rules, insert_odd, odd_values
 from tests.simulation.checks import Checks
 from tests.simulation.history import History
 from tests.simulation.plan import Account, Edit, NewTask, Plan, dice
 from tests.simulation.process import Machine
 from tests.simulation.provider import Provider
+from tests.support.oddities import drop_rules, insert_odd, odd_values
 
 HELD_SECONDS = 60.0
 """How long a host leaves its transaction open."""

@@ -11,7 +11,7 @@ import pytest
 from tests.simulation.many import Sum, simulated, simulated_over
 
 ROOT = Path(__file__).parents[2]
-SEEDS_ON_SQLITE, SEEDS_ON_POSTGRESQL = range(1, 21), range(41, 45)
+SEEDS_ON_SQLITE, SEEDS_ON_POSTGRESQL = range(1, 15), range(41, 45)
 
 
 def summed(sum_: Sum) -> Sum:

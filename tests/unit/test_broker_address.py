@@ -10,7 +10,6 @@ from celery import Celery
 from redrive.models import jobs
 from redrive.models.broker import Broker, refusal
 from redrive.models.settings.urls import checked_broker_url, checked_database_url
-from redrive.models.wake import Waker
 from redrive.scheduler.publish import PUBLISH_SECONDS, Publisher
 from redrive.worker import app as worker_app
 
@@ -277,13 +276,3 @@ def test_a_refusal_is_named_by_its_class(error: Exception, word: str) -> None:
     outer = RuntimeError("wrapped")
     outer.__cause__ = error
     assert refusal(outer) == word
-
-
-@pytest.mark.parametrize(
-    "url", [None, "", "x", "redis://h/name", "redis+socket:///none.sock", "redis://127.0.0.1:1", "amqp://h//"]
-)
-def test_a_wake_up_is_never_worth_an_error(url: str | None) -> None:
-    """What was asked for is committed by then."""
-    waker = Waker(url)
-    waker.wake()
-    waker.close()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from redrive.models.outcome import Accepted, Blocked, Cause, Reading, State
 from redrive.worker.providers.http_answers import line
 from redrive.worker.scrub import STRUCK, holds, scrub, scrubbed, struck
-from tests.secrets import marks
+from tests.support import marks
 
 SECRET = 'p/ss "wörd"+1'
 
@@ -224,11 +224,11 @@ def test_so_many_layers_as_nobody_writes_are_not_unwrapped() -> None:
     ],
     ids=lambda text: text[:6],
 )
-def test_a_message_takes_milliseconds_and_a_result_a_second_whatever_it_holds(text: str) -> None:
+def test_a_message_takes_milliseconds_and_a_result_seconds_whatever_it_holds(text: str) -> None:
     """Linear in its length."""
     secrets = [LONG, "MIIF" + "x7Yt" * 2000]
     assert fastest(lambda: holds(text[:500], secrets)) < 0.02
-    assert fastest(lambda: holds((text * 2100)[: 1024 * 1024], secrets)) < 5
+    assert fastest(lambda: holds((text * 2100)[: 256 * 1024], secrets)) < 1.25
 
 
 def fastest(run: Callable[[], object]) -> float:

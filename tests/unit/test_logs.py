@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.terminal import on_terminal
+from tests.support.terminal import on_terminal
 
 PROGRAM = """
 import logging

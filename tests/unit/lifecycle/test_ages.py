@@ -14,7 +14,7 @@ from redrive.models.lifecycle import Context
 from redrive.models.outcome import Accepted, Reading, State, Unknown, Unreadable
 from redrive.models.states import DeadReason, Operation, Status
 from redrive.models.task import Task
-from tests.unit.lifecycle.samples import BATCH, NOW, RULES, task
+from tests.support.samples import BATCH, NOW, RULES, task
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 CHECK_RESULTS: dict[str, Callable[[Task, Context], Task]] = {

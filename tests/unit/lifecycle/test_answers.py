@@ -15,7 +15,7 @@ from redrive.models.outcome import Accepted, Blocked, Cause, Deferred, Outcome, 
 from redrive.models.policy import backoff_seconds
 from redrive.models.states import DeadReason, Operation, Status, Wish
 from redrive.models.task import Task
-from tests.unit.lifecycle.samples import BATCH, BLIND, NOW, RULES, task, with_policy
+from tests.support.samples import BATCH, BLIND, NOW, RULES, task, with_policy
 
 NO_WAY = Deferred(message="no route")
 NO_CALL = Deferred(message="no call for it", of_task=True)

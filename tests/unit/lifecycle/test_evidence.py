@@ -13,7 +13,7 @@ from redrive.models.lifecycle import Context
 from redrive.models.outcome import Accepted, Reading, State
 from redrive.models.states import Operation, Status
 from redrive.models.task import STALE, Seen, Task
-from tests.unit.lifecycle.samples import BATCH, FAR, LONG_AGO, NOW, RULES, task
+from tests.support.samples import BATCH, FAR, LONG_AGO, NOW, RULES, task
 
 SETTLE = timedelta(seconds=RULES.policy.settle_seconds)
 SOON = timedelta(seconds=30)

@@ -37,7 +37,7 @@ from redrive.models.states import (
     Status,
 )
 from redrive.models.task import Task
-from tests.unit.lifecycle.samples import BATCH, BLIND, NOW, RULES, task, with_policy
+from tests.support.samples import BATCH, BLIND, NOW, RULES, task, with_policy
 
 OUTCOMES: tuple[Outcome, ...] = (
     Accepted(ref="run"), Accepted(), Already(), Refused(reason=DeadReason.NOT_FOUND), Deferred(),

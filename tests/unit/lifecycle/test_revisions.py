@@ -13,7 +13,7 @@ from redrive.models.outcome import Already, Deferred, Reading, State, Unknown, U
 from redrive.models.sql.migrations.row_rules_0002 import MOST
 from redrive.models.states import DeadReason, Operation, SetAside, Status, Wish
 from redrive.models.task import Seen, Task
-from tests.unit.lifecycle.samples import BATCH, BLIND, FAR, LONG_AGO, NOW, RULES, task, with_policy
+from tests.support.samples import BATCH, BLIND, FAR, LONG_AGO, NOW, RULES, task, with_policy
 
 CONTEXT = Context(RULES, NOW)
 RESTS = with_policy(RULES, retry_canceled=False)

@@ -33,7 +33,7 @@ from redrive.models.rules import Rules
 from redrive.models.sql.migrations.row_rules_0002 import MOST
 from redrive.models.states import FAILED_STATES, FOLLOWED_STATES, DeadReason, Operation, Status, Wish
 from redrive.models.task import Seen, Task
-from tests.unit.lifecycle.samples import BATCH, BLIND, FAR, LONG_AGO, NOW, POLICY, RULES, task, with_policy
+from tests.support.samples import BATCH, BLIND, FAR, LONG_AGO, NOW, POLICY, RULES, task, with_policy
 
 PAGE = Path(__file__).parents[3] / "docs" / "lifecycle.md"
 COLUMNS = (

@@ -31,7 +31,7 @@ from redrive.models.rules import Rules
 from redrive.models.settings.policy import Policy
 from redrive.models.states import FOLLOWED_STATES, DeadReason, Operation, SetAside, Status, Wish
 from redrive.models.task import Task
-from tests.unit.lifecycle.samples import BATCH, NOW, RULES, task
+from tests.support.samples import BATCH, NOW, RULES, task
 
 DELETED = Unreadable(code="400", message="review task not found")
 SILENCE = Unknown(message="timeout")

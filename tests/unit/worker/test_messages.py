@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from redrive.models import jobs
 from redrive.models.errors import BadInput
 from redrive.worker import messages
-from tests.integration import forged
+from tests.support import forged
 
 HEADERS = {"task": jobs.RETRY, "id": "a"}
 JSON = st.recursive(
