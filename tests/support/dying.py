@@ -111,6 +111,20 @@ def mine(owner: Calls | Recording) -> object:
     return owner.work.id if owner.work.operation is Operation.RETRY else None
 
 
+def together(concerns: Callable[[Any, Any], object]) -> None:
+    """Strike after the steps of a group are made, where one of its retries ``concerns(wanted, step)``."""
+
+    def struck_at(made: Any, _: Any, wanted: Any, *__: Any) -> object:
+        mine = (x for x in wanted if is_retry(x.work) and x.work.id in made and concerns(x, made[x.work.id]))
+        return next((x.work.id for x in mine), None)
+
+    after(ledger, "advance_together", struck_at)
+
+
+def is_retry(work: Any) -> bool:
+    return work.operation is Operation.RETRY
+
+
 # --- The scheduler's points ------------------------------------------------------------------------------------------
 
 
@@ -135,11 +149,13 @@ def published() -> None:
 def begun() -> None:
     """The batch is begun and not committed."""
     after(ledger, "begin", lambda work, *_: work and work.operation is Operation.RETRY and work.id)
+    after(ledger, "begin_together", lambda works, *_: next((x.id for x in works.values() if is_retry(x)), None))
 
 
 def opening() -> None:
     """Attempts are opened and not committed."""
     after(ledger, "advance_retries", lambda step, _, work, *__: step.permits and work.id)
+    together(lambda _, step: step.permits)
 
 
 def opened() -> None:
@@ -199,6 +215,7 @@ def unrecorded() -> None:
 def recording() -> None:
     """What came back is written and not committed."""
     after(ledger, "advance_retries", lambda _step, _, work, told, *__: told and work.id)
+    together(lambda wanted, _: wanted.news)
 
 
 def recorded() -> None:
