@@ -332,8 +332,7 @@ class Ledger(RuleBasedStateMachine):
 
     def _ask(self, batch: Batch) -> None:
         work = self.work[batch.id]
-        with self.world.begin() as t:
-            step = ledger.advance_checks(t, work, [], self.world.groups(work), {}, self.world.rng, calm=True)
+        step = self.world.advance_checks(work, [], self.world.groups(work), {})
         asked = {task.id: task.attempts for permit in step.permits for task in permit.tasks}
         assert set(asked) == self.model.ask(batch)
         assert asked == {i: self.model.tasks[i].number for i in asked}
@@ -348,12 +347,11 @@ class Ledger(RuleBasedStateMachine):
         found = Reading(state=State(look), mark=mark) if isinstance(look, State) else NO_READING[look](wait)
         told = CallResult(self._path(task, Operation.CHECK), asked_at, {task.id: found})
         if batch.status != "sending":
-            with pytest.raises(StaleBatch), self.world.begin() as t:
-                ledger.advance_checks(t, self.work[batch.id], [told], [], {task.id: number}, self.world.rng, calm=True)
+            with pytest.raises(StaleBatch):
+                self.world.advance_checks(self.work[batch.id], [told], [], {task.id: number})
             del batch.asked[task.id]
             return
-        with self.world.begin() as t:
-            ledger.advance_checks(t, self.work[batch.id], [told], [], {task.id: number}, self.world.rng, calm=True)
+        self.world.advance_checks(self.work[batch.id], [told], [], {task.id: number})
         self.model.look(batch, task, look, mark, wait)
 
     # --- the usual course, so that deep states are reached often; it may break off after any step ---

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, event, select, update
 
 from redrive.models import ledger
 from redrive.models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capabilities
-from redrive.models.ledger import ActionResult, Batch, CallResult, Claim, Group, NewTask, Step, Who, Work
+from redrive.models.ledger import ActionResult, Batch, CallResult, Claim, Group, NewTask, Step, WantedStep, Who, Work
 from redrive.models.ledger.totals import totals_now
 from redrive.models.outcome import Accepted, CheckResult, Outcome
 from redrive.models.rules import Rules
@@ -128,8 +128,10 @@ class World:
         return work
 
     def begin_batch(self, batch_id: UUID) -> Work | None:
+        """As a worker does: with others where it can be, and else alone."""
         with self.begin() as t:
-            return ledger.begin(t, batch_id, self.rules, "tests")
+            works = ledger.begin_together(t, {batch_id: "tests"}, self.rules)
+            return works.get(batch_id) or ledger.begin(t, batch_id, self.rules, "tests")
 
     def groups(self, work: Work, ids: Sequence[int] | None = None) -> list[Group]:
         """The calls a worker would make: as many ids per call as the provider takes."""
@@ -151,7 +153,19 @@ class World:
         self, work: Work, told: Sequence[CallResult] = (), groups: Sequence[Group] = (), *, calm: bool = True
     ) -> Step:
         with self.begin() as t:
-            return ledger.advance_retries(t, work, told, groups, self.rng, calm=calm)
+            step = self.together(t, WantedStep(work, told, groups)) if calm else None
+            return step or ledger.advance_retries(t, work, told, groups, self.rng, calm=calm)
+
+    def advance_checks(
+        self, work: Work, told: Sequence[CallResult], groups: Sequence[Group], asked: Mapping[int, int]
+    ) -> Step:
+        with self.begin() as t:
+            step = self.together(t, WantedStep(work, told, groups, asked))
+            return step or ledger.advance_checks(t, work, told, groups, asked, self.rng, calm=True)
+
+    def together(self, t: Transaction, wanted: WantedStep) -> Step | None:
+        """The step as one of a group, where it may be."""
+        return ledger.advance_together(t, [wanted], self.rng).get(wanted.work.id) if wanted.is_plain else None
 
     def open(self, work: Work, ids: Sequence[int] | None = None) -> Step:
         """Open the attempts of the batch, or of some of its tasks."""
@@ -207,8 +221,7 @@ class World:
     ) -> Step:
         """Apply looks of a check batch."""
         numbers = {task.id: task.attempts for task in work.tasks} if asked is None else asked
-        with self.begin() as t:
-            return ledger.advance_checks(t, work, [self.told(work, results, **more)], [], numbers, self.rng, calm=True)
+        return self.advance_checks(work, [self.told(work, results, **more)], [], numbers)
 
     def looked(self, look: CheckResult, account: str = "phones") -> Work:
         """A whole check batch about what is due now."""
