@@ -66,8 +66,8 @@ class Pruner:
             yield from self._of(lambda t, name=name: ledger.prune_tasks(t, name, status, age, kept_by))  # type: ignore[misc]
 
     def _of(self, page: Callable[[Transaction], int]) -> Iterator[int]:
-        deleted = ledger.pruning.PRUNED_AT_ONCE
-        while deleted >= ledger.pruning.PRUNED_AT_ONCE:
+        deleted = -1
+        while deleted:
             with self._database.transaction() as t:
                 deleted = page(t)
             yield deleted

@@ -5,10 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from ..ledger.accounts import AccountRow
-from ..ledger.breaker import Breaker
-from ..ledger.permits import Path
-from ..ledger.quarantine import Odd
+from ..ledger import AccountRow, Breaker, Odd, Path
 from ..lifecycle import Context
 from ..policy import Stood, never_stood
 from ..rules import Rules

@@ -3,9 +3,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
-from ..ledger.permits import Path, free_at
-from ..ledger.processes import SCHEDULER, WRITING
-from ..ledger.room import claim_seconds, tasks_within
+from ..ledger import SCHEDULER, WRITING, Path, claim_seconds, free_at, tasks_within
 from ..outcome import Cause
 from ..rules import GROUP_WIDE
 from ..states import Operation, SetAside

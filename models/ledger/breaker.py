@@ -17,6 +17,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, update
 
+from ..doubling import doubled
 from ..rules import Rules
 from ..sql.db import Transaction
 from ..sql.tables import limits
@@ -113,7 +114,7 @@ def end_probe(t: Transaction, rules: Rules, operation: Operation, batch_id: UUID
 
 def _opened(state: Breaker, rules: Rules, now: datetime) -> Breaker:
     """Open for twice as long each time, up to the longest."""
-    seconds = min(rules.breaker.open_seconds * 2.0 ** min(state.opens, 16), rules.breaker.max_open_seconds)
+    seconds = doubled(rules.breaker.open_seconds, state.opens, rules.breaker.max_open_seconds)
     return replace(state, opens=state.opens + 1, open_until=now + timedelta(seconds=seconds), probe=None)
 
 

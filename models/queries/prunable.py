@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy import func, select, text
 
-from ..ledger.totals import totals_now
+from ..ledger import totals_now
 from ..sql.db import Transaction
 from ..sql.tables import ENDED, batches, tasks
 from ..states import Status

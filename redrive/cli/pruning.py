@@ -5,8 +5,7 @@ from datetime import timedelta
 
 from redrive.models import ledger, queries
 from redrive.models.explain.words import many
-from redrive.models.ledger import Who
-from redrive.models.ledger.action_log import record_action
+from redrive.models.ledger import Who, record_action
 from redrive.models.settings import Settings
 from redrive.models.sql.db import Database
 from redrive.models.states import Status
