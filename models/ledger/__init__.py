@@ -3,10 +3,25 @@
 All of them work inside a transaction that the caller opens, and take many tasks at once in a constant number of
 statements.
 
-They lock in one order: account, batch, limits, tasks in id order, totals. Whoever waits for a lock holds none that
-comes after it, so that nobody waits in a circle; what is skipped when it is locked waits for nobody. How long somebody
-waits is the session's to say (:data:`models.db.SCHEDULER_LOCK_SECONDS` and others): a host, psql or a backup may hold a
-row for hours.
+They lock in one order: account, batch, limits, tasks in id order, totals. Who waits for a lock holds none that comes
+after it, so nobody waits in a circle; what is skipped when it is locked waits for nobody.
+
+The race it closes: a worker records that a call was throttled (limits) and then that the account is to be paused
+(account), while an operator resumes the account (account) and thereby closes its breaker (limits). Were each to begin
+with the row it cares about, each would hold what the other waits for, and the database would end one of them. Three
+things do not work instead. To repeat what was ended: it may be the recording of calls that were made, and until it is
+repeated nobody else knows of them. To lock nothing and guard each UPDATE by what was read: the hundredth refusal pauses
+an account only if nobody counts the ninety-ninth at the same time, and a guard says too late that somebody did. To
+take one lock for all that belongs to an account: its batches would wait for each other at every step, which is why good
+news locks no account at all (``account_state``).
+
+Tasks are locked by ascending id before they are written: an UPDATE alone locks rows in the order in which its plan
+happens to find them. Totals are moved by appending; only the fold, which takes nothing else, locks them.
+
+How long somebody waits is the session's to say (:data:`redrive.models.sql.db.SCHEDULER_LOCK_SECONDS` and others): a
+host, psql or a backup may hold a row for hours. ``tests/database/test_lock_order.py`` watches every statement.
+
+What others may call is listed in ``__all__``; the modules beside this one are nobody else's business.
 """
 
 from .account_state import LOCAL, CallResult
@@ -50,12 +65,12 @@ from .permits import leaving as leaving_moment
 from .permits import take as take_moments
 from .processes import BEAT_SECONDS, GONE_AFTER, SCHEDULER, WORKER, WRITING, beat, sign_off
 from .processes import forget as forget_processes
-from .pruning import Reference, prunable, prune_batches, prune_tasks, references
+from .pruning import Reference, may_be_pruned, prunable, prune_batches, prune_tasks, references
 from .quarantine import Odd, not_set_aside, set_aside
 from .quarantine import among as odd_among
 from .retry_step import SLICE_SECONDS, Group, Permit, Step, advance_retries, finish
 from .revising import release_unknown, resting_accounts
-from .room import claim_seconds, had_its_time, tasks_within, without_room
+from .room import Fitting, OnItsWay, claim_seconds, fitting, without_room
 from .standstills import remembered as standstills_of
 from .totals import fold, totals_now
 from .troubles import clear_trouble, note_trouble, troubles
@@ -77,10 +92,12 @@ __all__ = [
     "CallResult",
     "Claim",
     "Due",
+    "Fitting",
     "Group",
     "Lost",
     "NewTask",
     "Odd",
+    "OnItsWay",
     "Path",
     "Permit",
     "Reference",
@@ -108,15 +125,16 @@ __all__ = [
     "ensure",
     "expired",
     "finish",
+    "fitting",
     "fold",
     "forget_processes",
     "free_at",
     "give_back_unbegun",
-    "had_its_time",
     "is_done",
     "leave",
     "leaving_moment",
     "made_for",
+    "may_be_pruned",
     "not_set_aside",
     "note_trouble",
     "odd_among",
@@ -143,7 +161,6 @@ __all__ = [
     "stored_breaker",
     "take_moments",
     "take_unheard",
-    "tasks_within",
     "totals_now",
     "troubles",
     "try_one",

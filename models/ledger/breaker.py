@@ -29,6 +29,10 @@ MOST_SUSPECTS = 10_000
 """As many as the setting ``breaker.failures`` can ask for."""
 
 
+# A release that knows no suspects reads and writes the same rows: they are believed only beside failures.
+_CLOSED: dict[str, Any] = {"failures": 0, "opens": 0, "open_until": None, "probe": None, "why": ""}
+
+
 @dataclass(frozen=True, slots=True)
 class Breaker:
     """Its state as stored.
@@ -130,9 +134,6 @@ def mend(t: Transaction, account: str, operation: Operation, stored: Breaker, be
     """Store until when it is believed to be open, unless somebody has moved it meanwhile."""
     mine = (limits.c.group == account, limits.c.path == row_path(operation), limits.c.open_until == stored.open_until)
     t.execute(update(limits).where(*mine).values(open_until=believed.open_until))
-
-
-_CLOSED: dict[str, Any] = {"failures": 0, "opens": 0, "open_until": None, "probe": None, "why": ""}
 
 
 def close(t: Transaction, account: str) -> None:

@@ -40,12 +40,7 @@ def facts(t: Transaction, task_id: int, rules_of: Mapping[str, Rules] | None) ->
         account=ledger.account_row(t, task.account),
         breaker=state,
         paths=paths,
-        open_batches=len(under_way),
-        open_tasks=sum(
-            batch["size"]
-            for batch in under_way
-            if not ledger.had_its_time(batch["size"], batch["begun_at"], rules, operation, t.now)
-        ),
+        under_way=tuple(ledger.OnItsWay(batch["size"], batch["begun_at"]) for batch in under_way),
         batch=next(
             (_batch(batch) for batch in under_way if task.id in batch["task_ids"] and _is_in(task, batch)), None
         ),

@@ -36,6 +36,10 @@ FETCHED_AT_ONCE = 10_000
 """Rows of a long answer that are held at a time."""
 
 
+# Each has an index of its own; no task is in both.
+_DUE = (RETRY_DUE, CHECK_DUE)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFilter:
     """Which tasks are meant: all that match every field that is set.
@@ -139,9 +143,6 @@ def _sorted(ids: Select[Any] | CompoundSelect[Any]) -> Select[Any]:
     """
     found = ids.subquery()
     return select(found.c.id).order_by(found.c.id + 0)
-
-
-_DUE = (RETRY_DUE, CHECK_DUE)
 
 
 def _due(predicate: str, of: FromClause, now: datetime) -> ColumnElement[bool]:
