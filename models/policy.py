@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from random import Random
 
+from .doubling import doubled
 from .settings.policy import Policy
 from .states import DeadReason
 
@@ -139,7 +140,6 @@ def next_check_seconds(policy: Policy, age_seconds: float) -> float:
 
 
 LONGEST_UNREADABLE_SECONDS = 3600.0
-_DOUBLINGS = 32
 
 
 def unread_check_seconds(policy: Policy, errors: int, *, was_answered: bool) -> float:
@@ -151,4 +151,4 @@ def unread_check_seconds(policy: Policy, errors: int, *, was_answered: bool) -> 
     longest = policy.check_max_seconds
     if was_answered:
         longest = max(longest, LONGEST_UNREADABLE_SECONDS)
-    return min(policy.check_after_seconds * 2.0 ** min(errors - 1, _DOUBLINGS), longest)
+    return doubled(policy.check_after_seconds, errors - 1, longest)

@@ -1,8 +1,5 @@
 """What is handed to a client → what the queries take, or :class:`BadInput`."""
 
-import getpass
-import os
-import socket
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -10,6 +7,8 @@ from redrive.models.errors import BadInput
 from redrive.models.intake import values
 from redrive.models.intake.refusal import refused
 from redrive.models.ledger import Who
+
+from .asker import this_user
 
 Ids = int | Iterable[int]
 Texts = str | Iterable[str] | None
@@ -63,12 +62,4 @@ def between(field: str, given: int, lowest: int, highest: int) -> int:
 
 def who(name: str, reason: str) -> Who:
     """Who asks, as it is recorded: the one that is named, otherwise this process's user."""
-    return Who(values.line("who", name, 255) or _user(), values.words("reason", reason))
-
-
-def _user() -> str:
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container's user may have no name
-        name = f"uid {os.getuid()}"
-    return f"{name}@{socket.gethostname()}"
+    return Who(values.line("who", name, 255) or this_user(), values.words("reason", reason))

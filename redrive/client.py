@@ -12,7 +12,6 @@ from redrive.models.errors import BadInput, DatabaseError, RedriveError, SchemaE
 from redrive.models.explain import explain
 from redrive.models.intake import values
 from redrive.models.intake.refusal import refused
-from redrive.models.ledger import finding
 from redrive.models.states import DeadReason as KnownReason
 from redrive.models.states import Status
 
@@ -168,7 +167,7 @@ class Client:
         row = {"account": account, "kind": kind, "external_id": external_id, "sub_id": sub_id}
         with self._access.changing(connection) as (t, rules):
             who = intake.identity(row, _capabilities(rules))
-            ids = finding.ids(t, *who)
+            ids = queries.ids_by_identity(t, *who)
             reported = ledger.report(t, ids, rules, learned, at=since, reason=values.words("reason", reason))
             if not reported:
                 raise refused("external_id", who.external_id, f"{who.account} has no such task; add it first")
@@ -186,7 +185,7 @@ class Client:
         """
         wanted = arguments.ids(task_id)
         with self._access.reading() as (t, rules):
-            found = [task_info(task, rules) for task in finding.by_ids(t, wanted)]
+            found = [task_info(task, rules) for task in queries.by_ids(t, wanted)]
         if not isinstance(task_id, int):
             return found
         return _the_one(found, task_id)

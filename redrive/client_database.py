@@ -10,7 +10,6 @@ from sqlalchemy.exc import DBAPIError
 from redrive.models import ledger
 from redrive.models.capabilities import capabilities_of
 from redrive.models.errors import DatabaseError, SchemaError, SettingsError
-from redrive.models.ledger import finding
 from redrive.models.rules import Rules, default_rules, rules_of
 from redrive.models.settings import load
 from redrive.models.settings.urls import checked_broker_url, checked_database_url
@@ -116,7 +115,7 @@ def _checked(name: str, url: str | None, check: Callable[[str], str]) -> str | N
 
 def _default_rules(t: Transaction) -> dict[str, Rules]:
     """Rules for a host without a settings file: enough to add, report and operate, none of which is sending."""
-    providers = finding.providers(t)
+    providers = ledger.providers(t)
     known = {provider: capabilities_of(provider) for provider in {*providers.values()}}
     found = {name: known[provider] for name, provider in providers.items()}
     return {name: default_rules(name, mine) for name, mine in found.items() if mine is not None}

@@ -15,11 +15,11 @@ from pathlib import Path
 from redrive.models.errors import SettingsError, Unreachable
 
 from .extras import install_command
+from .home import BROKER_FILE
 from .orphans import Sweeper
 from .supervisor import Part
 
 LOOPBACK = "127.0.0.1"
-URL_FILE = "broker.url"
 START_SECONDS = 10.0
 
 # The password is in this file and not in the arguments, which every user of the machine can read.
@@ -79,7 +79,7 @@ class EmbeddedBroker:
 @contextmanager
 def announced(home: Path, url: str, sweeper: Sweeper) -> Iterator[None]:
     """Other commands of this home find the broker in a file, for as long as it runs."""
-    path = home / URL_FILE
+    path = home / BROKER_FILE
     sweeper.remove(path)
     write_private(path, url)
     try:

@@ -20,12 +20,11 @@ from redrive.models.settings import FlowerSettings, Settings
 
 from .embedded import write_private
 from .flower_events import sieve
-from .home import make_home
+from .home import AUTH_FILE, make_home
 
 if TYPE_CHECKING:
     from celery import Celery
 
-AUTH_FILE = "flower.auth"
 MOST_TASKS = 10_000
 """Batches kept in memory; the database has them all."""
 _QUOTES = ("'", '"', "`")

@@ -12,12 +12,15 @@ from redrive.models.errors import SettingsError
 from redrive.models.settings.environment import DATABASE_FILE
 
 LOCK_FILE = "up.lock"
+AUTH_FILE = "flower.auth"
+BROKER_FILE = "broker.url"
+"""The address of the broker that `redrive up` runs here, for as long as it runs."""
 # A killed one's sweeper holds the lock until all of it is gone.
 CLEARING_SECONDS = 10.0
 
 
 OURS = frozenset({
-    "redrive.db", "redrive.db-wal", "redrive.db-shm", "broker.url", "flower.auth", "up.lock", "valkey"
+    DATABASE_FILE, f"{DATABASE_FILE}-wal", f"{DATABASE_FILE}-shm", BROKER_FILE, AUTH_FILE, LOCK_FILE, "valkey"
 })  # fmt: skip
 """What Redrive keeps in its home."""
 
@@ -36,6 +39,14 @@ def make_home(home: Path) -> Path:
         if names <= OURS:
             _close(home)
     return home.absolute()
+
+
+def running_broker(home: Path) -> str | None:
+    """The address of the broker that runs in this home, or None."""
+    try:
+        return (home / BROKER_FILE).read_text().strip() or None
+    except OSError:
+        return None
 
 
 def make_database_file(home: Path) -> None:

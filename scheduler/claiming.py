@@ -8,7 +8,7 @@ import structlog
 
 from redrive.models import ledger
 from redrive.models.errors import Unreachable
-from redrive.models.ledger.due import Due
+from redrive.models.ledger import Due
 from redrive.models.rules import Rules
 from redrive.models.sql.db import Database, Transaction
 from redrive.models.sql.db_errors import is_row_fault

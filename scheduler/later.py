@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from redrive.models import ledger
 from redrive.models.clock import boottime
+from redrive.models.doubling import doubled
 from redrive.models.errors import Locked, Unreachable
 from redrive.models.sql.db import Database, Transaction
 
@@ -65,7 +66,7 @@ class Later:
         why = str(error) if locked else said_of(error)
         old = self._troubles.get(item)
         tries = old.tries + 1 if old is not None else 1
-        seconds = LOCKED_SECONDS if locked else min(FIRST_SECONDS * 2.0 ** min(tries - 1, 16), LONGEST_SECONDS)
+        seconds = LOCKED_SECONDS if locked else doubled(FIRST_SECONDS, tries - 1, LONGEST_SECONDS)
         self._troubles[item] = _Trouble(why, tries, boottime() + seconds)
         if tries == SAID_AFTER or (not locked and tries == 1):
             log.error(event, account=account, why=why, **words)

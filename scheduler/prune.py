@@ -9,7 +9,7 @@ from redrive.models import ledger
 from redrive.models.clock import boottime
 from redrive.models.settings.services import RetentionSettings
 from redrive.models.sql.db import Database, Transaction
-from redrive.models.states import Status
+from redrive.models.states import ENDED_STATES, Status
 
 log = structlog.get_logger("redrive.scheduler")
 
@@ -20,7 +20,11 @@ PAGE_SECONDS = 0.25
 
 
 class Pruner:
-    """Sweeps over old rows in turns of one page."""
+    """Sweeps over old rows in turns of one page.
+
+    Tasks are deleted of the accounts that are configured here: what became of the others, and how long their owner
+    wants it kept, another service's settings may say.
+    """
 
     def __init__(self, database: Database, accounts: Sequence[str], keep: RetentionSettings) -> None:
         self._database = database
@@ -50,13 +54,12 @@ class Pruner:
 
     def _pages(self) -> Iterator[int]:
         keep = self._keep
-        yield from self._of(lambda t: ledger.prune_batches(t, timedelta(days=keep.batches_days)))
-        yield from self._tasks(Status.SUCCEEDED, keep.succeeded_days)
-        if keep.dead_days is not None:
-            yield from self._tasks(Status.DEAD, keep.dead_days)
+        yield from self._of(lambda t: ledger.prune_batches(t, keep.of_batches))
+        for status in ENDED_STATES:
+            if (age := keep.of_tasks(status)) is not None:
+                yield from self._tasks(status, age)
 
-    def _tasks(self, status: Status, days: float) -> Iterator[int]:
-        age = timedelta(days=days)
+    def _tasks(self, status: Status, age: timedelta) -> Iterator[int]:
         with self._database.reading() as t:
             names = ledger.prunable(t, self._accounts, status, age)
             kept_by = ledger.references(t)
@@ -66,8 +69,8 @@ class Pruner:
             yield from self._of(lambda t, name=name: ledger.prune_tasks(t, name, status, age, kept_by))  # type: ignore[misc]
 
     def _of(self, page: Callable[[Transaction], int]) -> Iterator[int]:
-        deleted = ledger.pruning.PRUNED_AT_ONCE
-        while deleted >= ledger.pruning.PRUNED_AT_ONCE:
+        deleted = -1
+        while deleted:
             with self._database.transaction() as t:
                 deleted = page(t)
             yield deleted

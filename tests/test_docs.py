@@ -9,7 +9,7 @@ import pytest
 from typer.main import get_command
 
 from redrive.cli import app
-from redrive.models.ledger.accounts import FORBIDDEN_IN_A_ROW
+from redrive.models.ledger import FORBIDDEN_IN_A_ROW
 from redrive.models.outcome import Already, Blocked, Outcome, Refused, Throttled
 from redrive.worker.providers import docflow, geelark, http_answers, huawei_errors
 from redrive.worker.providers.base import Split

@@ -12,7 +12,7 @@ from celery.platforms import EX_FAILURE
 from celery.worker import state
 
 from redrive.models.errors import SettingsError
-from redrive.models.ledger.processes import WORKER
+from redrive.models.ledger import WORKER
 from redrive.models.presence import Presence, own_name
 from redrive.models.rules import Rules, rules_of
 from redrive.models.settings import Settings, load

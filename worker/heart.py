@@ -4,7 +4,7 @@ import threading
 
 import structlog
 
-from redrive.models.ledger.processes import BEAT_SECONDS
+from redrive.models.ledger import BEAT_SECONDS
 from redrive.models.presence import Presence
 
 log = structlog.get_logger("redrive.worker")

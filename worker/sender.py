@@ -76,7 +76,7 @@ class Sender:
             crew=self._crew,
         )
         self.slots = Slots(concurrency, lambda: self._client.call_seconds)
-        self._trouble = {each: Trouble(rules.breaker, checks=each is Operation.CHECK) for each in Operation}
+        self._trouble = {each: Trouble(rules.breaker) for each in Operation}
         self._permits = Permits(rules, database, self._crew.permits)
         self._login = Login(
             provider,

@@ -14,6 +14,17 @@ class Slots:
 
     They are taken and given back in any thread, and waited for in the event loop.
 
+    An attempt is committed before its call leaves, and what is opened counts: a crash spends every attempt that was
+    opened ahead and had not left. Opening as many as there are connections would keep these idle during every commit
+    where calls are quick; opening all that the permits allow would spend as many attempts in one crash. So there
+    are as many open as leave within :data:`AHEAD_SECONDS` at the speed of the last calls.
+
+    The race is in giving back: a slot becomes free in the thread that records, while the loop looks and begins to
+    wait. Slots are counted under a lock, and being woken gives none: the caller asks :meth:`take` again. A slot that
+    becomes free between look and wait costs at most the caller's timeout and is never lost. An ``asyncio.Semaphore``
+    does not work instead: it belongs to the loop's thread, and its number is fixed. A ``threading.Semaphore`` would
+    block the loop. Both give slots one by one, and each attempt would be opened in a transaction of its own.
+
     Args:
         concurrency: calls at once.
         call_seconds: how long a call takes at present; 0 when not known yet.

@@ -2,22 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from math import inf
 
+from redrive.models import ledger
 from redrive.models.clock import boottime
-from redrive.models.ledger.accounts import FORBIDDEN_IN_A_ROW
-from redrive.models.outcome import (
-    Accepted,
-    Already,
-    Blocked,
-    CheckResult,
-    Deferred,
-    Outcome,
-    Refused,
-    Throttled,
-    Unknown,
-    Unsent,
-)
+from redrive.models.outcome import Blocked, CheckResult, Outcome, Throttled, Unknown, Unsent
 from redrive.models.rules import BreakerRules
 
 RECORDED_SECONDS = 60.0
@@ -29,18 +19,14 @@ class Trouble:
     """What will stop the account, or leave it alone for a while, as soon as it is recorded.
 
     Calls that were opened before it was noticed and have not left then stay here: an outage costs the calls under way,
-    not all that were opened ahead.
-
-    Attributes:
-        checks: whether it is about checks; of retries, a task that is answered and left unknown counts once.
+    not all that were opened ahead. Runs of bad answers are counted by the ledger's own rules, from nothing and for
+    this process alone.
     """
 
     rules: BreakerRules
-    checks: bool = False
-    _answered: set[int] = field(default_factory=set)
     _noticed_at: float = -inf
-    _failures: int = 0
-    _forbidden: int = 0
+    _breaker: ledger.Breaker = field(default_factory=ledger.Breaker)
+    _forbidden: ledger.Streak = field(default_factory=ledger.Streak)
     _refusals: int = 0
 
     def holds(self, heard_at: float) -> bool:
@@ -57,38 +43,20 @@ class Trouble:
         kept = {task: answer for task, answer in answers.items() if not isinstance(answer, Unsent)}
         if not kept:
             return
-        self._weigh(kept)
-        for answer in kept.values():
-            self._count(answer)
-        many = self._failures >= self.rules.failures or self._refusals >= self.rules.max_refusals
-        if many or self._forbidden >= FORBIDDEN_IN_A_ROW or any(map(says_stop, kept.values())):
+        call = ledger.call_of(kept)
+        self._breaker = self._breaker.after(call) if call is not None else self._breaker
+        self._forbidden = reduce(lambda streak, each: streak.after(*each), kept.items(), self._forbidden)
+        self._refusals = ledger.refusals_after(self._refusals, kept.values())
+        if self._is_too_much or any(map(says_stop, kept.values())):
             self._noticed_at = boottime()
 
-    def _weigh(self, kept: Mapping[int, Outcome | CheckResult]) -> None:
-        """Whether the call failed. What is about single tasks alone says nothing of the account, good or bad."""
-        if all(isinstance(answer, Deferred) and answer.of_task for answer in kept.values()):
-            return
-        if not all(map(self._failed, kept.values())):
-            self._failures = 0
-            self._answered.clear()
-        elif not all(map(_answered, kept.values())) or not kept.keys() <= self._answered:
-            self._failures += 1
-            self._answered |= kept.keys()
-
-    def _failed(self, answer: Outcome | CheckResult) -> bool:
-        """Whether it is what an outage looks like. A check that was answered in full shows that there is none."""
-        return isinstance(answer, Deferred | Unknown) and not (self.checks and _answered(answer))
-
-    def _count(self, answer: Outcome | CheckResult) -> None:
-        if isinstance(answer, Accepted):
-            self._refusals = self._forbidden = 0
-        elif isinstance(answer, Already | Refused):
-            self._refusals += 1
-            self._forbidden = self._forbidden + 1 if isinstance(answer, Already) and answer.forbidden else 0
-
-
-def _answered(answer: Outcome | CheckResult) -> bool:
-    return isinstance(answer, Unknown) and answer.answered
+    @property
+    def _is_too_much(self) -> bool:
+        return (
+            self._breaker.failures >= self.rules.failures
+            or self._refusals >= self.rules.max_refusals
+            or self._forbidden.count >= ledger.FORBIDDEN_IN_A_ROW
+        )
 
 
 def says_stop(answer: Outcome | CheckResult) -> bool:

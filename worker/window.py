@@ -8,10 +8,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from redrive.models import ledger
 from redrive.models.clock import boottime
 from redrive.models.errors import Unreachable
-from redrive.models.ledger import permits
-from redrive.models.ledger.retry_step import SLICE_SECONDS
 from redrive.models.rules import LATE_SECONDS, Rules
 from redrive.models.sql.db import Database
 
@@ -87,10 +86,10 @@ class Permits:
             return boottime(), boottime() + LATE_SECONDS
         try:
             with self._database.transaction() as t:
-                soon = min(until, t.now + timedelta(seconds=SLICE_SECONDS))
-                if moments := permits.take(t, self._rules, {path: 1}, soon)[path]:
-                    return permits.leaving(t, moments[0])
-                free_at = permits.free_at(permits.paths_of(t, self._rules), path, t.now)
+                soon = min(until, t.now + timedelta(seconds=ledger.SLICE_SECONDS))
+                if moments := ledger.take_moments(t, self._rules, {path: 1}, soon)[path]:
+                    return ledger.leaving_moment(t, moments[0])
+                free_at = ledger.free_at(ledger.paths_of(t, self._rules), path, t.now)
                 return t.not_before(free_at) if free_at <= until else None
         except (Unreachable, SQLAlchemyError):
             return None

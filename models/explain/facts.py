@@ -5,10 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from ..ledger.accounts import AccountRow
-from ..ledger.breaker import Breaker
-from ..ledger.permits import Path
-from ..ledger.quarantine import Odd
+from ..ledger import AccountRow, Breaker, Odd, OnItsWay, Path
 from ..lifecycle import Context
 from ..policy import Stood, never_stood
 from ..rules import Rules
@@ -65,8 +62,7 @@ class Facts:
         account: its account's row; None: no scheduler has made it yet.
         breaker: of the operation that is next.
         paths: the limit group's API paths.
-        open_batches: of its account and the operation that is next, and ``open_tasks``: tasks in them that had no
-            time to be sent.
+        under_way: batches of its account and of the operation that is next.
         busy: a conflicting task is under way, or an attempt of this one is open; ``excluded_by``: those tasks.
         missing: the processes without which nothing happens and of which none runs, by their role: when the last one
             was seen.
@@ -83,8 +79,7 @@ class Facts:
     account: AccountRow | None = None
     breaker: Breaker = field(default_factory=Breaker)
     paths: Mapping[str, Path] = field(default_factory=dict)
-    open_batches: int = 0
-    open_tasks: int = 0
+    under_way: tuple[OnItsWay, ...] = ()
     batch: BatchFacts | None = None
     attempt: AttemptFacts | None = None
     action: ActionFacts | None = None

@@ -3,9 +3,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
-from ..ledger.permits import Path, free_at
-from ..ledger.processes import SCHEDULER, WRITING
-from ..ledger.room import claim_seconds, tasks_within
+from ..ledger import SCHEDULER, WRITING, Path, claim_seconds, fitting, free_at
 from ..outcome import Cause
 from ..rules import GROUP_WIDE
 from ..states import Operation, SetAside
@@ -142,15 +140,15 @@ def breaker_words(operation: Operation, failures: int, why: str) -> str:
 
 def _window(known: Known) -> Iterator[str]:
     facts, rules = known.facts, known.rules
-    if facts.open_batches >= rules.max_in_flight:
-        yield f"{many(facts.open_batches, 'batch')} of this account are under way, as many as max_in_flight allows."
+    if len(facts.under_way) >= rules.max_in_flight:
+        yield f"{many(len(facts.under_way), 'batch')} of this account are under way, as many as max_in_flight allows."
 
 
 def _path(known: Known, operation: Operation) -> Iterator[str]:
     """A claim takes what can be sent soon, on paths that are free within half a lease."""
     path, state = api_path(known, operation), _state(known, operation)
     leaves_at = free_at(known.facts.paths, path, known.now)
-    half, soon = known.rules.lease_seconds / 2, duration(claim_seconds(known.rules, operation))
+    half = known.rules.lease_seconds / 2
     if state.blocked_until is not None and state.blocked_until > known.now:
         why = f": {quoted(state.why)}" if state.why else ""
         yield f"The provider asked for patience on {path}{why}."
@@ -158,8 +156,8 @@ def _path(known: Known, operation: Operation) -> Iterator[str]:
         yield f"`redrive resume {known.rules.account} --force` ends the wait."
     elif leaves_at > known.now + timedelta(seconds=half):
         yield f"{path} is taken by earlier calls; the next one leaves {ahead(leaves_at, known.now)}."
-    elif not _fits(known, operation):
-        yield f"{many(known.facts.open_tasks, 'task')} are claimed already: all that can be sent in {soon}."
+    else:
+        yield from _pace(known, operation)
 
 
 def _state(known: Known, operation: Operation) -> Path:
@@ -167,10 +165,15 @@ def _state(known: Known, operation: Operation) -> Path:
     return known.facts.paths.get(api_path(known, operation)) or known.facts.paths.get(GROUP_WIDE) or Path()
 
 
-def _fits(known: Known, operation: Operation) -> bool:
-    """Whether the pace of all paths that are free leaves room beside what is claimed already."""
-    soon = claim_seconds(known.rules, operation)
-    return tasks_within(known.rules, operation, known.facts.paths, known.now, soon) > known.facts.open_tasks
+def _pace(known: Known, operation: Operation) -> Iterator[str]:
+    """The pace of all paths that are free leaves no room beside what is claimed already."""
+    fits = fitting(known.rules, operation, known.facts.paths, known.now, known.facts.under_way)
+    if fits.soon < 1:
+        soon = duration(claim_seconds(known.rules, operation))
+        yield f"{many(fits.waiting, 'task')} are claimed already: all that can be sent in {soon}."
+    elif fits.half_lease < 1:
+        half = duration(known.rules.lease_seconds / 2)
+        yield f"{many(fits.claimed, 'task')} are claimed already: all that can be sent in half a lease, {half}."
 
 
 def api_path(known: Known, operation: Operation) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from ..ledger.permits import free_at
+from ..ledger import free_at
 from ..lifecycle import settle_seconds, settles_at
 from ..states import BatchStatus, Operation
 from .facts import BatchFacts, Known

@@ -19,8 +19,6 @@ from . import breaker, forbidden, moments, permits
 from .action_log import LONGEST_NAME, Who, record_action
 from .texts import storable
 
-FORBIDDEN_IN_A_ROW = forbidden.IN_A_ROW
-
 _PAID = (Accepted, Already, Refused)
 """Answers that prove an account is served again: the provider came to speak of the task itself."""
 
@@ -176,7 +174,7 @@ def learn(
     """
     since = account.resumed_at
     news = [each for opened_at, answers in calls if since is None or opened_at >= since for each in answers.items()]
-    refusals = _refusals(account, [answer for _, answer in news])
+    refusals = refusals_after(account.refusals, (answer for _, answer in news))
     in_a_row, longest = forbidden.count(t, account.name, operation, news, going=account.forbidden > 0)
     blocked = _why_blocked([answer for _, answer in news], refusals, in_a_row, operation, rules)
     if blocked is not None:
@@ -190,9 +188,8 @@ def learn(
     return account
 
 
-def _refusals(account: AccountRow, answers: Sequence[Outcome | CheckResult]) -> int:
-    """Refusals one after the other without an acceptance between them."""
-    refusals = account.refusals
+def refusals_after(refusals: int, answers: Iterable[Outcome | CheckResult]) -> int:
+    """So many refusals without an acceptance between them, and more answers: how many are there now?"""
     for answer in answers:
         if isinstance(answer, Accepted):
             refusals = 0
@@ -209,7 +206,7 @@ def _why_blocked(
             return answer
     refused = (a for a in reversed(answers) if isinstance(a, Already | Refused | Unreadable))
     words = next((answer_words(a.http_status, a.code, a.message) for a in refused), "")
-    if in_a_row >= FORBIDDEN_IN_A_ROW:
+    if in_a_row >= forbidden.IN_A_ROW:
         return Blocked(cause=Cause.CREDENTIALS, http_status=403, message=_FORBIDDEN[operation].format(in_a_row, words))
     if refusals >= rules.breaker.max_refusals:
         return Blocked(cause=Cause.REFUSALS, message=f"{refusals} refusals without one acceptance, last: {words}")
@@ -246,3 +243,8 @@ def probing(t: Transaction, account: AccountRow) -> None:
 def _update(t: Transaction, account: AccountRow, **values: Any) -> AccountRow:
     t.execute(update(accounts).where(accounts.c.name == account.name).values(**values))
     return replace(account, **values)
+
+
+def providers(t: Transaction) -> dict[str, str]:
+    """Account → provider, of every account that was ever configured on this database."""
+    return {row.name: row.provider for row in t.rows(select(accounts.c.name, accounts.c.provider))}

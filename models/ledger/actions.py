@@ -18,8 +18,8 @@ from ..sql.tables import tasks
 from ..states import Status
 from ..task import Task, replace
 from . import attempts, quarantine
+from .accounts import providers
 from .action_log import Who, acted_on
-from .finding import providers
 from .holds import taken_over
 from .rows import by_id, locked_by_ids, store, unanswered
 

@@ -28,6 +28,10 @@ _INSERTED = (
 )  # fmt: skip
 
 
+# For ids that a host has chosen itself, ahead of the sequence.
+_BEHIND_ALL = text("SELECT setval(pg_get_serial_sequence('redrive_tasks', 'id'), (SELECT max(id) FROM redrive_tasks))")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTask:
     """A task somebody wants retried, checked by :mod:`redrive.models.intake`."""
@@ -106,9 +110,6 @@ def _insert_behind_all(t: Transaction, rows: Sequence[Mapping[str, Any]]) -> Non
     if t.dialect == "postgresql":
         t.execute(_BEHIND_ALL)
     _insert(t, rows)
-
-
-_BEHIND_ALL = text("SELECT setval(pg_get_serial_sequence('redrive_tasks', 'id'), (SELECT max(id) FROM redrive_tasks))")
 
 
 def _in_one_order(t: Transaction, rows: Sequence[Mapping[str, Any]]) -> Select[Any]:

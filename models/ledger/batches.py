@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, select, text, update
 
+from ..doubling import doubled
 from ..errors import StaleBatch
 from ..lifecycle import Context, checkable_again, gave_back, lost
 from ..outcome import Unknown
@@ -66,7 +67,7 @@ def take_unheard(t: Transaction) -> list[Batch]:
     statement = select(batches).where(_unheard(t)).order_by(batches.c.publish_at).limit(BATCHES_AT_ONCE)
     rows = t.rows(statement.with_for_update(skip_locked=True))
     for row in rows:
-        seconds = min(FIRST_REPUBLISH_SECONDS * 2.0 ** min(row.publishes, 16), LONGEST_REPUBLISH_SECONDS)
+        seconds = doubled(FIRST_REPUBLISH_SECONDS, row.publishes, LONGEST_REPUBLISH_SECONDS)
         again = {"publishes": row.publishes + 1, "publish_at": t.now + timedelta(seconds=seconds)}
         t.execute(update(batches).where(batches.c.id == row.id).values(again))
     return [Batch(row.id, row.account, row.provider, Operation(row.operation), row.size) for row in rows]

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, update
 
+from ..doubling import doubled
 from ..rules import Rules
 from ..sql.db import Transaction
 from ..sql.tables import limits
@@ -26,6 +27,10 @@ from .health import CallHealth
 
 MOST_SUSPECTS = 10_000
 """As many as the setting ``breaker.failures`` can ask for."""
+
+
+# A release that knows no suspects reads and writes the same rows: they are believed only beside failures.
+_CLOSED: dict[str, Any] = {"failures": 0, "opens": 0, "open_until": None, "probe": None, "why": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +118,7 @@ def end_probe(t: Transaction, rules: Rules, operation: Operation, batch_id: UUID
 
 def _opened(state: Breaker, rules: Rules, now: datetime) -> Breaker:
     """Open for twice as long each time, up to the longest."""
-    seconds = min(rules.breaker.open_seconds * 2.0 ** min(state.opens, 16), rules.breaker.max_open_seconds)
+    seconds = doubled(rules.breaker.open_seconds, state.opens, rules.breaker.max_open_seconds)
     return replace(state, opens=state.opens + 1, open_until=now + timedelta(seconds=seconds), probe=None)
 
 
@@ -129,9 +134,6 @@ def mend(t: Transaction, account: str, operation: Operation, stored: Breaker, be
     """Store until when it is believed to be open, unless somebody has moved it meanwhile."""
     mine = (limits.c.group == account, limits.c.path == row_path(operation), limits.c.open_until == stored.open_until)
     t.execute(update(limits).where(*mine).values(open_until=believed.open_until))
-
-
-_CLOSED: dict[str, Any] = {"failures": 0, "opens": 0, "open_until": None, "probe": None, "why": ""}
 
 
 def close(t: Transaction, account: str) -> None:

@@ -32,6 +32,10 @@ STANDSTILL = timedelta(minutes=1)
 FIRST_REPUBLISH_SECONDS = 5.0
 
 
+# Made once: SQLAlchemy compiles an insert anew for each new object.
+_NEW = insert(batches)
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What a job says of its batch, for people's eyes; the worker trusts only the row."""
@@ -205,9 +209,6 @@ def _note_standstill(t: Transaction, rules: Rules, operation: Operation, room: R
         since = max(since, room.idle_since)
     if t.now - since > STANDSTILL:
         standstills.note(t, rules.account, operation, since, t.now)
-
-
-_NEW = insert(batches)
 
 
 def _batch(

@@ -24,14 +24,6 @@ class Due:
     operation: Operation
 
 
-def due(t: Transaction, names: Sequence[str]) -> list[Due]:
-    """Accounts among ``names`` that may act and have something due, by name; retries before checks."""
-    found: list[Due] = []
-    for row in t.rows(_due(t.level), names=listed(names), now=t.now, latest_probe=latest_probe(t.now)):
-        found += [Due(row.name, operation) for operation in Operation if getattr(row, operation.value)]
-    return found
-
-
 def _any(predicate: str, *more: ColumnElement[bool]) -> Exists:
     return exists().where(tasks.c.account == accounts.c.name, text(predicate), *more, tasks.c.due_at <= _NOW)
 
@@ -54,3 +46,11 @@ def _due(level: int) -> Select[Any]:
         .where(one_of_named(accounts.c.name, "names"), _MAY_ACT)
         .order_by(accounts.c.name)
     )
+
+
+def due(t: Transaction, names: Sequence[str]) -> list[Due]:
+    """Accounts among ``names`` that may act and have something due, by name; retries before checks."""
+    found: list[Due] = []
+    for row in t.rows(_due(t.level), names=listed(names), now=t.now, latest_probe=latest_probe(t.now)):
+        found += [Due(row.name, operation) for operation in Operation if getattr(row, operation.value)]
+    return found

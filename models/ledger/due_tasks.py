@@ -34,6 +34,12 @@ PROBE_CHOICE = 100
 """A probe is the least spent of so many due tasks, so that one poisoned task does not keep a breaker open."""
 
 
+# What the statements below are bound to: built once, planned once by the database.
+_WANTED = bindparam("wanted", type_=Integer())
+_OF_KINDS = tasks.c.kind.in_(bindparam("kinds", expanding=True))
+_ONLY = one_of_named(tasks.c.id, "only")
+
+
 def due_ids(t: Transaction, rules: Rules, operation: Operation) -> list[int]:
     """The ids, and nothing else, of the tasks that the next claim looks at: for when one of them cannot be read."""
     wanted = max(rules.batch_size, PROBE_CHOICE)
@@ -64,11 +70,6 @@ def _of_priority(priority: int, more: Sequence[ColumnElement[bool]]) -> Select[A
     # By nothing that the index does not end with: all that became due in one moment would be read and sorted.
     chosen = select(tasks).where(where).order_by(tasks.c.due_at).limit(_WANTED)
     return chosen.with_for_update(key_share=True, skip_locked=True)
-
-
-_WANTED = bindparam("wanted", type_=Integer())
-_OF_KINDS = tasks.c.kind.in_(bindparam("kinds", expanding=True))
-_ONLY = one_of_named(tasks.c.id, "only")
 
 
 def due_retries(t: Transaction, rules: Rules, room: Room, only: Collection[int] | None) -> list[Task]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, and_, bindparam, select, update
 
+from ..doubling import doubled
 from ..outcome import Throttled, answer_words
 from ..rules import GROUP_WIDE, LATE_SECONDS, Rules
 from ..sql.db import Transaction, insert_for
@@ -215,7 +216,7 @@ def penalize(t: Transaction, rules: Rules, answers: Iterable[tuple[str, Throttle
 
 def _wait(answer: Throttled, throttles: int) -> float:
     named = wait_seconds(answer.wait_seconds)
-    return named if named is not None else min(FIRST_WAIT_SECONDS * 2.0 ** min(throttles, 16), LONGEST_WAIT_SECONDS)
+    return named if named is not None else doubled(FIRST_WAIT_SECONDS, throttles, LONGEST_WAIT_SECONDS)
 
 
 def _hold(t: Transaction, group: str, path: str, seconds: float, **values: Any) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, delete, exists, select, text
+from sqlalchemy import ColumnElement, and_, delete, exists, select, text
 
 from ..sql.db import Transaction
 from ..sql.one_of import one_of
@@ -17,6 +17,17 @@ from .totals import count
 
 PRUNED_AT_ONCE = 1000
 """Rows deleted in one transaction: short locks, however much there is to delete."""
+
+
+# What a host's tables say about deleting our tasks; only these refuse it, the others go or are set to null with them.
+_REFERENCES = text(
+    """
+    SELECT key.conrelid::regclass::text AS name, quote_ident(part.attname) AS part FROM pg_constraint AS key
+    JOIN pg_attribute AS part ON part.attrelid = key.conrelid AND part.attnum = key.conkey[1]
+    WHERE key.contype = 'f' AND key.confrelid = 'redrive_tasks'::regclass AND key.confdeltype IN ('a', 'r')
+    """
+)
+_HOSTS_TABLES = text(r"SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'redrive\_%' ESCAPE '\'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +50,6 @@ def references(t: Transaction) -> list[Reference]:
     return [Reference(row.name, row.part) for row in t.rows(_REFERENCES)]
 
 
-_REFERENCES = text(
-    """
-    SELECT key.conrelid::regclass::text AS name, quote_ident(part.attname) AS part FROM pg_constraint AS key
-    JOIN pg_attribute AS part ON part.attrelid = key.conrelid AND part.attnum = key.conkey[1]
-    WHERE key.contype = 'f' AND key.confrelid = 'redrive_tasks'::regclass AND key.confdeltype IN ('a', 'r')
-    """
-)
-
-
-_HOSTS_TABLES = text(r"SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'redrive\_%' ESCAPE '\'")
-
-
 def _references_sqlite(t: Transaction) -> list[Reference]:
     return [
         Reference(table, _quoted(key["from"]))
@@ -71,21 +70,8 @@ def prune_tasks(
 
     Tasks that a host's row refers to stay (``kept_by``): the deletion of a whole page would fail over one of them.
     """
-    unsettled = select(attempts.c.task_id).where(attempts.c.task_id == tasks.c.id, attempts.c.closed_at.is_(None))
-    old = (
-        select(tasks.c.id)
-        .where(
-            # SQLite uses a partial index only where its predicate stands word for word.
-            text(f"redrive_tasks.{ENDED}"),
-            text(f"redrive_tasks.status = '{status.value}'"),
-            tasks.c.account == account,
-            tasks.c.status_since < t.now - older_than,
-            ~unsettled.exists(),
-            *(each.is_missing for each in kept_by),
-        )
-        .order_by(tasks.c.status_since)
-        .limit(PRUNED_AT_ONCE)
-    )
+    past = may_be_pruned(t, account, status, older_than, kept_by)
+    old = select(tasks.c.id).where(past).order_by(tasks.c.status_since).limit(PRUNED_AT_ONCE)
     ids = [row.id for row in t.rows(old.with_for_update(skip_locked=True, of=tasks))]
     if not ids:
         return 0
@@ -99,18 +85,26 @@ def prune_tasks(
 
 
 def prunable(t: Transaction, names: Sequence[str], status: Status, older_than: timedelta) -> list[str]:
-    """The accounts among these that have tasks which have been ``status`` for longer."""
-    old = (
-        select(tasks.c.id)
-        .where(
-            text(f"redrive_tasks.{ENDED}"),
-            text(f"redrive_tasks.status = '{status.value}'"),
-            tasks.c.account == accounts.c.name,
-            tasks.c.status_since < t.now - older_than,
-        )
-        .exists()
-    )
+    """The accounts among these that have tasks which have been ``status`` for longer, whatever keeps some of them."""
+    old = select(tasks.c.id).where(_ended_before(t, accounts.c.name, status, older_than)).exists()
     return [row.name for row in t.rows(select(accounts.c.name).where(one_of(accounts.c.name, names), old))]
+
+
+def may_be_pruned(
+    t: Transaction, account: str, status: Status, older_than: timedelta, kept_by: Sequence[Reference] = ()
+) -> ColumnElement[bool]:
+    """Of a row of ``redrive_tasks``: it ended so, longer ago, no call of it may be under way, and no host keeps it."""
+    unsettled = select(attempts.c.task_id).where(attempts.c.task_id == tasks.c.id, attempts.c.closed_at.is_(None))
+    ended = _ended_before(t, account, status, older_than)
+    return and_(ended, ~unsettled.exists(), *(each.is_missing for each in kept_by))
+
+
+def _ended_before(
+    t: Transaction, account: str | ColumnElement[str], status: Status, older_than: timedelta
+) -> ColumnElement[bool]:
+    # SQLite uses a partial index only where its predicate stands word for word.
+    so = text(f"redrive_tasks.{ENDED} AND redrive_tasks.status = '{status.value}'")
+    return and_(so, tasks.c.account == account, tasks.c.status_since < t.now - older_than)
 
 
 def prune_batches(t: Transaction, older_than: timedelta) -> int:

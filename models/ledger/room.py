@@ -16,6 +16,21 @@ from ..sql.tables import batches
 from ..states import Operation
 from . import accounts, pace, permits
 
+PACE_SECONDS = 10.0
+"""What a claim holds where every task is a call, in seconds of the account's pace. What a lost worker had begun stands
+still until its lease is over, so that it should be little."""
+AHEAD_SECONDS = 2.0
+"""So long before a batch has sent its last call the next one is claimed: a pass and a begin take time."""
+
+# Word for word the predicate of the index on open batches: what ended is never read.
+_OPEN = text("status IN ('queued', 'sending')")
+_ON_ITS_WAY = select(batches.c.size, batches.c.begun_at).where(
+    batches.c.account == bindparam("account"), batches.c.operation == bindparam("operation"), _OPEN
+)
+_EACH_ON_ITS_WAY = select(batches.c.account, batches.c.operation, batches.c.size, batches.c.begun_at).where(
+    one_of_named(batches.c.account, "accounts"), _OPEN
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Room:
@@ -57,28 +72,12 @@ def room(t: Transaction, rules: Rules, operation: Operation, account: accounts.A
     return replace(found, tasks=1, probe=True, suspects=frozenset(state.suspects))
 
 
-PACE_SECONDS = 10.0
-"""What a claim holds where every task is a call, in seconds of the account's pace. What a lost worker had begun stands
-still until its lease is over, so that it should be little."""
-AHEAD_SECONDS = 2.0
-"""So long before a batch has sent its last call the next one is claimed: a pass and a begin take time."""
-
-
 @dataclass(frozen=True, slots=True)
 class OnItsWay:
     """A batch that is claimed and has not ended."""
 
     size: int
     begun_at: datetime | None
-
-
-_OPEN = text("status IN ('queued', 'sending')")
-_ON_ITS_WAY = select(batches.c.size, batches.c.begun_at).where(
-    batches.c.account == bindparam("account"), batches.c.operation == bindparam("operation"), _OPEN
-)
-_EACH_ON_ITS_WAY = select(batches.c.account, batches.c.operation, batches.c.size, batches.c.begun_at).where(
-    one_of_named(batches.c.account, "accounts"), _OPEN
-)
 
 
 def _on_its_way(t: Transaction, rules: Rules, operation: Operation) -> list[OnItsWay]:
@@ -128,7 +127,43 @@ def claim_seconds(rules: Rules, operation: Operation) -> float:
     return min(half, PACE_SECONDS) if rules.capabilities.ids_per_call(operation) == 1 else half
 
 
-def tasks_within(
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """How many more tasks fit, at the account's pace.
+
+    Attributes:
+        soon: beside those that had no time to be sent.
+        half_lease: beside all that are claimed: what is claimed is sent long before its lease is over.
+        waiting: the tasks that had no time to be sent; ``claimed``: all of them.
+    """
+
+    soon: int
+    half_lease: int
+    waiting: int
+    claimed: int
+
+    @property
+    def tasks(self) -> int:
+        """As many as a claim may take."""
+        return min(self.soon, self.half_lease)
+
+
+def fitting(
+    rules: Rules,
+    operation: Operation,
+    paths: Mapping[str, permits.Path],
+    now: datetime,
+    under_way: Sequence[OnItsWay],
+) -> Fitting:
+    """What can be sent soon, less what is claimed and had no time to be sent; never more than in half a lease."""
+    claimed = sum(batch.size for batch in under_way)
+    waiting = sum(b.size for b in under_way if not _had_its_time(b, rules, operation, now))
+    soon = _tasks_within(rules, operation, paths, now, claim_seconds(rules, operation))
+    half_lease = _tasks_within(rules, operation, paths, now, rules.lease_seconds / 2)
+    return Fitting(soon - waiting, half_lease - claimed, waiting, claimed)
+
+
+def _tasks_within(
     rules: Rules, operation: Operation, paths: Mapping[str, permits.Path], now: datetime, seconds: float
 ) -> int:
     """How many tasks the calls of so many seconds are about, on all paths that are free within half a lease."""
@@ -139,13 +174,14 @@ def tasks_within(
     return calls * rules.capabilities.ids_per_call(operation)
 
 
-def had_its_time(size: int, begun_at: datetime | None, rules: Rules, operation: Operation, now: datetime) -> bool:
+def _had_its_time(batch: OnItsWay, rules: Rules, operation: Operation, now: datetime) -> bool:
     """Whether a batch has been with its worker for as long as all its calls take at the account's pace.
 
     It counts no longer against what can be sent: it ends soon, or its worker is lost.
     """
-    calls = ceil(size / rules.capabilities.ids_per_call(operation))
-    return begun_at is not None and now - begun_at >= timedelta(seconds=calls * rules.interval_seconds - AHEAD_SECONDS)
+    calls = ceil(batch.size / rules.capabilities.ids_per_call(operation))
+    needed = timedelta(seconds=calls * rules.interval_seconds - AHEAD_SECONDS)
+    return batch.begun_at is not None and now - batch.begun_at >= needed
 
 
 def _at_this_pace(
@@ -155,13 +191,10 @@ def _at_this_pace(
     paths: Mapping[str, permits.Path],
     under_way: Sequence[OnItsWay],
 ) -> Room | None:
-    """What can be sent soon, less what is claimed and had no time to be sent; never more than in half a lease."""
+    """What fits, on the paths that are free within half a lease."""
     if len(under_way) >= rules.max_in_flight:
         return None
-    claimed = sum(batch.size for batch in under_way)
-    waiting = sum(b.size for b in under_way if not had_its_time(b.size, b.begun_at, rules, operation, now))
-    soon = tasks_within(rules, operation, paths, now, claim_seconds(rules, operation)) - waiting
-    left = tasks_within(rules, operation, paths, now, rules.lease_seconds / 2) - claimed
+    fits = fitting(rules, operation, paths, now, under_way).tasks
     horizon = now + timedelta(seconds=rules.lease_seconds / 2)
     kinds = [
         kind
@@ -172,4 +205,4 @@ def _at_this_pace(
     last = len(under_way) + 1 >= rules.max_in_flight
     called = [state.next_at for path, state in paths.items() if state.next_at is not None]
     idle_since = max(called, default=None)
-    return Room(min(rules.batch_size, soon, left), tuple(kinds), last=last, idle_since=idle_since) if kinds else None
+    return Room(min(rules.batch_size, fits), tuple(kinds), last=last, idle_since=idle_since) if kinds else None

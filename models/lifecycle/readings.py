@@ -101,6 +101,16 @@ def _read_followed(task: Task, reading: Reading, seen: Seen, asked_at: datetime,
 def _proves_a_run(task: Task, seen: Seen, context: Context) -> bool:
     """Whether a terminal state cannot be the one from before the retry.
 
+    The race: the retry call is answered, and a check finds the task failed. That is the end of the new run, or the
+    state from before it, which the provider still shows because it has not begun the run. Believed too early, the old
+    failure is retried a second time while the first retry is about to run: two runs for one attempt. Waiting out the
+    settle time answers it always, but costs that time for every task that fails or succeeds at once. So what differs
+    from the state before the retry is believed at once, and what is the same waits.
+
+    What does not work instead: comparing the provider's times with ours, because clocks differ and some providers show
+    none; believing any success, because an earlier retry that was given up as lost may have brought it; believing any
+    change, because the check before the retry may have seen less than this one.
+
     A mark that was not known before proves nothing, the first check may simply be the first to read one; and where
     no check told whether it had failed or been canceled, neither of the two is news. Nor is a success where an earlier
     retry may have brought it: a failure reported since then has made us forget what was seen. What was seen too long

@@ -14,7 +14,17 @@ from .plain import plain
 from .processes import Missing, Process, missing, processes
 from .prunable import ended_accounts, prunable_batches, prunable_tasks
 from .set_aside import TaskSetAside, set_aside_among, tasks_set_aside
-from .tasks import TaskFilter, all_ids, find, get, ids_of_batches, page_of_ids, still_matching
+from .tasks import (
+    TaskFilter,
+    all_ids,
+    by_ids,
+    find,
+    get,
+    ids_by_identity,
+    ids_of_batches,
+    page_of_ids,
+    still_matching,
+)
 
 __all__ = [
     "AccountOverview",
@@ -36,8 +46,8 @@ __all__ = [
     "TaskFilter",
     "TaskSetAside",
     "all_ids",
+    "by_ids",
     "check_accounts",
-    "check_kinds",
     "check_names",
     "done",
     "ended_accounts",
@@ -45,6 +55,7 @@ __all__ = [
     "find",
     "get",
     "history",
+    "ids_by_identity",
     "ids_of_batches",
     "in_the_way",
     "missing",

@@ -5,12 +5,9 @@ from typing import Any
 
 from sqlalchemy import Select, and_, func, or_, select, text
 
+from .. import ledger
 from ..explain.facts import ActionFacts, AttemptFacts, BatchFacts, Facts
 from ..explain.waiting import COUNTED_AHEAD
-from ..ledger import accounts, breaker, pace, quarantine, standstills
-from ..ledger.claims import busy_ones as busy
-from ..ledger.room import had_its_time
-from ..ledger.troubles import troubles
 from ..rules import Rules
 from ..sql.db import Transaction
 from ..sql.tables import CHECK_DUE, RETRY_DUE, actions, attempts, batches, tasks
@@ -32,34 +29,29 @@ def facts(t: Transaction, task_id: int, rules_of: Mapping[str, Rules] | None) ->
     operation = Operation.RETRY if task.status is Status.IN_FLIGHT else task.next
     if rules is None:
         return _without_rules(t, task, settings_known=rules_of is not None)
-    state, paths = pace.shown(t, rules, operation)
-    found = troubles(t)
+    state, paths = ledger.pace_shown(t, rules, operation)
+    found = ledger.troubles(t)
     under_way = t.mappings(_open_batches(task, operation))
     retried_next = task.status in FAILED_STATES and task.next is Operation.RETRY
     return Facts(
         task=task,
         now=t.now,
         rules=rules,
-        account=accounts.read(t, task.account),
+        account=ledger.account_row(t, task.account),
         breaker=state,
         paths=paths,
-        open_batches=len(under_way),
-        open_tasks=sum(
-            batch["size"]
-            for batch in under_way
-            if not had_its_time(batch["size"], batch["begun_at"], rules, operation, t.now)
-        ),
+        under_way=tuple(ledger.OnItsWay(batch["size"], batch["begun_at"]) for batch in under_way),
         batch=next(
             (_batch(batch) for batch in under_way if task.id in batch["task_ids"] and _is_in(task, batch)), None
         ),
         attempt=_last_attempt(t, task.id),
         action=_last_action(t, task.id),
-        busy=retried_next and task.id in busy(t, rules.capabilities, [task]),
+        busy=retried_next and task.id in ledger.busy_ones(t, rules.capabilities, [task]),
         excluded_by=_excluding(t, task, rules) if retried_next else (),
         ahead=_ahead(t, task),
-        set_aside=quarantine.among(t, [task.id]).get(task.id),
+        set_aside=ledger.odd_among(t, [task.id]).get(task.id),
         trouble=found.get(task.account) or found.get("", ""),
-        stood=standstills.remembered(t, task.account, [*Operation]),
+        stood=ledger.standstills_of(t, task.account, [*Operation]),
         missing={each.role: each.seen_at for each in missing(t, processes(t))},
     )
 
@@ -72,11 +64,11 @@ def _without_rules(t: Transaction, task: Task, *, settings_known: bool) -> Facts
         now=t.now,
         rules=None,
         settings_known=settings_known,
-        account=accounts.read(t, task.account),
-        breaker=breaker.load(t, task.account, operation),
+        account=ledger.account_row(t, task.account),
+        breaker=ledger.stored_breaker(t, task.account, operation),
         attempt=_last_attempt(t, task.id),
         action=_last_action(t, task.id),
-        set_aside=quarantine.among(t, [task.id]).get(task.id),
+        set_aside=ledger.odd_among(t, [task.id]).get(task.id),
     )
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import or_, select
 
-from ..ledger.breaker import row_path
+from ..ledger import breaker_path
 from ..sql.db import Transaction
 from ..sql.tables import accounts, columns, limits
 from ..states import Operation
@@ -62,7 +62,7 @@ def obstacles(t: Transaction) -> Obstacles:
     paused = select(accounts.c.name, accounts.c.paused_by, accounts.c.paused_reason, accounts.c.paused_cause)
     for row in t.rows(paused.where(accounts.c.paused_at.is_not(None))):
         found[Obstacle(kind="pause", of=row.name)] = Reason(f"{row.paused_by}: {row.paused_reason or row.paused_cause}")
-    operations = {row_path(operation): operation.value for operation in Operation}
+    operations = {breaker_path(operation): operation.value for operation in Operation}
     for row in t.rows(
         select(*columns(limits, t.level)).where(or_(limits.c.open_until.is_not(None), limits.c.blocked_until > t.now))
     ):

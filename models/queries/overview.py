@@ -12,10 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, and_, func, select, text, true
 
-from ..ledger.breaker import row_path
-from ..ledger.quarantine import not_set_aside
-from ..ledger.totals import totals_now
-from ..ledger.troubles import troubles
+from ..ledger import breaker_path, not_set_aside, totals_now, troubles
 from ..rules import Rules
 from ..sql.db import Transaction
 from ..sql.one_of import one_of
@@ -287,7 +284,7 @@ def _totals(t: Transaction, found: _Accounts) -> None:
 
 
 def _limits(t: Transaction, found: _Accounts) -> tuple[Penalty, ...]:
-    operations = {row_path(operation): operation for operation in Operation}
+    operations = {breaker_path(operation): operation for operation in Operation}
     penalties = []
     for row in t.rows(select(*columns(limits, t.level)).order_by(limits.c.group, limits.c.path)):
         if (operation := operations.get(row.path)) is not None:

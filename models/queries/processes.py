@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from ..ledger.processes import GONE_AFTER, SCHEDULER, WORKER, WRITING
+from ..ledger import GONE_AFTER, SCHEDULER, WORKER, WRITING
 from ..sql import sqlite
 from ..sql.db import Transaction
 from ..sql.tables import processes as table

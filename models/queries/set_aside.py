@@ -19,6 +19,13 @@ _QUARANTINE = 2
 """The first schema that knows of them."""
 
 
+# An owner's report or the release before may leave a held one's row behind: it has to be held still.
+_task = tasks.alias()
+_STANDS = quarantine.c.cause.in_(sorted(cause.value for cause in NEVER_CLAIMED)) | quarantine.c.task_id.in_(
+    select(_task.c.id).where(_task.c.status == Status.HELD.value)
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSetAside:
     """One of them, and why."""
@@ -46,13 +53,6 @@ def set_aside_among(t: Transaction, ids: Sequence[int]) -> tuple[TaskSetAside, .
 def is_set_aside(of: FromClause, level: int) -> ColumnElement[bool]:
     """Of a row of ``redrive_tasks``: whether it is one of them."""
     return of.c.id.in_(select(quarantine.c.task_id).where(_STANDS)) if level >= _QUARANTINE else false()
-
-
-# An owner's report or the release before may leave a held one's row behind: it has to be held still.
-_task = tasks.alias()
-_STANDS = quarantine.c.cause.in_(sorted(cause.value for cause in NEVER_CLAIMED)) | quarantine.c.task_id.in_(
-    select(_task.c.id).where(_task.c.status == Status.HELD.value)
-)
 
 
 def _found(t: Transaction, statement: Select[Any]) -> tuple[TaskSetAside, ...]:

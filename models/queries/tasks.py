@@ -1,7 +1,7 @@
 """Tasks by filter, in pages of ascending ids."""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,7 +23,6 @@ from sqlalchemy import (
 )
 
 from ..errors import BadInput
-from ..ledger.finding import by_ids
 from ..sql.db import Transaction
 from ..sql.db_errors import blame, is_row_fault
 from ..sql.one_of import one_of
@@ -35,6 +34,10 @@ from .set_aside import is_set_aside
 
 FETCHED_AT_ONCE = 10_000
 """Rows of a long answer that are held at a time."""
+
+
+# Each has an index of its own; no task is in both.
+_DUE = (RETRY_DUE, CHECK_DUE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,9 +145,6 @@ def _sorted(ids: Select[Any] | CompoundSelect[Any]) -> Select[Any]:
     return select(found.c.id).order_by(found.c.id + 0)
 
 
-_DUE = (RETRY_DUE, CHECK_DUE)
-
-
 def _due(predicate: str, of: FromClause, now: datetime) -> ColumnElement[bool]:
     return and_(text(predicate), of.c.due_at <= now)
 
@@ -172,6 +172,38 @@ def get(t: Transaction, task_id: int) -> Task | None:
             raise
         words = f"its row cannot be read ({blame(error)}); mend it by SQL, then redrive release {task_id}"
         raise BadInput(f"task {task_id}: {words}") from None
+
+
+def by_ids(t: Transaction, wanted: Iterable[int]) -> list[Task]:
+    """The tasks with these ids, in id order; those that do not exist, or whose row cannot be read, are left out."""
+    return _readable(t, select(tasks).where(one_of(tasks.c.id, wanted)).order_by(tasks.c.id))
+
+
+def _readable(t: Transaction, found: Select[Any]) -> list[Task]:
+    """The tasks of a query over whole rows, in its order, without those whose row cannot be read."""
+    try:
+        return [Task.of(row) for row in t.rows(found)]
+    except Exception as error:
+        if not is_row_fault(error):
+            raise
+    ids = [row.id for row in t.rows(found.with_only_columns(tasks.c.id))]
+    return [task for each in ids for task in _readable_one(t, each)]
+
+
+def _readable_one(t: Transaction, task_id: int) -> list[Task]:
+    try:
+        return [Task.of(row) for row in t.rows(select(tasks).where(tasks.c.id == task_id))]
+    except Exception as error:
+        if not is_row_fault(error):
+            raise
+        return []
+
+
+def ids_by_identity(t: Transaction, account: str, kind: str, external_id: str, sub_id: str) -> list[int]:
+    """The id of the one task with this identity, or none."""
+    columns = (tasks.c.account, tasks.c.kind, tasks.c.external_id, tasks.c.sub_id)
+    same = (column == value for column, value in zip(columns, (account, kind, external_id, sub_id), strict=True))
+    return [row.id for row in t.rows(select(tasks.c.id).where(*same))]
 
 
 def ids_of_batches(t: Transaction, wanted: Sequence[UUID]) -> tuple[int, ...]:

@@ -1,10 +1,12 @@
 """The knobs of the parts that run."""
 
 import re
+from datetime import timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from ..states import Status
 from .findings import Findings
 from .section import Days, Seconds, Section, at_least
 from .urls import host_and_port, is_loopback
@@ -81,6 +83,16 @@ class RetentionSettings(Section):
     succeeded_days: Days = 30
     dead_days: Days | None = None
     batches_days: Days = 1
+
+    def of_tasks(self, status: Status) -> timedelta | None:
+        """How long tasks that ended so are kept; None: for ever."""
+        days = self.succeeded_days if status is Status.SUCCEEDED else self.dead_days
+        return timedelta(days=days) if days is not None else None
+
+    @property
+    def of_batches(self) -> timedelta:
+        """How long finished batches are kept."""
+        return timedelta(days=self.batches_days)
 
 
 def _address(text: str) -> str:

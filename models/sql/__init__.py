@@ -1,1 +1,1 @@
-"""The ground: the database as SQLAlchemy knows it, its tables, its migrations, and what its kinds differ in."""
+"""What speaks to the database: addresses, sessions, errors, tables, migrations, and what the two dialects differ in."""

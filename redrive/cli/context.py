@@ -1,12 +1,10 @@
 """What every command stands on: settings, the database, the broker's address, where to write, who is asking."""
 
-import getpass
-import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..asker import this_user
 from ..terminal import safe
 from .console import console, errors, print_json
 
@@ -16,12 +14,9 @@ if TYPE_CHECKING:
     from redrive.models.sql.db import Database
 
 __all__ = [
-    "BROKER_FILE", "broker_url", "console", "database_url", "driver_installed", "errors", "known_rules",
+    "broker_url", "console", "database_url", "driver_installed", "errors", "known_rules",
     "load_settings", "open_database", "opened", "print_json", "wake_schedulers", "who",
 ]  # fmt: skip
-
-BROKER_FILE = "broker.url"
-"""Under REDRIVE_HOME: the address of the broker that ``redrive up`` runs there."""
 
 
 def _print_warning(words: str) -> None:
@@ -136,10 +131,9 @@ def broker_url(settings: "Settings") -> str | None:
     """The configured broker, or the one that ``redrive up`` runs under REDRIVE_HOME, or None."""
     if settings.environment.broker_url is not None:
         return settings.environment.broker_url
-    try:
-        return (settings.environment.home / BROKER_FILE).read_text().strip() or None
-    except OSError:
-        return None
+    from ..home import running_broker  # noqa: PLC0415 - only where no broker is configured
+
+    return running_broker(settings.environment.home)
 
 
 def wake_schedulers(settings: "Settings") -> None:
@@ -153,8 +147,4 @@ def wake_schedulers(settings: "Settings") -> None:
 
 def who() -> str:
     """Who is asking, as actions record it: ``user@host``."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user often has no name
-        user = str(os.getuid())
-    return safe(f"{user}@{socket.gethostname()}")
+    return safe(this_user())

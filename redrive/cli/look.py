@@ -99,7 +99,6 @@ def list_tasks(
 ) -> None:
     """Tasks by filter, in the order of their ids. Without a filter: all of them."""
     from redrive.models import queries  # noqa: PLC0415 - heavy
-    from redrive.models.ledger import finding  # noqa: PLC0415 - heavy
 
     from .left_out import say_left_out  # noqa: PLC0415 - heavy
     from .tasks import set_aside_table, task_table  # noqa: PLC0415 - heavy
@@ -109,7 +108,7 @@ def list_tasks(
         meant = wanted.found(t, rules)
         ids, now = queries.page_of_ids(t, meant, after=after, limit=limit), t.now
         aside = queries.set_aside_among(t, ids) if meant.set_aside else ()
-        found = finding.by_ids(t, ids) if not aside else []
+        found = queries.by_ids(t, ids) if not aside else []
     if as_json:
         print_json(queries.plain(list(aside) or found))
     elif ids:

@@ -5,11 +5,10 @@ from datetime import timedelta
 
 from redrive.models import ledger, queries
 from redrive.models.explain.words import many
-from redrive.models.ledger import Who
-from redrive.models.ledger.action_log import record_action
+from redrive.models.ledger import Who, record_action
 from redrive.models.settings import Settings
 from redrive.models.sql.db import Database
-from redrive.models.states import Status
+from redrive.models.states import ENDED_STATES, Status
 
 from ..terminal import safe
 from .asking import sure
@@ -22,7 +21,7 @@ class Pruning:
     Args:
         settings: how long they keep what ended.
         database: where it is.
-        accounts: only of these; (): of all, and ended batches, too.
+        accounts: only of these, configured or not; (): of all that are configured, and ended batches, too.
         older_than: instead of what the settings say.
     """
 
@@ -30,6 +29,9 @@ class Pruning:
         self, settings: Settings, database: Database, accounts: Sequence[str], older_than: timedelta | None
     ) -> None:
         self._keep = settings.retention
+        self._configured = settings.accounts.keys()
+        with database.reading() as t:
+            self._kept_by = ledger.references(t)
         self._database = database
         self._accounts = accounts
         self._older_than = older_than
@@ -51,32 +53,40 @@ class Pruning:
             console.print(f"Deleted {many(deleted[0], 'task')} and {many(deleted[1], 'batch')}.")
 
     def _say(self, found: list[tuple[str, Status, int]], batches_: int) -> None:
+        for account in self._left_alone():
+            console.print(
+                f"{safe(account)}: is not configured here, so its tasks stay; `redrive prune -a` deletes them"
+            )
         for account, status, n in found:
             console.print(f"{safe(account)}: {many(n, f'{status} task')} older than {_days(self._age(status))}")
         if batches_:
-            age = _days(timedelta(days=self._keep.batches_days))
+            age = _days(self._keep.of_batches)
             console.print(f"{many(batches_, 'batch')} older than {age}")
         if not found and not batches_:
             console.print("Nothing is past its retention.")
 
     def _age(self, status: Status) -> timedelta | None:
         """How old it must be; None: it is kept."""
-        if self._older_than is not None:
-            return self._older_than
-        days = self._keep.succeeded_days if status is Status.SUCCEEDED else self._keep.dead_days
-        return timedelta(days=days) if days is not None else None
+        return self._older_than if self._older_than is not None else self._keep.of_tasks(status)
 
     def _found(self) -> Iterator[tuple[str, Status, int]]:
         with self._database.reading() as t:
-            for account in self._accounts or queries.ended_accounts(t):
-                for status in (Status.SUCCEEDED, Status.DEAD):
+            for account in self._accounts or sorted(self._configured):
+                for status in ENDED_STATES:
                     age = self._age(status)
-                    if age is not None and (n := queries.prunable_tasks(t, account, status, age)):
+                    if age is not None and (n := queries.prunable_tasks(t, account, status, age, self._kept_by)):
                         yield account, status, n
+
+    def _left_alone(self) -> list[str]:
+        """Accounts with ended tasks that nobody configured here: they go only by their name."""
+        if self._accounts:
+            return []
+        with self._database.reading() as t:
+            return [account for account in queries.ended_accounts(t) if account not in self._configured]
 
     def _batches(self) -> int:
         with self._database.reading() as t:
-            return queries.prunable_batches(t, timedelta(days=self._keep.batches_days))
+            return queries.prunable_batches(t, self._keep.of_batches)
 
     def _delete(self, ended: list[tuple[str, Status]], *, batches: bool) -> tuple[int, int]:
         """Delete it; how many tasks and batches that were."""
@@ -99,14 +109,14 @@ class Pruning:
         age = self._age(status)
         while age is not None:
             with self._database.transaction() as t:
-                n = ledger.prune_tasks(t, account, status, age)
+                n = ledger.prune_tasks(t, account, status, age, self._kept_by)
             if not n:
                 return
             yield n
 
     def _page_of_batches(self) -> int:
         with self._database.transaction() as t:
-            return ledger.prune_batches(t, timedelta(days=self._keep.batches_days))
+            return ledger.prune_batches(t, self._keep.of_batches)
 
 
 def _days(age: timedelta | None) -> str:

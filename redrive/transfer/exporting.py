@@ -7,8 +7,9 @@ from datetime import datetime
 from functools import partial
 from typing import IO, Any
 
-from redrive.models.ledger import finding
+from redrive.models import queries
 from redrive.models.sql.db import Database
+from redrive.models.states import Status
 from redrive.models.task import Task
 
 from .columns import EXPORTED
@@ -28,11 +29,12 @@ def walk(
     status: Collection[str] = (),
 ) -> Iterator[Task]:
     """All tasks that match, each as it was when its page was read; ``leave_out`` is called for unreadable ones."""
+    wanted = queries.TaskFilter(accounts=tuple(account), statuses=tuple(map(Status, status)))
     after = 0
     while True:
         with database.reading() as t:
-            ids = finding.page(t, after=after, limit=ROWS_A_QUERY, account=account, status=status)
-            found = {task.id: task for task in finding.by_ids(t, ids)}
+            ids = queries.page_of_ids(t, wanted, after=after, limit=ROWS_A_QUERY)
+            found = {task.id: task for task in queries.by_ids(t, ids)}
         if not ids:
             return
         for task_id in ids:

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from redrive.cli import asking
-from redrive.cli.context import BROKER_FILE
+from redrive.home import BROKER_FILE
 from redrive.models.outcome import Cause, Deferred, Refused
 from redrive.models.sql.tables import actions, tasks
 from redrive.models.states import DeadReason, Status

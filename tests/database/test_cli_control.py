@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from redrive.models import ledger
 from redrive.models.outcome import Accepted, Blocked, Cause, Throttled
+from redrive.models.settings.services import RetentionSettings
 from redrive.models.sql.tables import limits, tasks
 from redrive.models.states import Operation, Status
+from redrive.scheduler.prune import Pruner
 from tests.support.long import long
 from tests.support.shop import Run, lines, runs, says
 from tests.support.world import World
@@ -439,6 +441,39 @@ def test_strays_can_be_put_out_of_the_way(run: Run, shop: World, strays: dict[st
     assert "is not configured here" in run("revive", task_id, code=1).stdout
     assert shop.task(task_id).status == Status.DEAD
     assert shop.task(strays["neighbour"]).status == Status.FAILED
+
+
+@pytest.mark.parametrize(("stray", "which"), [("phone", "misspelt"), ("reviews", "removed")])
+def test_tasks_of_an_account_that_is_not_configured_go_only_by_its_name(
+    run: Run, shop: World, strays: dict[str, int], stray: str, which: str
+) -> None:
+    """The command and the schedulers agree; retention is what the owner of an account has set for it."""
+    run("stop", "-a", "phone", "-a", "reviews", "--yes")
+    shop.act("stop", strays["neighbour"])
+    shop.clock.forward(2)
+    keep = RetentionSettings(succeeded_days=1e-5, dead_days=1e-5)
+    Pruner(shop.database, ["phones"], keep).all()
+    assert set(shop.tasks()) == {*strays.values()} - {strays["neighbour"]}
+    told = run("prune", "--older-than", "0s", "--yes").stdout
+    assert f"{stray}: is not configured here, so its tasks stay" in told
+    assert set(shop.tasks()) == {*strays.values()} - {strays["neighbour"]}
+    run("prune", "-a", stray, "--older-than", "0s", "--yes")
+    assert strays[which] not in shop.tasks()
+
+
+@pytest.mark.parametrize("action", ["", "ON DELETE RESTRICT"])
+def test_prune_leaves_the_tasks_that_a_host_keeps(run: Run, shop: World, action: str) -> None:
+    """What it counts is what it deletes; one kept task does not keep its page."""
+    shop.clock.forward(-60)
+    kept, gone = shop.add_many("ab")
+    for task in (kept, gone):
+        shop.act("stop", task)
+    with shop.database.engine.begin() as connection:
+        connection.execute(text(f"CREATE TABLE jobs (task bigint REFERENCES redrive_tasks (id) {action})"))
+        connection.execute(text("INSERT INTO jobs VALUES (:kept)"), {"kept": kept})
+    assert "1 dead task older" in run("prune", "--older-than", "1s", "--dry-run").stdout
+    assert "Deleted 1 task and 0 batches." in run("prune", "--older-than", "1s", "--yes").stdout
+    assert set(shop.tasks()) == {kept}
 
 
 def test_strays_can_be_stopped_by_name_exported_and_deleted(run: Run, shop: World, strays: dict[str, int]) -> None:

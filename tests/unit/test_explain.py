@@ -11,10 +11,7 @@ import pytest
 from redrive.models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capabilities
 from redrive.models.explain import ActionFacts, AttemptFacts, BatchFacts, Facts, explain
 from redrive.models.explain.words import ahead, clock, duration, many
-from redrive.models.ledger import Odd
-from redrive.models.ledger.accounts import AccountRow
-from redrive.models.ledger.breaker import Breaker
-from redrive.models.ledger.permits import Path
+from redrive.models.ledger import AccountRow, Breaker, Odd, OnItsWay, Path
 from redrive.models.outcome import answer_words
 from redrive.models.rules import Rules
 from redrive.models.settings.policy import Policy
@@ -285,7 +282,7 @@ def test_a_path_that_is_taken_for_long_is_told() -> None:
 
 
 def test_a_full_window_is_told() -> None:
-    told = answer(task(**DUE), open_batches=4, open_tasks=12)
+    told = answer(task(**DUE), under_way=(OnItsWay(3, None),) * 4)
     assert "4 batches of this account are under way, as many as max_in_flight allows." in told
 
 
@@ -293,8 +290,16 @@ def test_what_is_claimed_already_is_told_when_it_is_all_that_can_be_sent_soon() 
     slow = replace(rules(HUAWEI_WORKSPACE), interval_seconds=6.0)
     desktops = account(provider="huawei_workspace")
     assert "2 tasks are claimed already: all that can be sent in 10 s." in answer(
-        task(kind="task", **DUE), rules=slow, account=desktops, open_batches=1, open_tasks=2
+        task(kind="task", **DUE), rules=slow, account=desktops, under_way=(OnItsWay(2, None),)
     )
+
+
+def test_what_had_its_time_still_counts_against_half_a_lease() -> None:
+    """A claim takes no more than can be sent in half a lease, whatever its batches have sent by now."""
+    slow = replace(rules(HUAWEI_WORKSPACE), interval_seconds=6.0)
+    old = OnItsWay(11, before(minutes=2))
+    told = answer(task(kind="task", **DUE), rules=slow, account=account(provider="huawei_workspace"), under_way=(old,))
+    assert "11 tasks are claimed already: all that can be sent in half a lease" in told
 
 
 def test_an_account_no_scheduler_has_seen_is_told() -> None:

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from http import HTTPStatus
 from math import inf, nan
+from random import Random
 from typing import Any
 
 import pytest
 
+from redrive.models import ledger
 from redrive.models.capabilities import GEELARK
 from redrive.models.outcome import (
     Accepted,
@@ -500,37 +502,61 @@ def test_a_page_that_cannot_be_asked_for_is_the_tasks_matter(house: Callable[...
 # --- Trouble that is noticed before it is recorded -----------------------------------------------------------------
 
 ANSWERED, SILENT = Unknown(answered=True), Unknown()
+FORBIDDEN = Already(forbidden=True)
 BREAKER = BreakerRules(failures=3)
 
 
-def noticed(answers: list[Mapping[int, Any]], *, checks: bool) -> bool:
-    trouble = Trouble(BREAKER, checks=checks)
+def noticed(answers: list[Mapping[int, Any]]) -> bool:
+    trouble = Trouble(BREAKER)
     for each in answers:
         trouble.hear(each)
     return trouble.pending
 
 
 @pytest.mark.parametrize(
-    ("answers", "checks", "expected"),
+    ("answers", "expected"),
     [
-        ([{1: SILENT}, {1: SILENT}, {1: SILENT}], True, True),
-        ([{1: SILENT}, {1: SILENT}, {1: SILENT}], False, True),
-        ([{n: Unreadable()} for n in range(9)], True, False),
-        ([{n: ANSWERED} for n in range(9)], True, False),
-        ([{1: SILENT}, {2: SILENT}, {3: Unreadable()}, {4: SILENT}], True, False),
-        ([{1: ANSWERED}] * 9, False, False),
-        ([{1: ANSWERED}, {2: ANSWERED}, {3: ANSWERED}], False, True),
-        ([{1: ANSWERED}, {1: ANSWERED}, {2: ANSWERED}, {2: ANSWERED}], False, False),
-        ([{1: ANSWERED}, {2: ANSWERED}, {3: Accepted()}, {4: ANSWERED}], False, False),
-        ([{n: Deferred(of_task=True)} for n in range(9)], False, False),
-        ([{1: SILENT}, {2: Deferred(of_task=True)}, {3: SILENT}, {4: SILENT}], False, True),
-        ([{n: Deferred()} for n in range(3)], False, True),
-        ([{n: Unsent()} for n in range(9)], False, False),
+        ([{1: SILENT}, {1: SILENT}, {1: SILENT}], True),
+        ([{n: Unreadable()} for n in range(9)], False),
+        ([{1: SILENT}, {2: SILENT}, {3: Unreadable()}, {4: SILENT}], False),
+        ([{1: ANSWERED}] * 9, False),
+        ([{1: ANSWERED}, {2: ANSWERED}, {3: ANSWERED}], True),
+        ([{1: ANSWERED}, {1: ANSWERED}, {2: ANSWERED}, {2: ANSWERED}], False),
+        ([{1: ANSWERED}, {2: ANSWERED}, {3: Accepted()}, {4: ANSWERED}], False),
+        ([{n: Deferred(of_task=True)} for n in range(9)], False),
+        ([{1: SILENT}, {2: Deferred(of_task=True)}, {3: SILENT}, {4: SILENT}], True),
+        ([{n: Deferred()} for n in range(3)], True),
+        ([{n: Unsent()} for n in range(9)], False),
+        ([{1: ANSWERED, 2: ANSWERED, 3: ANSWERED}], True),
+        ([{1: SILENT, 2: Deferred(of_task=True)}] * 3, True),
+        ([{n: FORBIDDEN} for n in range(3)], True),
+        ([{n: Unreadable(forbidden=True)} for n in range(3)], True),
+        ([{1: FORBIDDEN}] * 9, False),
+        (
+            [{1: FORBIDDEN}, {2: FORBIDDEN}, {3: Refused(reason=DeadReason.NOT_FOUND)}, {4: FORBIDDEN}],
+            False,
+        ),
+        ([{1: FORBIDDEN}, {2: SILENT}, {3: FORBIDDEN}, {4: FORBIDDEN}], True),
     ],
 )
-def test_an_outage_is_what_nobody_answers(answers: list[Mapping[int, Any]], *, checks: bool, expected: bool) -> None:
+def test_an_outage_is_what_nobody_answers(answers: list[Mapping[int, Any]], *, expected: bool) -> None:
     """A task that is answered and not understood says nothing of the account, however often it is asked for."""
-    assert noticed(answers, checks=checks) is expected
+    assert noticed(answers) is expected
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_the_ledger_will_stop_for_is_noticed_at_once(seed: int) -> None:
+    """Random answers: the worker holds calls back exactly from the answer on that opens the ledger's breaker."""
+    dice, trouble, state = Random(seed), Trouble(BREAKER), ledger.Breaker()
+    for _ in range(12):
+        kinds = (SILENT, ANSWERED, Deferred(), Deferred(of_task=True), Unsent(), Unreadable())
+        answers = {dice.randrange(4): dice.choice(kinds) for _ in range(dice.randint(1, 3))}
+        trouble.hear(answers)
+        call = ledger.call_of(answers)
+        state = state.after(call) if call is not None else state
+        assert trouble.pending == (state.failures >= BREAKER.failures)
+        if trouble.pending:
+            return
 
 
 # --- What an account costs ------------------------------------------------------------------------------------------
