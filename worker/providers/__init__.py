@@ -2,8 +2,8 @@
 
 from importlib.metadata import entry_points
 
-from redrive.models.capabilities import ENTRY_POINT_GROUP, known_providers
 from redrive.models.errors import SettingsError
+from redrive.models.providers import ENTRY_POINT_GROUP, known_providers
 
 from .base import Provider
 

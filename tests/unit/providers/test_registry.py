@@ -3,8 +3,8 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
-from redrive.models.capabilities import BUILT_IN, ENTRY_POINT_GROUP
 from redrive.models.errors import SettingsError
+from redrive.models.providers import BUILT_IN, ENTRY_POINT_GROUP
 from redrive.worker import providers
 
 
