@@ -1,4 +1,4 @@
-"""The providers as plain values, a file each, and the one line that makes a file one of ours.
+"""The providers as plain values, a file each, and the one line that makes a provider one of ours.
 
 A provider has one name on every floor: here NAME.py says what it can do, in ``redrive.worker.providers`` how to speak
 to it, in ``redrive.sandbox`` how it answers. Packages of third parties register theirs in the entry-point group

@@ -232,3 +232,6 @@ def docflow_headers(request: httpx.Request, app_id: str, secret_code: str, *, at
     key = keyed(secret_code.encode(), epoch)
     signature = keyed(key, f"{request.method}\n{raw_path(request)}\n{query}\n{body}").hex()
     return {"x-ti-app-id": app_id, "x-ti-timestamp": epoch, "x-ti-signature": signature}
+
+
+PROVIDER: Final = DocFlow

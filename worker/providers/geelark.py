@@ -324,3 +324,6 @@ def geelark_headers(app_id: str, api_key: str, *, trace_id: str, at: datetime) -
     ts, nonce = str(round(at.timestamp() * 1000)), trace_id[:6]
     sign = sha256(f"{app_id}{trace_id}{ts}{nonce}{api_key}".encode()).hexdigest().upper()
     return {"appId": app_id, "traceId": trace_id, "ts": ts, "nonce": nonce, "sign": sign}
+
+
+PROVIDER: Final = GeeLark

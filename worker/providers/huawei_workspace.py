@@ -334,3 +334,6 @@ def _canonical(request: httpx.Request, signed: Mapping[str, str], names: str) ->
             sha256(request.content).hexdigest(),
         )
     )
+
+
+PROVIDER: Final = HuaweiWorkspace

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from redrive.models.capabilities import Capabilities
-from redrive.models.providers import BUILT_IN, ENTRY_POINT_GROUP, GEELARK
+from redrive.models.providers import BUILT_IN, GEELARK
 
 ROOT = Path(__file__).parents[3]
 FILES = {
@@ -18,15 +18,6 @@ FILES = {
     "redrive/sandbox/{}.py": "how it answers",
     "tests/unit/providers/test_{}.py": "its answers in tests",
 }
-
-
-def entry_points() -> set[str]:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return {
-        name
-        for name, where in project["entry-points"][ENTRY_POINT_GROUP].items()
-        if where.startswith(f"redrive.worker.providers.{name}:")
-    }
 
 
 def accounts_in(path: str) -> dict[str, str]:
@@ -48,8 +39,6 @@ def missing(provider: Capabilities) -> Iterator[str]:
             yield f"{pattern.format(name)}: {what}"
     if name not in BUILT_IN:
         yield "models/providers/__init__.py: its line in BUILT_IN"
-    if name not in entry_points():
-        yield f"pyproject.toml: its class in {ENTRY_POINT_GROUP}, as redrive.worker.providers.{name}:CLASS"
     if not provider.account:
         yield "its capabilities: account, the name of its account in examples"
     if accounts_in("examples/sandbox.toml").get(provider.account) != name:
@@ -79,7 +68,7 @@ def test_a_provider_of_ours_is_everywhere(name: str) -> None:
 
 def test_no_floor_has_a_provider_that_is_not_ours() -> None:
     files = {path.stem for path in (ROOT / "models/providers").glob("*.py")} - {"__init__"}
-    assert files == set(BUILT_IN) == entry_points()
+    assert files == set(BUILT_IN)
 
 
 def test_accounts_and_secrets_have_names_of_their_own() -> None:
@@ -98,7 +87,6 @@ def test_what_a_new_provider_lacks_is_named_all_at_once() -> None:
         "redrive/sandbox/acme.py: how it answers",
         "tests/unit/providers/test_acme.py: its answers in tests",
         "models/providers/__init__.py: its line in BUILT_IN",
-        "pyproject.toml: its class in redrive.providers, as redrive.worker.providers.acme:CLASS",
         "its capabilities: account, the name of its account in examples",
         "examples/sandbox.toml: its account",
         "examples/demo_tasks.csv: its tasks",
