@@ -11,7 +11,8 @@ LONG_TESTS := tests/crash tests/limits tests/faults tests/interleaving tests/int
 # What stands nearest to each library: SQL and migrations, jobs, calls, settings, screens, the log, Flower.
 LOWEST_TESTS := tests/unit/test_lowest.py tests/database/test_schema.py tests/database/test_client_loads.py \
 	tests/database/test_client.py tests/database/test_claims.py tests/database/test_cli.py tests/contract/test_transport.py \
-	tests/unit/settings tests/unit/worker/test_boundary.py tests/integration/test_worker.py tests/integration/test_flower.py
+	tests/unit/settings tests/unit/test_cli_table.py tests/unit/worker/test_boundary.py \
+	tests/integration/test_worker.py tests/integration/test_flower.py
 # What the sources and pages themselves must be like.
 STATIC_TESTS := tests/test_architecture.py $(wildcard tests/test_docs.py)
 
