@@ -4,16 +4,22 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+LOWEST := .venv-lowest
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 # Whole directories that are longer then; of the others, what bears the mark "long".
 LONG_TESTS := tests/crash tests/limits tests/faults tests/interleaving tests/contract
 # One more than there are cores: the longest tests wait for what time does.
 TESTS_AT_ONCE = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# What stands nearest to each library: SQL and migrations, jobs, calls, settings, screens, the log, Flower.
+LOWEST_TESTS := tests/unit/test_lowest.py tests/database/test_schema.py tests/database/test_client_loads.py \
+	tests/database/test_client.py tests/database/test_claims.py tests/database/test_cli.py tests/contract/test_transport.py \
+	tests/unit/settings tests/unit/test_cli_table.py tests/worker/test_boundary.py \
+	tests/integration/test_worker.py tests/integration/test_flower.py
 # What the sources and pages themselves must be like.
 STATIC_TESTS := tests/test_architecture.py $(wildcard tests/test_docs.py)
 
-.PHONY: help demo test test-long test-infrastructure chaos simulation check check-optional bench bench-quick dist picture lock format clean
+.PHONY: help demo test test-long test-lowest test-infrastructure chaos simulation check check-optional bench bench-quick dist picture lock format clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +29,9 @@ demo: $(VENV)/.installed-demo ## See the whole system retry simulated failures o
 
 test: $(VENV)/.installed-dev ## Run all tests (one: make test ARGS="-k NAME")
 	$(BIN)/pytest --numprocesses=$(TESTS_AT_ONCE) --dist=worksteal --durations=5 $(ARGS)
+
+test-lowest: $(LOWEST)/.installed ## What stands nearest to the libraries, with the lowest versions we promise
+	REDRIVE_TEST_LOWEST=1 $(LOWEST)/bin/pytest --numprocesses=auto --dist=worksteal --durations=5 $(LOWEST_TESTS) $(ARGS)
 
 test-long: $(VENV)/.installed-dev ## What attacks the promises, for as long as it takes instead of in small
 	REDRIVE_TEST_LONG=1 REDRIVE_TEST_THOROUGH=1 REDRIVE_TEST_EXAMPLES=500 $(BIN)/pytest $(LONG_TESTS) $(ARGS)
@@ -68,7 +77,7 @@ test-infrastructure: $(VENV)/.installed-dev ## RabbitMQ, Sentinel, TLS, PgBounce
 	$(BIN)/pytest -rs tests/infrastructure $(ARGS)
 
 clean: ## Remove .venv, caches and build output (never .redrive, which holds data)
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # Made again only when pyproject.toml changed; a failed install leaves no stamp.
@@ -78,6 +87,13 @@ $(VENV)/.installed-bench: EXTRAS := bench
 $(VENV)/.installed-%: pyproject.toml | $(BIN)/pip
 	@echo "Installing redrive[$(EXTRAS)] into $(VENV) ..."
 	@$(PIP) install --editable '.[$(EXTRAS)]'
+	@touch $@
+
+# Beside the other: an environment has one version of each library.
+$(LOWEST)/.installed: pyproject.toml tests/lowest.txt | $(BIN)/pip
+	@echo "Installing redrive[dev] with the versions of tests/lowest.txt into $(LOWEST) ..."
+	@$(BIN)/python -m venv --clear $(LOWEST)
+	@$(LOWEST)/bin/python -m pip --disable-pip-version-check --quiet install --constraint tests/lowest.txt --editable '.[dev]'
 	@touch $@
 
 # A name on PATH proves nothing (pyenv's shims exist for versions that do not), so each is run. Where the standard

@@ -22,9 +22,10 @@ from benchmarks.ground import Ground, Provider
 from benchmarks.measure import cpu_seconds
 from benchmarks.race import WARM_UP, Run
 from redrive.models import ledger
-from redrive.models.capabilities import DOCFLOW, GEELARK, Capabilities
+from redrive.models.capabilities import Capabilities
 from redrive.models.ledger import CallResult, Group
 from redrive.models.outcome import Accepted
+from redrive.models.providers import DOCFLOW, GEELARK
 from redrive.models.rules import Rules
 from redrive.models.settings.policy import Policy
 from redrive.models.sql.db import Database

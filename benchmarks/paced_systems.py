@@ -13,7 +13,8 @@ from benchmarks.naive import tables
 from benchmarks.naive.system import USUAL, Naive
 from benchmarks.redrive_system import KINDS, Redrive
 from benchmarks.systems import System
-from redrive.models.capabilities import BUILT_IN, Capabilities
+from redrive.models.capabilities import Capabilities
+from redrive.models.providers import BUILT_IN
 from redrive.models.rules import interval_seconds
 from redrive.models.settings.policy import Policy
 from tests.support.processes import Process

@@ -1,18 +1,15 @@
 """What the scheduler, the settings and the CLI must know of a provider, as plain values.
 
 The code that builds requests and reads answers lives in ``redrive.worker.providers`` and is loaded by the worker only.
-A third party's provider announces its capabilities as the attribute ``capabilities`` of the class it registers
-in the entry-point group ``redrive.providers``.
+Our providers' values are in ``redrive.models.providers``. A third party's are the attribute ``capabilities`` of the
+class that it registers in the entry-point group ``redrive.providers``.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from importlib.metadata import entry_points
+from dataclasses import dataclass, field
 from typing import Literal
 
 from .states import Operation
-
-ENTRY_POINT_GROUP = "redrive.providers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +24,7 @@ class Option:
         default: used when the key is absent; None means "not given".
         choices: the only values allowed, when not empty.
         pattern: a regular expression the whole value must match, when not empty.
-        example: shown in errors and in the file that ``redrive init`` writes.
+        example: shown in errors and in the file that ``redrive init`` writes; of a secret, the variable that has it.
     """
 
     secret: bool = False
@@ -72,6 +69,7 @@ class Capabilities:
     Attributes:
         provider: the name used in settings and queues.
         title: for people.
+        account: the name of its account in examples; '' is the provider's own.
         base_url: the default; ``{region}``-like fields are filled from the account's options.
         kinds: the first is the default; see :meth:`default_kind`.
         retry_cap: the provider's own limit of retries per task, or None.
@@ -95,6 +93,7 @@ class Capabilities:
     title: str
     base_url: str
     kinds: tuple[Kind, ...]
+    account: str = ""
     retry_ids: int = 1
     check_ids: int = 1
     retry_cap: int | None = None
@@ -141,123 +140,3 @@ class Capabilities:
     def ids_per_call(self, operation: Operation) -> int:
         """Ids one call of the operation takes."""
         return self.retry_ids if operation is Operation.RETRY else self.check_ids
-
-
-GEELARK = Capabilities(
-    provider="geelark",
-    title="GeeLark cloud phones",
-    base_url="https://openapi.geelark.com",
-    kinds=(Kind("", "/open/v1/task/restart", "/open/v1/task/query"),),
-    # The restart page names no maximum; 100 is that of its sibling calls query, cancel and historyRecords.
-    retry_ids=100,
-    check_ids=100,
-    retry_cap=5,  # "A task can be retried up to 5 times" (Retry Task page)
-    # Published: 200 a minute and 24,000 an hour per API; going over locks the API for two hours, so stay well below.
-    calls_per_minute=180,
-    calls_per_hour=20_000,
-    published_per_minute=200,
-    published_per_hour=24_000,
-    retries_by_itself=frozenset({"client_ui"}),  # "will automatically retry up to 2 times" (Retry Task page)
-    options={
-        "token": Option(secret=True, header=True, identity=True, example="GEELARK_TOKEN"),
-        "app_id": Option(header=True, identity=True, example="eH6gQR4oHr3FsZpI36La01IW"),
-        "api_key": Option(secret=True, example="GEELARK_API_KEY"),
-    },
-    credentials=(("token",), ("app_id", "api_key")),
-)
-
-HUAWEI_WORKSPACE = Capabilities(
-    provider="huawei_workspace",
-    title="Huawei Cloud Workspace scripts",
-    base_url="https://workspace.{region}.myhuaweicloud.com",
-    kinds=(
-        Kind("task", "/script-executions/retry", "/script-execution-records"),
-        Kind("record", "/script-executions/retry", "/script-execution-records"),
-    ),
-    # No rate is published for this API; other Huawei services were seen to limit writes to 10 a minute.
-    calls_per_minute=10,
-    calls_per_hour=600,
-    concurrency=4,
-    options={
-        "region": Option(required=True, pattern=r"[a-z]{2}-[a-z]+-[0-9]+", example="ap-southeast-1"),
-        "project_id": Option(
-            required=True, identity=True, pattern=r"[0-9A-Za-z_-]{1,64}", example="0123456789abcdef0123456789abcdef"
-        ),
-        "access_key": Option(secret=True, header=True, identity=True, example="HW_AK"),
-        "secret_key": Option(secret=True, example="HW_SK"),
-        "security_token": Option(secret=True, header=True, example="HW_SECURITY_TOKEN"),
-        "auth_token": Option(secret=True, header=True, identity=True, example="HW_AUTH_TOKEN"),
-        "iam_user": Option(identity=True, example="redrive"),
-        "iam_password": Option(secret=True, example="HW_IAM_PASSWORD"),
-        "iam_domain": Option(identity=True, example="example-domain"),
-        "iam_url": Option(example="https://iam.ap-southeast-1.myhuaweicloud.com"),
-    },
-    credentials=(("access_key", "secret_key"), ("auth_token",), ("iam_user", "iam_password", "iam_domain")),
-    optional_with={"access_key": ("security_token",), "iam_user": ("iam_url",)},
-)
-
-DOCFLOW = Capabilities(
-    provider="docflow",
-    title="TextIn DocFlow reviews",
-    base_url="https://docflow.textin.ai",
-    kinds=(
-        Kind("review_task", "/review/task/retry", "/review/task/result", digits=True, conflict="whole"),
-        Kind(
-            "review_rule",
-            "/review/task/rule/retry",
-            "/review/task/result",
-            sub_id="required",
-            digits=True,
-            check_first=True,
-            conflict="rule",
-        ),
-    ),
-    # "Control the frequency" is all that is published.
-    calls_per_minute=60,
-    calls_per_hour=3_600,
-    concurrency=8,
-    options={
-        "app_id": Option(secret=True, header=True, required=True, identity=True, example="TI_APP_ID"),
-        "secret_code": Option(secret=True, header=True, required=True, example="TI_SECRET"),
-        "auth": Option(default="headers", choices=("headers", "hmac"), example="headers"),
-        "workspace_id": Option(pattern=r"[0-9]{1,64}", example="1234567890"),
-        "enterprise_id": Option(pattern=r"[0-9]{1,64}", example="1234567890"),
-        "archive_results": Option(type="boolean", default=False, example="false"),
-    },
-    credentials=(("app_id", "secret_code"),),
-    # The SDK's base ends with it, the documents' paths begin with it: both forms are given as base_url.
-    optional_path="/api",
-    # A review's result shows all its rules with their reasoning, and is archived whole.
-    read_bytes=8 * 1024 * 1024,
-    read_items=200_000,
-)
-
-BUILT_IN: Mapping[str, Capabilities] = {c.provider: c for c in (GEELARK, HUAWEI_WORKSPACE, DOCFLOW)}
-
-
-def known_providers() -> list[str]:
-    """Every provider that can be named in settings, built in or registered by another package."""
-    registered = (point.name for point in entry_points(group=ENTRY_POINT_GROUP))
-    return sorted({*BUILT_IN, *registered})
-
-
-def capabilities_of(provider: str) -> Capabilities | None:
-    """The capabilities of a provider, or None when nobody provides one of that name.
-
-    Built-in ones are values of this module; asking for them loads no provider code.
-    """
-    if provider in BUILT_IN:
-        return BUILT_IN[provider]
-    for point in entry_points(group=ENTRY_POINT_GROUP, name=provider):
-        return _ours(point.load().capabilities)
-    return None
-
-
-def _ours(found: object) -> Capabilities:
-    """The value in our own classes: a host's client works on a second copy of this package."""
-    if isinstance(found, Capabilities):
-        return found
-    values = {each.name: getattr(found, each.name) for each in fields(Capabilities)}
-    values["kinds"] = tuple(Kind(**asdict(kind)) for kind in values["kinds"])
-    values["options"] = {key: Option(**asdict(option)) for key, option in values["options"].items()}
-    return Capabilities(**values)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
-from .capabilities import Capabilities, Kind, capabilities_of
+from .capabilities import Capabilities, Kind
+from .providers import capabilities_of
 from .settings.policy import Policy
 
 if TYPE_CHECKING:

@@ -9,10 +9,7 @@ from redrive.models.intake.refusal import refused
 from redrive.models.ledger import Who
 
 from .asker import this_user
-
-Ids = int | Iterable[int]
-Texts = str | Iterable[str] | None
-Since = datetime | timedelta | str | None
+from .words import Ids, Since, Texts
 
 MOST_FOUND = 10_000
 

@@ -1,43 +1,23 @@
-"""What a host program does to tasks, from Python. See docs/client.md."""
+"""What a host program does to tasks, from Python. See docs/client.md.
+
+Importing this costs a host next to nothing: the work, and with it SQLAlchemy and the settings, comes with the first
+:class:`Client`.
+"""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, Unpack, overload
 
-from redrive.models import intake, ledger, queries
 from redrive.models.errors import BadInput, DatabaseError, RedriveError, SchemaError, SettingsError, Unreachable
-from redrive.models.explain import explain
-from redrive.models.intake import values
-from redrive.models.intake.refusal import refused
-from redrive.models.states import DeadReason as KnownReason
-from redrive.models.states import Status
 
-from . import arguments
-from .arguments import Ids, Since, Texts
-from .client_database import Access
-from .task_info import (
-    ActionInfo,
-    AttemptInfo,
-    Explanation,
-    TaskInfo,
-    TaskRow,
-    action_info,
-    attempt_info,
-    explanation,
-    task_info,
-)
-from .words import DeadReason, ReportedStatus, TaskStatus
+from .task_info import ActionInfo, AttemptInfo, Explanation, TaskInfo, TaskRow
+from .words import DeadReason, Ids, ReportedStatus, Since, TaskStatus, Texts
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.orm import Session, scoped_session
-
-    from redrive.models.queries import History
-    from redrive.models.rules import Rules
-    from redrive.models.sql.db import Transaction
 
     HostConnection: TypeAlias = Connection | Session | scoped_session[Any]
 
@@ -56,9 +36,6 @@ __all__ = [
     "TaskRow",
     "Unreachable",
 ]
-
-TASKS_A_QUERY = 1000
-"""Rows in one transaction."""
 
 
 class Client:
@@ -81,10 +58,12 @@ class Client:
     def __init__(
         self, database_url: str | None = None, broker_url: str | None = None, config: str | Path | None = None
     ) -> None:
-        self._access = Access(database_url, broker_url, config)
+        from .client_work import Work  # noqa: PLC0415 - the one place where a host pays for what it uses
+
+        self._work = Work(database_url, broker_url, config)
 
     def __repr__(self) -> str:
-        return f"Client({self._access.database!r})"
+        return f"Client({self._work.access.database!r})"
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +75,7 @@ class Client:
 
     def close(self) -> None:
         """Close this process's connections. The next call opens new ones."""
-        self._access.close()
+        self._work.access.close()
 
     def add(self, *, connection: "HostConnection | None" = None, **row: Unpack[TaskRow]) -> int:
         """Add a task; the same again is not a second one. Returns its id.
@@ -113,8 +92,7 @@ class Client:
         Raises:
             BadInput: naming the field, its value and the remedy.
         """
-        with self._access.changing(connection) as (t, rules):
-            return _added(t, [intake.new_task(row, _capabilities(rules))], rules)[0]
+        return self._work.add(row, connection)
 
     def add_many(
         self, rows: Iterable[TaskRow | Mapping[str, Any]], *, connection: "HostConnection | None" = None
@@ -127,14 +105,7 @@ class Client:
             BadInput: "row N: …", counted from 1. Its thousand is not added; those before it are, and adding them
                 again is harmless.
         """
-        numbered = enumerate(rows, start=1)
-        ids: list[int] = []
-        while page := list(islice(numbered, TASKS_A_QUERY)):
-            with self._access.changing(connection) as (t, rules):
-                known = _capabilities(rules)
-                new = [_numbered(number, row, known) for number, row in page]
-                ids += _added(t, new, rules)
-        return ids
+        return self._work.add_many(rows, connection)
 
     def report(
         self,
@@ -163,15 +134,8 @@ class Client:
         Raises:
             BadInput: when there is no such task, or a value is wrong.
         """
-        learned, since = intake.reported_status(status), values.moment("at", at)
-        row = {"account": account, "kind": kind, "external_id": external_id, "sub_id": sub_id}
-        with self._access.changing(connection) as (t, rules):
-            who = intake.identity(row, _capabilities(rules))
-            ids = queries.ids_by_identity(t, *who)
-            reported = ledger.report(t, ids, rules, learned, at=since, reason=values.words("reason", reason))
-            if not reported:
-                raise refused("external_id", who.external_id, f"{who.account} has no such task; add it first")
-            return task_info(reported[0].task, rules, reported[0].hint)
+        identity = {"account": account, "kind": kind, "external_id": external_id, "sub_id": sub_id}
+        return self._work.report(identity, status, at=at, reason=reason, connection=connection)
 
     @overload
     def get(self, task_id: int) -> TaskInfo: ...
@@ -183,12 +147,7 @@ class Client:
         Raises:
             BadInput: when there is none with the one id.
         """
-        wanted = arguments.ids(task_id)
-        with self._access.reading() as (t, rules):
-            found = [task_info(task, rules) for task in queries.by_ids(t, wanted)]
-        if not isinstance(task_id, int):
-            return found
-        return _the_one(found, task_id)
+        return self._work.get(task_id) if isinstance(task_id, int) else self._work.get_many(task_id)
 
     def find(
         self,
@@ -231,25 +190,22 @@ class Client:
         Raises:
             BadInput: for an account, a kind, a status or a reason that does not exist, or another wrong value.
         """
-        wanted = queries.TaskFilter(
-            accounts=arguments.texts("account", account or None),
-            statuses=tuple(Status(each) for each in arguments.texts("status", status or None, Status)),
-            dead_reasons=tuple(KnownReason(each) for each in arguments.texts("dead_reason", dead_reason, KnownReason)),
-            kinds=arguments.texts("kind", kind),
-            external_ids=arguments.texts("external_id", external_id or None),
+        return self._work.find(
+            account=account,
+            status=status,
+            dead_reason=dead_reason,
+            kind=kind,
+            external_id=external_id,
+            origin=origin,
+            priority=priority,
+            ids=ids,
             due=due,
             set_aside=set_aside,
-            since=arguments.since(since),
-            until=arguments.since(until),
-            origins=arguments.texts("origin", origin or None),
-            priorities=arguments.priorities(priority),
-            ids=None if ids is None else tuple(arguments.ids(ids)),
+            since=since,
+            until=until,
+            after=after,
+            limit=limit,
         )
-        after = arguments.between("after", after, 0, 2**63 - 1)
-        limit = arguments.between("limit", limit, 1, arguments.MOST_FOUND)
-        with self._access.reading() as (t, rules):
-            queries.check_names(t, wanted, rules)
-            return [task_info(task, rules) for task in queries.find(t, wanted, after=after, limit=limit)]
 
     def explain(self, task_id: int) -> Explanation:
         """In words: why a task is where it is, what happens next and when.
@@ -257,11 +213,7 @@ class Client:
         Raises:
             BadInput: when there is no such task.
         """
-        (wanted,) = arguments.ids([task_id])
-        with self._access.reading() as (t, rules):
-            if (facts := queries.facts(t, wanted, rules)) is None:
-                raise _no_such(task_id)
-            return explanation(explain(facts))
+        return self._work.explain(task_id)
 
     def attempts(self, task_id: int) -> list[AttemptInfo]:
         """The retry calls about a task, the oldest first.
@@ -269,7 +221,7 @@ class Client:
         Raises:
             BadInput: when there is no such task.
         """
-        return [attempt_info(each) for each in self._history(task_id).attempts]
+        return self._work.attempts(task_id)
 
     def actions(self, task_id: int) -> list[ActionInfo]:
         """What people did to a task, the oldest first: holds, retries, stops, with who and why.
@@ -277,14 +229,7 @@ class Client:
         Raises:
             BadInput: when there is no such task.
         """
-        return [action_info(each) for each in self._history(task_id).actions]
-
-    def _history(self, task_id: int) -> "History":
-        (wanted,) = arguments.ids([task_id])
-        with self._access.reading() as (t, _):
-            if (found := queries.history(t, wanted)) is None:
-                raise _no_such(task_id)
-            return found
+        return self._work.actions(task_id)
 
     def retry(self, ids: Ids, reason: str = "", *, force: bool = False, who: str = "") -> list[TaskInfo]:
         """Retry tasks now, within their limits; those at work or followed are checked.
@@ -298,32 +243,23 @@ class Client:
         Returns:
             The tasks as they are now, in id order; ``hint`` says why one was left alone.
         """
-        return self._act("force" if force else "retry", ids, reason, who)
+        return self._work.act("force" if force else "retry", ids, reason, who)
 
     def hold(self, ids: Ids, reason: str = "", *, who: str = "") -> list[TaskInfo]:
         """Leave tasks alone until they are released; where a retry is under way, when it has failed."""
-        return self._act("hold", ids, reason, who)
+        return self._work.act("hold", ids, reason, who)
 
     def release(self, ids: Ids, reason: str = "", *, who: str = "") -> list[TaskInfo]:
         """End a hold: tasks go on from where they were, after a check."""
-        return self._act("release", ids, reason, who)
+        return self._work.act("release", ids, reason, who)
 
     def stop(self, ids: Ids, reason: str = "", *, who: str = "") -> list[TaskInfo]:
         """Never retry tasks again; where a retry is under way, when it has failed."""
-        return self._act("stop", ids, reason, who)
+        return self._work.act("stop", ids, reason, who)
 
     def revive(self, ids: Ids, reason: str = "", *, who: str = "") -> list[TaskInfo]:
         """Give dead tasks a new round: as many retries more as the policy has, after a check."""
-        return self._act("revive", ids, reason, who)
-
-    def _act(self, what: str, ids: Ids, reason: str, who: str) -> list[TaskInfo]:
-        wanted, asked = iter(arguments.ids(ids)), arguments.who(who, reason)
-        infos: list[TaskInfo] = []
-        while page := list(islice(wanted, TASKS_A_QUERY)):
-            with self._access.changing() as (t, rules):
-                changed = ledger.act(t, what, page, rules, asked)
-                infos += [task_info(each.task, rules, each.hint) for each in changed]
-        return infos
+        return self._work.act("revive", ids, reason, who)
 
     def pause(self, account: str, reason: str = "", *, who: str = "") -> None:
         """Leave an account alone until it is resumed: no call of it is made.
@@ -331,9 +267,7 @@ class Client:
         Raises:
             BadInput: when there is no such account.
         """
-        asked = arguments.who(who, reason)
-        with self._access.changing() as (t, _):
-            ledger.pause(t, values.line("account", account, 64), asked)
+        self._work.pause(account, reason, who)
 
     def resume(self, account: str, reason: str = "", *, who: str = "") -> bool:
         """End an account's pause, whatever caused it. False when there was none.
@@ -341,31 +275,4 @@ class Client:
         Raises:
             BadInput: when there is no such account.
         """
-        asked = arguments.who(who, reason)
-        with self._access.changing() as (t, _):
-            return ledger.resume(t, values.line("account", account, 64), asked)
-
-
-def _capabilities(rules_of: Mapping[str, "Rules"]) -> intake.CapabilitiesOf:
-    return {name: rules.capabilities for name, rules in rules_of.items()}
-
-
-def _added(t: "Transaction", new: list[ledger.NewTask], rules_of: Mapping[str, "Rules"]) -> list[int]:
-    return [added.id for added in ledger.add(t, new, rules_of)]
-
-
-def _numbered(number: int, row: Mapping[str, Any], known: intake.CapabilitiesOf) -> ledger.NewTask:
-    try:
-        return intake.new_task(row, known)
-    except BadInput as error:
-        raise BadInput(f"row {number}: {error}") from None
-
-
-def _the_one(found: list[TaskInfo], task_id: int) -> TaskInfo:
-    if not found:
-        raise _no_such(task_id)
-    return found[0]
-
-
-def _no_such(task_id: int) -> BadInput:
-    return refused("id", task_id, "there is no such task")
+        return self._work.resume(account, reason, who)

@@ -8,8 +8,8 @@ from pathlib import Path
 from sqlalchemy.exc import DBAPIError
 
 from redrive.models import ledger
-from redrive.models.capabilities import capabilities_of
 from redrive.models.errors import DatabaseError, SchemaError, SettingsError
+from redrive.models.providers import capabilities_of
 from redrive.models.rules import Rules, default_rules, rules_of
 from redrive.models.settings import load
 from redrive.models.settings.urls import checked_broker_url, checked_database_url

@@ -5,8 +5,9 @@ As in other configuration files, ``#key = value`` is a setting at its default an
 
 from collections.abc import Iterator, Sequence
 
-from redrive.models.capabilities import BUILT_IN, Capabilities, Option, capabilities_of, known_providers
+from redrive.models.capabilities import Capabilities, Option
 from redrive.models.errors import BadInput
+from redrive.models.providers import BUILT_IN, capabilities_of, known_providers
 from redrive.models.settings.limits import Limits, default_limits
 
 _GENERAL = """\
@@ -58,8 +59,6 @@ _GENERAL = """\
 #address = "127.0.0.1:5555"        # user and password: FLOWER_BASIC_AUTH, else made once and shown
 """
 
-_NAMES = {"geelark": "phones", "huawei_workspace": "desktops", "docflow": "reviews"}
-
 
 def render(providers: Sequence[str] | None = None) -> str:
     """The text of a ``redrive.toml``.
@@ -79,7 +78,7 @@ def _account(provider: str, *, active: bool) -> str:
     capabilities = capabilities_of(provider)
     if capabilities is None:
         raise BadInput(f"{provider} is not a provider; use one of {', '.join(known_providers())}")
-    name, off = _NAMES.get(provider, provider), "" if active else "#"
+    name, off = capabilities.account or provider, "" if active else "#"
     lines = [
         f"# {capabilities.title}",
         f"{off}[accounts.{name}]",

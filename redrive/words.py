@@ -1,6 +1,17 @@
 """The words that tasks are spoken of with, for type checkers: a misspelt one is found before it runs."""
 
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Literal
+
+Ids = int | Iterable[int]
+"""One id, or many."""
+
+Texts = str | Iterable[str] | None
+"""One text or many; None means any."""
+
+Since = datetime | timedelta | str | None
+"""A moment, or how long ago."""
 
 OwnerStatus = Literal["pending", "running", "failed", "canceled"]
 """What a task is added as."""

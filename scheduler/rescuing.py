@@ -8,8 +8,9 @@ from uuid import UUID
 import structlog
 
 from redrive.models import ledger
-from redrive.models.capabilities import Capabilities, capabilities_of
+from redrive.models.capabilities import Capabilities
 from redrive.models.errors import Locked
+from redrive.models.providers import capabilities_of
 from redrive.models.rules import Rules, default_rules
 from redrive.models.sql.db import Database, Transaction
 from redrive.models.sql.db_errors import is_row_fault

@@ -20,7 +20,11 @@ from importlib.metadata import distribution
 names = ("redrive", "redrive.models", "redrive.scheduler", "redrive.worker")
 homes = {name: importlib.import_module(name).__file__ for name in names}
 points = {point.name: callable(point.load()) for point in distribution("redrive").entry_points}
-print(json.dumps([homes, points]))
+
+from redrive.models.providers import BUILT_IN
+from redrive.worker.providers import load
+
+print(json.dumps([homes, points, {name: load(name).__module__ for name in BUILT_IN}]))
 """
 
 
@@ -67,12 +71,14 @@ def test_the_installed_wheel_imports_and_its_entry_points_load(installed: Path, 
     command = [sys.executable, "-P", "-c", LOOK]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    homes, points = json.loads(done.stdout)
+    homes, points, providers = json.loads(done.stdout)
     assert {name: Path(home) for name, home in homes.items()} == {
         name: installed.joinpath(*name.split("."), "__init__.py") for name in homes
     }
     assert len(homes) == 1 + len(FLOORS)
-    assert points == dict.fromkeys(("redrive", "geelark", "huawei_workspace", "docflow"), True)
+    assert points == {"redrive": True}
+    names = ("geelark", "huawei_workspace", "docflow")
+    assert providers == {name: f"redrive.worker.providers.{name}" for name in names}
 
 
 def test_the_installed_command_runs(installed: Path, tmp_path: Path) -> None:

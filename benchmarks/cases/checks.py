@@ -10,7 +10,7 @@ from benchmarks.options import Options
 from benchmarks.race import pause, say
 from benchmarks.redrive_system import Redrive
 from benchmarks.tables import Table, Target
-from redrive.models.capabilities import GEELARK
+from redrive.models.providers import GEELARK
 
 RUN_SECONDS, QUICK_RUN_SECONDS = 60.0, 2.0
 """A retried task runs so long on average, so that most are checked more than once."""

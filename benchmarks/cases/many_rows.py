@@ -19,7 +19,7 @@ from benchmarks.race import say
 from benchmarks.stored import BIG, Stored
 from benchmarks.tables import Table, Target
 from redrive.models import ledger
-from redrive.models.capabilities import DOCFLOW
+from redrive.models.providers import DOCFLOW
 from redrive.models.rules import Rules, rules_of
 from redrive.models.settings import load
 from redrive.models.settings.policy import Policy

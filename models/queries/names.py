@@ -5,8 +5,9 @@ from difflib import get_close_matches
 
 from sqlalchemy import exists, select
 
-from ..capabilities import Capabilities, capabilities_of
+from ..capabilities import Capabilities
 from ..errors import BadInput
+from ..providers import capabilities_of
 from ..rules import Rules
 from ..sql.db import Transaction
 from ..sql.tables import accounts, tasks

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import Field, InstanceOf
 
-from ..capabilities import Capabilities, known_providers
+from ..capabilities import Capabilities
+from ..providers import known_providers
 from .findings import Findings
 from .limits import NAME, NAME_WORDS, Limits, read_limits
 from .network import checked_proxy, read_ca_file, read_proxy

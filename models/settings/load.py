@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import Field
 
-from ..capabilities import capabilities_of
 from ..jobs import Queues
+from ..providers import capabilities_of
 from . import agreement, installation, network
 from .accounts import AccountSettings, Shared, read_account
 from .environment import Environment, read_environment, warn_of_misspelled

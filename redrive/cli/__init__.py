@@ -1,16 +1,12 @@
-"""The command line ``redrive``.
-
-The modules of commands import what is heavy inside their commands, so that ``redrive --help`` answers at once.
-"""
+"""The command line ``redrive``: what is common to all commands. :mod:`.table` lists them."""
 
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
-from typer.models import CommandInfo
 
-from . import accounts, act, look, service, setup, streams, transfer
-from .failures import Commands
+from . import streams
+from .group import Commands
 
 app = typer.Typer(
     name="redrive",
@@ -39,35 +35,6 @@ def redrive(
 
     Settings are in `redrive.toml` (`redrive init` writes one); `redrive doctor` checks them and everything around them.
     """
-
-
-PANELS = {
-    "Run": ("demo", "up", "scheduler", "worker", "flower", "sandbox"),
-    "Tasks": (
-        "status", "list", "show", "explain", "actions",
-        "retry", "hold", "release", "stop", "revive", "import", "export", "prune",
-    ),
-    "Accounts": ("accounts", "pause", "resume"),
-    "Set-up": ("init", "doctor", "migrate"),
-}  # fmt: skip
-"""The commands as `redrive --help` shows them."""
-
-
-def _gather() -> None:
-    """Register the commands of all modules, each in its panel."""
-    for module in (service, look, act, transfer, accounts, setup):
-        module.register(app)
-    order = {name: panel for panel, names in PANELS.items() for name in names}
-    for command in app.registered_commands:
-        command.rich_help_panel = order[_name(command)]
-    app.registered_commands.sort(key=lambda command: list(order).index(_name(command)))
-
-
-def _name(command: CommandInfo) -> str:
-    return str(command.name or getattr(command.callback, "__name__", ""))
-
-
-_gather()
 
 
 def main() -> None:

@@ -1,37 +1,29 @@
 """Commands about accounts: accounts, pause, resume."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from .context import console, known_rules, opened, print_json, wake_schedulers, who
-from .options import Json, Reason, line
+from redrive.models import ledger, queries
+from redrive.models.queries import AccountOverview, Overview, plain
+from redrive.models.settings import Settings
+from redrive.models.sql.db import Transaction
 
-if TYPE_CHECKING:
-    from redrive.models.queries import AccountOverview, Overview
-    from redrive.models.settings import Settings
-    from redrive.models.sql.db import Transaction
+from .account_table import account_rows, account_table
+from .context import console, known_rules, opened, print_json, wake_schedulers, who
+from .notices import notices
+from .options import Json, Reason, line
 
 Name = Annotated[str, typer.Argument(metavar="ACCOUNT", parser=line, help="Its name in redrive.toml.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    for command in (accounts, pause, resume):
-        app.command()(command)
-
-
 def accounts(*, as_json: Json = False) -> None:
     """The accounts: provider, pace and whether each is at work."""
-    from redrive.models import queries  # noqa: PLC0415 - heavy
-
-    from .account_table import account_rows, account_table  # noqa: PLC0415 - heavy
-
     with opened(required=False) as (settings, database), database.reading() as t:
         rows, now = account_rows(settings, queries.overview(t, known_rules(settings))), t.now
     if as_json:
-        print_json(queries.plain(rows))
+        print_json(plain(rows))
     elif rows:
         console.print(account_table(rows, now))
     else:
@@ -40,8 +32,6 @@ def accounts(*, as_json: Json = False) -> None:
 
 def pause(account: Name, *, reason: Reason = "", as_json: Json = False) -> None:
     """Leave an account alone: nothing of it is claimed, and workers give back what they have not sent."""
-    from redrive.models import ledger  # noqa: PLC0415 - heavy
-
     with opened(required=False) as (settings, database):
         with database.transaction() as t:
             _ensure(t, settings, account)
@@ -65,9 +55,6 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Let an account go on: ends a pause of any cause and closes its breakers."""
-    from redrive.models import ledger, queries  # noqa: PLC0415 - heavy
-    from redrive.models.queries import plain  # noqa: PLC0415 - heavy
-
     with opened(required=False) as (settings, database):
         rules = known_rules(settings)
         with database.transaction() as t:
@@ -84,10 +71,8 @@ def resume(
             console.print(words)
 
 
-def _resumed(before: "Overview", after: "Overview", *, try_one: bool) -> Iterator[str]:
+def _resumed(before: Overview, after: Overview, *, try_one: bool) -> Iterator[str]:
     """What was ended, and what still holds."""
-    from .notices import notices  # noqa: PLC0415 - heavy
-
     state = before.accounts[0]
     if try_one:
         yield f"One task of {state.account} tries; the others follow when that gets a usable answer."
@@ -105,7 +90,7 @@ def _resumed(before: "Overview", after: "Overview", *, try_one: bool) -> Iterato
             yield f"{notice.about.removeprefix('accounts.')}: {notice.words}"
 
 
-def _operations(state: "AccountOverview") -> list[str]:
+def _operations(state: AccountOverview) -> list[str]:
     return [breaker.operation for breaker in state.breakers]
 
 
@@ -113,14 +98,12 @@ def _plural(operation: str) -> str:
     return "retries" if operation == "retry" else "checks"
 
 
-def _ensure(t: "Transaction", settings: "Settings", account: str) -> None:
+def _ensure(t: Transaction, settings: Settings, account: str) -> None:
     """An account can be paused before anything has run.
 
     Raises:
         BadInput: it is not known.
     """
-    from redrive.models import ledger, queries  # noqa: PLC0415 - heavy
-
     if account in settings.accounts:
         ledger.ensure(t, {account: settings.accounts[account].provider})
     else:

@@ -2,16 +2,22 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import DBAPIError
+
+from redrive.models.errors import SchemaError, SettingsError, Unreachable
+from redrive.models.rules import Rules, rules_of
+from redrive.models.settings import Settings, load
+from redrive.models.settings.environment import DATABASE_FILE
+from redrive.models.sql import migrate
+from redrive.models.sql.db import Database, words
+from redrive.models.wake import Waker
 
 from ..asker import this_user
+from ..extras import driver_words
+from ..home import make_database_file
 from ..terminal import safe
 from .console import console, errors, print_json
-
-if TYPE_CHECKING:
-    from redrive.models.rules import Rules
-    from redrive.models.settings import Settings
-    from redrive.models.sql.db import Database
 
 __all__ = [
     "broker_url", "console", "database_url", "driver_installed", "errors", "known_rules",
@@ -23,7 +29,7 @@ def _print_warning(words: str) -> None:
     errors.print(f"warning: {words}", style="yellow")
 
 
-def load_settings(*, required: bool = True, warn: Callable[[str], None] = _print_warning) -> "Settings":
+def load_settings(*, required: bool = True, warn: Callable[[str], None] = _print_warning) -> Settings:
     """The settings; their warnings are said on standard error.
 
     Args:
@@ -33,46 +39,37 @@ def load_settings(*, required: bool = True, warn: Callable[[str], None] = _print
     Raises:
         SettingsError: with everything that is wrong.
     """
-    from redrive.models.settings import load  # noqa: PLC0415 - heavy
-
     settings = load(required=required)
     for warning in settings.warnings:
         warn(warning)
     return settings
 
 
-def known_rules(settings: "Settings") -> "dict[str, Rules] | None":
+def known_rules(settings: Settings) -> dict[str, Rules] | None:
     """The rules of the accounts; None where there are no settings, so that nobody can say which accounts there are."""
-    from redrive.models.rules import rules_of  # noqa: PLC0415 - heavy
-
     return rules_of(settings) if settings.environment.config.exists() else None
 
 
-def database_url(settings: "Settings") -> str:
+def database_url(settings: Settings) -> str:
     """The configured database, or the embedded one under REDRIVE_HOME, whose directory is made."""
     if settings.environment.database_url is None:
-        from ..home import make_database_file  # noqa: PLC0415 - only where the database is a file of ours
-
         make_database_file(settings.environment.home)
     return settings.environment.used_database_url
 
 
-def _ensure_there(settings: "Settings") -> None:
+def _ensure_there(settings: Settings) -> None:
     """Create no database for a command that only looks.
 
     Raises:
         SchemaError: there is none.
     """
-    from redrive.models.errors import SchemaError  # noqa: PLC0415 - beside the others
-    from redrive.models.settings.environment import DATABASE_FILE  # noqa: PLC0415 - the same
-
     home = settings.environment.home
     if settings.environment.database_url is None and not (home / DATABASE_FILE).exists():
         remedy = "name one in REDRIVE_DATABASE_URL, or run `redrive migrate` to create this one"
         raise SchemaError(f"database {home / DATABASE_FILE}: does not exist; {remedy}")
 
 
-def open_database(settings: "Settings") -> "Database":
+def open_database(settings: Settings) -> Database:
     """The database, its schema checked; the caller closes it.
 
     Raises:
@@ -80,12 +77,6 @@ def open_database(settings: "Settings") -> "Database":
         SettingsError: its driver is not installed.
         Unreachable: it does not answer, or answers that it is something else.
     """
-    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - heavy
-
-    from redrive.models.errors import Unreachable  # noqa: PLC0415 - beside the others
-    from redrive.models.sql import migrate  # noqa: PLC0415 - heavy
-    from redrive.models.sql.db import Database, words  # noqa: PLC0415 - heavy
-
     _ensure_there(settings)
     with driver_installed():
         database = Database(database_url(settings))
@@ -106,10 +97,6 @@ def driver_installed() -> Iterator[None]:
     Raises:
         SettingsError: the database's driver is missing, or lacks what it needs.
     """
-    from redrive.models.errors import SettingsError  # noqa: PLC0415 - beside the others
-
-    from ..extras import driver_words  # noqa: PLC0415 - only where something is missing
-
     try:
         yield
     except ImportError as error:
@@ -117,7 +104,7 @@ def driver_installed() -> Iterator[None]:
 
 
 @contextmanager
-def opened(*, required: bool = True) -> Iterator[tuple["Settings", "Database"]]:
+def opened(*, required: bool = True) -> Iterator[tuple[Settings, Database]]:
     """Settings and an open database, closed at the end."""
     settings = load_settings(required=required)
     database = open_database(settings)
@@ -127,7 +114,7 @@ def opened(*, required: bool = True) -> Iterator[tuple["Settings", "Database"]]:
         database.close()
 
 
-def broker_url(settings: "Settings") -> str | None:
+def broker_url(settings: Settings) -> str | None:
     """The configured broker, or the one that ``redrive up`` runs under REDRIVE_HOME, or None."""
     if settings.environment.broker_url is not None:
         return settings.environment.broker_url
@@ -136,10 +123,8 @@ def broker_url(settings: "Settings") -> str | None:
     return running_broker(settings.environment.home)
 
 
-def wake_schedulers(settings: "Settings") -> None:
+def wake_schedulers(settings: Settings) -> None:
     """Tell schedulers that something changed; without a broker they see it at their next poll."""
-    from redrive.models.wake import Waker  # noqa: PLC0415 - heavy
-
     waker = Waker(broker_url(settings))
     waker.wake()
     waker.close()

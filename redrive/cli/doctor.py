@@ -1,9 +1,11 @@
-"""The examination: what is right, what is worth a check, what is wrong."""
+"""``redrive doctor``: what is right, what is worth a check, what is wrong."""
 
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+import typer
 
 from redrive.models import queries
 from redrive.models.errors import SchemaError, SettingsError, Unreachable
@@ -14,12 +16,28 @@ from redrive.models.settings import Settings, check_secrets, doubtful_secrets, h
 from redrive.models.sql import migrate
 from redrive.models.sql.db import Database
 
+from ..terminal import safe
 from .broker import answer, leftovers, warnings
-from .context import broker_url, open_database
+from .context import broker_url, console, open_database, print_json
 from .database import examined
 from .failures import NOT_WELL, WRONG
 from .notices import notices
+from .options import Json
 from .remedies import with_remedy
+
+
+def doctor(*, as_json: Json = False) -> None:
+    """Check settings, credentials, database and broker, and that they agree. Changes nothing."""
+    findings, code = [], 0
+    for finding in examine():
+        findings.append(finding)
+        code = max(code, finding.exit_code)
+        if not as_json:
+            console.print(safe(f"{finding.level:8}{finding.key}: {finding.text}"), style=finding.level.style)
+    if as_json:
+        print_json(queries.plain(findings))
+    if code:
+        raise typer.Exit(code)
 
 
 class Level(StrEnum):

@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import typer
-from typer.core import TyperGroup
 
 from redrive.models.errors import BadInput, DatabaseError, SchemaError, SettingsError, Unreachable
 
-from .context import errors
+from .console import errors
 from .remedies import with_remedy
 
 NOT_WELL = 1
@@ -20,15 +19,6 @@ WRONG = 2
 
 WAITS = 3
 """Exit code of ``status --check``: something waits, and only for time."""
-
-
-class Commands(TyperGroup):
-    """All commands, with their errors in words."""
-
-    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer's own name for click's context
-        """Run the command."""
-        with in_words():
-            return super().invoke(ctx)
 
 
 def _print(line: str) -> None:

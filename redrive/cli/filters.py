@@ -4,19 +4,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import wraps
 from inspect import Parameter, Signature, signature
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
+from redrive.models import queries
+from redrive.models.queries import TaskFilter
+from redrive.models.rules import Rules
+from redrive.models.sql.db import Transaction
 from redrive.models.states import DeadReason
 
 from .options import WHEN, WHICH, Accounts, Statuses, line, one_of, when
-
-if TYPE_CHECKING:
-    from redrive.models.queries import TaskFilter
-    from redrive.models.rules import Rules
-    from redrive.models.sql.db import Transaction
 
 
 def _batch_id(text: str) -> UUID:
@@ -82,14 +81,12 @@ class Wanted:
     def __bool__(self) -> bool:
         return bool(self.batches) or any(value not in ((), False, None) for value in self.fields.values())
 
-    def found(self, t: "Transaction", rules_of: "Mapping[str, Rules]") -> "TaskFilter":
+    def found(self, t: Transaction, rules_of: Mapping[str, Rules]) -> TaskFilter:
         """The filter, its names checked.
 
         Raises:
             BadInput: an account, a kind or a batch does not exist.
         """
-        from redrive.models import queries  # noqa: PLC0415 - heavy
-
         wanted = queries.TaskFilter(**self.fields)
         queries.check_names(t, wanted, rules_of)
         return replace(wanted, ids=queries.ids_of_batches(t, self.batches)) if self.batches else wanted

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from redrive.models.queries import suggestion
 from redrive.models.states import Status
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -56,7 +57,6 @@ def one_of(words: type[Word]) -> Callable[[str], Word]:
     def parse(text: str) -> Word:
         if text in list(words):
             return words(text)
-        from redrive.models.queries import suggestion  # noqa: PLC0415 - heavy
 
         raise typer.BadParameter(f"{text!r} is not known; {suggestion(text, list(words))}")
 

@@ -1,24 +1,83 @@
-"""The screen of ``redrive status``."""
+"""``redrive status``: its screen, its check, its JSON."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
+from typing import Annotated, Any
 
+import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from redrive.models import queries
 from redrive.models.explain.words import duration
 from redrive.models.outcome import OUTCOMES
 from redrive.models.queries import AccountOverview, Overview
+from redrive.models.settings import Settings
 from redrive.models.sql.db import Database
 from redrive.models.states import ENDED_STATES
 
 from ..terminal import safe
-from .context import console
-from .notices import Notice, notices
+from .context import console, known_rules, opened, print_json
+from .notices import Notice, exit_code, notices
+from .options import Json
 from .render import STYLES, Column, Grid, Paragraph, number
 
 _WAITING = ("failed", "canceled")
 _SHOWN = ("in_flight", "retrying", "unknown", "held", "succeeded", "dead")
+
+
+def status(
+    *,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Again and again, until Ctrl-C.")] = False,
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two screens of --watch.")] = 2.0,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only what somebody should know; the exit code says what it needs.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Everything at a glance: tasks by account and status, what is due, what is in the way, what was done."""
+    if watch and check:
+        raise typer.BadParameter("a check is made once; leave out --watch", param_hint="--check")
+    with opened(required=False) as (settings, database):
+        screen = Screen(database, start=_start(settings), watched=watch and not as_json)
+        while True:
+            with database.reading() as t:
+                overview = queries.overview(t, known_rules(settings))
+            if as_json:
+                print_json(_status_json(overview), indent=None if watch else 2)
+            elif not check:
+                screen.show(overview)
+            if check:
+                _check(overview, quiet=as_json)
+            if not watch:
+                return
+            time.sleep(interval)
+
+
+def _start(settings: Settings) -> str:
+    """What to do where there is nothing to show."""
+    file = settings.environment.config
+    if file.exists() and not settings.accounts:
+        return f"{file} names no account and there is no task. Fill in an [accounts.NAME] table of it."
+    if not file.exists():
+        return "There is no task. Start with: redrive init"
+    return "There is no task."
+
+
+def _status_json(overview: Overview) -> dict[str, Any]:
+    return {**queries.plain(overview), "notices": queries.plain(list(notices(overview)))}  # type: ignore[dict-item]
+
+
+def _check(overview: Overview, *, quiet: bool) -> None:
+    """Say what somebody should know, and end with what it needs."""
+    found = list(notices(overview))
+    if not quiet:
+        for notice in found:
+            console.print(notice_line(notice))
+        if not found:
+            console.print("All is well.")
+    raise typer.Exit(exit_code(found))
 
 
 class Screen:

@@ -8,21 +8,29 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
 from io import TextIOBase, TextIOWrapper, UnsupportedOperation
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Literal, cast
+from typing import IO, Annotated, Literal, cast
 
 import typer
+from rich.progress import Progress
+
+from redrive.models import ledger, queries
+from redrive.models.errors import SettingsError
+from redrive.models.rules import rules_of
+from redrive.models.settings import Settings
+from redrive.models.sql.db import Database
 
 from ..terminal import safe
+from ..transfer.exporting import WRITERS, walk
+from ..transfer.files import await_bytes, destination, refused_rows, source
+from ..transfer.importing import Tally, import_rows
+from ..transfer.lines import UnusableFile
+from ..transfer.opening import text_of
+from ..transfer.reading import JSON_SUFFIXES, read_rows
+from ..transfer.rows import Row
 from .context import console, errors, load_settings, open_database, opened, print_json, wake_schedulers
 from .failures import NOT_WELL, WRONG
+from .left_out import say_left_out
 from .options import Accounts, DryRun, Json, Statuses
-
-if TYPE_CHECKING:
-    from redrive.models.settings import Settings
-    from redrive.models.sql.db import Database
-
-    from ..transfer.importing import Tally
-    from ..transfer.rows import Row
 
 STANDARD = Path("-")
 MOST_SAID = 100
@@ -45,12 +53,6 @@ Format = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("import")(import_)
-    app.command()(export)
-
-
 def import_(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="CSV with a header, or JSON; may be gzipped; - is standard input.")
@@ -65,10 +67,6 @@ def import_(
     A line that cannot be taken is said on standard error as `line N: why` (the header is line 1) and the exit code
     is 1; all others are in. Importing a file again adds nothing twice.
     """
-    from redrive.models.errors import SettingsError  # noqa: PLC0415 - heavy, as all below
-
-    from ..transfer.files import refused_rows  # noqa: PLC0415
-
     settings = load_settings()
     if not settings.accounts:
         raise SettingsError("accounts: none is configured, so no task can be added; redrive init shows how")
@@ -93,7 +91,7 @@ class Refusals:
         self._file = file
         self._count = 0
 
-    def __call__(self, row: "Row", words: str) -> None:
+    def __call__(self, row: Row, words: str) -> None:
         """Say one."""
         self._count += 1
         if self._count <= MOST_SAID:
@@ -108,16 +106,7 @@ class Refusals:
             errors.print(f"… and {self._count - MOST_SAID:,} more refused lines{hint}")
 
 
-def _import(
-    stream: IO[bytes], name: str, settings: "Settings", database: "Database | None", refuse: Refusals
-) -> "Tally":
-    from redrive.models.rules import rules_of  # noqa: PLC0415
-
-    from ..transfer.importing import Tally, import_rows  # noqa: PLC0415
-    from ..transfer.lines import UnusableFile  # noqa: PLC0415
-    from ..transfer.opening import text_of  # noqa: PLC0415
-    from ..transfer.reading import read_rows  # noqa: PLC0415
-
+def _import(stream: IO[bytes], name: str, settings: Settings, database: Database | None, refuse: Refusals) -> Tally:
     tally, rules = Tally(), rules_of(settings)
     if database is not None:
         _ensure(database, settings)
@@ -134,14 +123,12 @@ def _import(
     return tally
 
 
-def _ensure(database: "Database", settings: "Settings") -> None:
-    from redrive.models import ledger  # noqa: PLC0415
-
+def _ensure(database: Database, settings: Settings) -> None:
     with database.transaction() as t:
         ledger.ensure(t, {name: account.provider for name, account in settings.accounts.items()})
 
 
-def _summary(tally: "Tally", *, dry_run: bool) -> str:
+def _summary(tally: Tally, *, dry_run: bool) -> str:
     if dry_run:
         return f"good {tally.good}, refused {tally.refused}; nothing was added"
     return f"added {tally.added}, known {tally.known}, refused {tally.refused}"
@@ -149,8 +136,6 @@ def _summary(tally: "Tally", *, dry_run: bool) -> str:
 
 @contextmanager
 def _source(path: Path) -> Iterator[IO[bytes]]:
-    from ..transfer.files import await_bytes, source  # noqa: PLC0415
-
     if path == STANDARD:
         _refuse_closed(sys.stdin, "standard input")
         with suppress(UnsupportedOperation):  # of a stream that is not a file
@@ -180,8 +165,6 @@ def _say(words: str) -> None:
 @contextmanager
 def _progress(stream: IO[bytes]) -> Iterator[Callable[[], None]]:
     """A bar on a terminal's standard error; yields what moves it to where the stream has been read."""
-    from rich.progress import Progress  # noqa: PLC0415
-
     about = os.fstat(stream.fileno()) if errors.is_terminal else None
     if about is None or not stat.S_ISREG(about.st_mode):
         yield lambda: None
@@ -204,12 +187,6 @@ def export(
     A provider's words may begin like a formula, which a spreadsheet runs when it opens the file: for people with
     spreadsheets use `--safe-for-spreadsheets`.
     """
-    from redrive.models import queries  # noqa: PLC0415 - heavy, as all below
-
-    from ..transfer.exporting import WRITERS, walk  # noqa: PLC0415
-    from ..transfer.files import destination  # noqa: PLC0415
-    from ..transfer.reading import JSON_SUFFIXES  # noqa: PLC0415
-
     form = form or ("jsonl" if output.suffix.lower() in JSON_SUFFIXES else "csv")
     if safe and form != "csv":
         raise typer.BadParameter("is for CSV; a spreadsheet opens no JSON lines", param_hint="--safe-for-spreadsheets")
@@ -221,8 +198,6 @@ def export(
         with destination(output) if output != STANDARD else _standard() as file:
             write(file, walk(database, left_out.append, account=account or (), status=status or ()))
     if left_out:
-        from .left_out import say_left_out  # noqa: PLC0415 - as above
-
         say_left_out(left_out)
         raise typer.Exit(NOT_WELL)
 

@@ -8,13 +8,14 @@ from typing import Any
 import httpx
 from sqlalchemy import func, select
 
+from redrive.models.providers import DOCFLOW, GEELARK, HUAWEI_WORKSPACE
 from redrive.models.sql.db import Database
 from redrive.models.sql.tables import tasks
 from redrive.models.states import ENDED_STATES
 
 from .compare import PROVIDERS, Ended
 
-PATHS = {"phones": "/open/", "desktops": "/v", "reviews": "/api/"}
+PATHS = {GEELARK.account: "/open/", HUAWEI_WORKSPACE.account: "/v", DOCFLOW.account: "/api/"}
 """How the API paths of each account's provider begin."""
 
 

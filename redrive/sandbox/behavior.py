@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import Final, Literal
 
 GEELARK: Final = "geelark"
-HUAWEI: Final = "huawei_workspace"
+HUAWEI_WORKSPACE: Final = "huawei_workspace"
 DOCFLOW: Final = "docflow"
 
 FirstState = Literal["failed", "canceled"]
@@ -49,7 +49,7 @@ REFUSALS: Final[Mapping[str, Mapping[Refusal, str]]] = {
         Refusal.APP_VERSION: "48004: the app's version does not fit",
         Refusal.NOT_ALLOWED: "48001: although it has failed",
     },
-    HUAWEI: {
+    HUAWEI_WORKSPACE: {
         Refusal.RUNNING: "409: somebody else retried it, and that run counts as its first",
         Refusal.SUCCEEDED: "400: somebody else's retry succeeded",
         Refusal.MISSING: "404: no such task",
@@ -71,7 +71,7 @@ DETAILS: Final[Mapping[str, Mapping[Detail, str]]] = {
         Detail.NETWORK: "fails with 29994, the network is unstable",
         Detail.PHONE_DELETED: "the phone is deleted during the first run that fails: 29998, then 40005",
     },
-    HUAWEI: {Detail.PLAIN: "fails with result code 1"},
+    HUAWEI_WORKSPACE: {Detail.PLAIN: "fails with result code 1"},
     DOCFLOW: {
         Detail.PLAIN: "fails with status 2, review failed",
         Detail.RECOGNITION: "fails with status 7, recognition failed",

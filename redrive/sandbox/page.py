@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from redrive.models.capabilities import Capabilities
+from redrive.models.providers import BUILT_IN
+
 from .behavior import DETAILS, REFUSALS, Detail, Refusal
 from .config import SandboxConfig
 from .faults import FaultKind
-from .script import DOCFLOW, GEELARK, HUAWEI, Script, make_id
+from .script import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Script, make_id
 
-TITLES: Mapping[str, str] = {GEELARK: "GeeLark", HUAWEI: "Huawei Cloud Workspace", DOCFLOW: "TextIn DocFlow"}
+TITLES: Mapping[str, str] = {GEELARK: "GeeLark", HUAWEI_WORKSPACE: "Huawei Cloud Workspace", DOCFLOW: "TextIn DocFlow"}
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -77,11 +80,29 @@ def page(config: SandboxConfig, url: str) -> str:
 def environment(config: SandboxConfig) -> dict[str, str]:
     """The secrets that :func:`accounts_toml` refers to."""
     return {
-        "GEELARK_TOKEN": config.geelark.token,
-        "HW_AK": config.huawei.access_key,
-        "HW_SK": config.huawei.secret_key,
-        "TI_APP_ID": config.docflow.app_id,
-        "TI_SECRET": config.docflow.secret_code,
+        BUILT_IN[provider].options[key].example: value
+        for provider, given in _credentials(config).items()
+        for key, value in given.items()
+        if BUILT_IN[provider].options[key].secret
+    }
+
+
+def _credentials(config: SandboxConfig) -> dict[str, dict[str, str]]:
+    """What the account of each provider needs to be let in."""
+    geelark, huawei, docflow = config.geelark, config.huawei, config.docflow
+    return {
+        GEELARK: {"token": geelark.token},
+        HUAWEI_WORKSPACE: {
+            "region": BUILT_IN[HUAWEI_WORKSPACE].options["region"].example,
+            "project_id": huawei.project_id,
+            "access_key": huawei.access_key,
+            "secret_key": huawei.secret_key,
+        },
+        DOCFLOW: {
+            "app_id": docflow.app_id,
+            "secret_code": docflow.secret_code,
+            "workspace_id": docflow.workspace_id,
+        },
     }
 
 
@@ -94,46 +115,30 @@ WATCHABLE: Mapping[str, float] = {
 """Waits of a policy, short enough to watch."""
 
 
+UNHURRIED = "calls_per_minute = 1200\ncalls_per_hour = 72000\n"
+"""The pace of providers that publish none: the sandbox has no limit for them."""
+
+
 def accounts_toml(config: SandboxConfig, url: str, policy: Mapping[str, float] = WATCHABLE) -> str:
-    """The accounts phones, desktops and reviews, pointing at a sandbox.
+    """An account of each provider, pointing at a sandbox.
 
     Only tables of accounts: they can stand under settings that are there already.
     """
     address = f'base_url = "{url}"' if urlsplit(url).hostname in LOOPBACK else f'base_url = "{url}"\nallow_http = true'
     waits = "\n".join(f"{key} = {seconds:g}" for key, seconds in policy.items())
-    return f"""\
-[accounts.phones]
-provider = "geelark"
-{address}
-token = {{ env = "GEELARK_TOKEN" }}
-[accounts.phones.policy]
-{waits}
+    accounts = (_account(BUILT_IN[name], address, given, waits) for name, given in _credentials(config).items())
+    return "\n".join(accounts)
 
-[accounts.desktops]
-provider = "huawei_workspace"
-{address}
-region = "ap-southeast-1"
-project_id = "{config.huawei.project_id}"
-access_key = {{ env = "HW_AK" }}
-secret_key = {{ env = "HW_SK" }}
-[accounts.desktops.limits]
-calls_per_minute = 1200
-calls_per_hour = 72000
-[accounts.desktops.policy]
-{waits}
 
-[accounts.reviews]
-provider = "docflow"
-{address}
-app_id = {{ env = "TI_APP_ID" }}
-secret_code = {{ env = "TI_SECRET" }}
-workspace_id = "{config.docflow.workspace_id}"
-[accounts.reviews.limits]
-calls_per_minute = 1200
-calls_per_hour = 72000
-[accounts.reviews.policy]
-{waits}
-"""
+def _account(provider: Capabilities, address: str, given: Mapping[str, str], waits: str) -> str:
+    name, options = provider.account, provider.options
+    keys = "\n".join(
+        f'{key} = {{ env = "{options[key].example}" }}' if options[key].secret else f'{key} = "{value}"'
+        for key, value in given.items()
+    )
+    pace = f"[accounts.{name}.limits]\n{UNHURRIED}" if provider.published_per_minute is None else ""
+    head = f'[accounts.{name}]\nprovider = "{provider.provider}"\n{address}\n{keys}\n'
+    return f"{head}{pace}[accounts.{name}.policy]\n{waits}\n"
 
 
 def _table(rows_of: Mapping[str, Mapping[Refusal, str]] | Mapping[str, Mapping[Detail, str]]) -> str:

@@ -8,17 +8,19 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from typing import Any, Final, TextIO
 
-from .behavior import DETAILS, DOCFLOW, GEELARK, HUAWEI, REFUSALS, Detail, Refusal, Script
+from redrive.models.providers import BUILT_IN
+
+from .behavior import DETAILS, DOCFLOW, GEELARK, HUAWEI_WORKSPACE, REFUSALS, Detail, Refusal, Script
 from .config import DocFlowLogin
 from .script import make_id
 
 COLUMNS: Final = ("account", "kind", "external_id", "sub_id", "origin", "status", "reason", "params")
-ACCOUNTS: Final = {GEELARK: "phones", HUAWEI: "desktops", DOCFLOW: "reviews"}
-KINDS: Final = {GEELARK: ("",), HUAWEI: ("task", "record"), DOCFLOW: ("review_task", "review_rule")}
-ORIGINS: Final = {GEELARK: ("api", "client_ui"), HUAWEI: ("",), DOCFLOW: ("",)}
+ACCOUNTS: Final = {provider: BUILT_IN[provider].account for provider in (GEELARK, HUAWEI_WORKSPACE, DOCFLOW)}
+KINDS: Final = {GEELARK: ("",), HUAWEI_WORKSPACE: ("task", "record"), DOCFLOW: ("review_task", "review_rule")}
+ORIGINS: Final = {GEELARK: ("api", "client_ui"), HUAWEI_WORKSPACE: ("",), DOCFLOW: ("",)}
 REASONS: Final = {
     GEELARK: {"failed": "20003 task timed out", "canceled": "20005 task canceled"},
-    HUAWEI: {"failed": "the script ended with exit code 1", "canceled": "stopped by its user"},
+    HUAWEI_WORKSPACE: {"failed": "the script ended with exit code 1", "canceled": "stopped by its user"},
     DOCFLOW: {"failed": "review failed", "canceled": "withdrawn by its reviewer"},
 }
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from . import huawei, iam
+from . import huawei_iam, huawei_workspace
 from .config import SandboxConfig
 from .docflow import DocFlowSandbox
 from .exchange import Refusal, Reply, ServedCall
 from .faults import Fault, Faults
 from .geelark import GeeLarkSandbox
-from .huawei import Huawei
+from .huawei_workspace import HuaweiWorkspaceSandbox
 from .misbehave import misbehave, respond
 from .strange import in_strange_words
 from .world import World
@@ -46,7 +46,7 @@ class Sandbox:
         posted = {**GeeLarkSandbox(self.world).paths, **DocFlowSandbox(self.world).paths}
         self.endpoints = {
             **{("POST", path): endpoint for path, endpoint in posted.items()},
-            **Huawei(self.world).paths,
+            **HuaweiWorkspaceSandbox(self.world).paths,
         }
 
     async def serve(self, path: str, request: web.Request) -> web.StreamResponse:
@@ -102,7 +102,7 @@ def nowhere(path: str) -> Reply:
     if path.startswith("/v2/"):
         if path.endswith(("/script-executions/retry", "/script-execution-records")):
             message = "The method specified in the request is not allowed."
-            return iam.gateway_error(huawei.DOC_RETRY, 405, "WKS.00000405", message)
+            return huawei_iam.gateway_error(huawei_workspace.DOC_RETRY, 405, "WKS.00000405", message)
         message = "The API does not exist or has not been published in the environment."
-        return iam.gateway_error(iam.DOC_GATEWAY, 404, "APIGW.0101", message)
+        return huawei_iam.gateway_error(huawei_iam.DOC_GATEWAY, 404, "APIGW.0101", message)
     return Reply("sandbox: nothing is served here", "404 page not found", 404)

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from .behavior import DETAILS, DOCFLOW, FIRST_STATES, GEELARK, HUAWEI, REFUSALS, Detail, Refusal, Script
+from .behavior import DETAILS, DOCFLOW, FIRST_STATES, GEELARK, HUAWEI_WORKSPACE, REFUSALS, Detail, Refusal, Script
 from .expectation import Expectation, expectation
 
 __all__ = [
     "DOCFLOW",
     "GEELARK",
-    "HUAWEI",
+    "HUAWEI_WORKSPACE",
     "Detail",
     "Expectation",
     "Refusal",
@@ -48,8 +48,8 @@ def _read(digits: str) -> Script:
         return DEFAULT
 
 
-WIDTH: Final[Mapping[str, int]] = {GEELARK: 18, HUAWEI: 32, DOCFLOW: 16}
-LEAD: Final[Mapping[str, str]] = {GEELARK: "5", HUAWEI: "0", DOCFLOW: "3"}
+WIDTH: Final[Mapping[str, int]] = {GEELARK: 18, HUAWEI_WORKSPACE: 32, DOCFLOW: 16}
+LEAD: Final[Mapping[str, str]] = {GEELARK: "5", HUAWEI_WORKSPACE: "0", DOCFLOW: "3"}
 
 
 def make_id(provider: str, serial: int, script: Script) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from redrive.models.capabilities import Capabilities, Option, capabilities_of, known_providers
+from redrive.models.capabilities import Capabilities, Option
+from redrive.models.providers import capabilities_of, known_providers
 from redrive.models.states import Operation
 from redrive.worker.providers import load
 from redrive.worker.providers.base import Account, Provider, TaskRef

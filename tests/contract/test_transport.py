@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from redrive.models.clock import boottime
-from redrive.sandbox.signatures import Signature, sign
+from redrive.sandbox.huawei_signatures import Signature, sign
 from redrive.worker.providers.base import Account, Answer, Request, TaskRef
 from redrive.worker.providers.huawei_workspace import HuaweiWorkspace
 from tests.contract.misbehaviour import SENT_WITHOUT_ANSWER, Misbehaviour, hang

@@ -6,10 +6,10 @@ from uuid import uuid4
 import pytest
 
 from redrive.models import ledger
-from redrive.models.capabilities import GEELARK
 from redrive.models.errors import StaleBatch
 from redrive.models.ledger import LOCAL, CallResult, Group
 from redrive.models.outcome import Accepted, Deferred, Reading, Refused, State, Throttled, Unknown
+from redrive.models.providers import GEELARK
 from redrive.models.states import DeadReason, Operation, Status
 from tests.support.world import World, make_rules
 

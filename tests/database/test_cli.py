@@ -178,7 +178,7 @@ def test_a_filter_means_only_tasks_with_something_to_do(run: Run, shop: World) -
 
 
 def test_many_pages_are_all_done(run: Run, shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("redrive.cli.acting.TASKS_A_PAGE", 3)
+    monkeypatch.setattr("redrive.cli.act.TASKS_A_PAGE", 3)
     monkeypatch.setattr("redrive.cli.report.HINTS", 2)
     ids = shop.add_many([str(n) for n in range(10)])
     assert "10 tasks held." in run("hold", "--all", "--yes").stdout

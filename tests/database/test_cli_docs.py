@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from redrive.cli import app
+from redrive.cli import app, table
+from redrive.cli.group import loaded
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
-COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS = {name: loaded(name) for name in table.COMMANDS}
 OPTION = r"`(--?[a-z][a-z-]*)`"
 
 

@@ -48,7 +48,7 @@ def test_type_checkers_know_every_word() -> None:
 def test_many_tasks_are_got_in_one_query(client: Client) -> None:
     ids = client.add_many({**FAILED, "external_id": f"{n}"} for n in range(30))
     seen: list[str] = []
-    engine = client._access.database.engine
+    engine = client._work.access.database.engine
 
     def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
         seen.append(statement)
@@ -174,7 +174,7 @@ def test_who_asked_is_recorded(client: Client, what: str) -> None:
     getattr(client, what)(task_id, "why", who="anna@shop")
     recorded = [(each.who, each.what) for each in client.actions(task_id) if each.who != "before"]
     assert recorded in ([("anna@shop", what)], [])
-    with client._access.reading() as (t, _):
+    with client._work.access.reading() as (t, _):
         names = {row.who for row in t.rows(text("SELECT who FROM redrive_actions"))}
     assert names <= {"anna@shop", "before"}
     with pytest.raises(BadInput, match="who "):

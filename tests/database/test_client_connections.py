@@ -122,9 +122,9 @@ def test_a_read_only_database_is_said(client: Client, database_url: str, config:
     client.add(**FAILED)
     read_only = make_url(database_url)
     if read_only.get_backend_name() == "sqlite":
-        client._access.database.engine.dispose()
+        client._work.access.database.engine.dispose()
 
-        @event.listens_for(client._access.database.engine, "connect")
+        @event.listens_for(client._work.access.database.engine, "connect")
         def refuse(raw: Any, _record: object) -> None:
             raw.execute("PRAGMA query_only = ON")
 

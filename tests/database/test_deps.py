@@ -34,6 +34,7 @@ def test_installed_packages_are_searched_once_for_each_provider(
         searches.append(wanted["name"])
         return EntryPoints(PROVIDERS.values()).select(**wanted)
 
+    monkeypatch.setattr(providers, "BUILT_IN", {})  # as if all were of other packages
     monkeypatch.setattr(providers, "entry_points", search)
     config = tmp_path / "redrive.toml"
     config.write_text(settings_text(phones, reviews))

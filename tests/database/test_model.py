@@ -19,7 +19,6 @@ from hypothesis.stateful import (
 from sqlalchemy import delete, func, select
 
 from redrive.models import ledger
-from redrive.models.capabilities import DOCFLOW, GEELARK
 from redrive.models.errors import StaleBatch
 from redrive.models.ledger import CallResult, Work, standstills
 from redrive.models.outcome import (
@@ -38,6 +37,7 @@ from redrive.models.outcome import (
     Unreadable,
     Unsent,
 )
+from redrive.models.providers import DOCFLOW, GEELARK
 from redrive.models.rules import BreakerRules, Rules
 from redrive.models.sql.tables import attempts, batches, metadata, tasks
 from redrive.models.states import DeadReason, Operation, Status

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from redrive.cli.service import SANDBOX_PORT
+from redrive.cli.sandbox import SANDBOX_PORT
 from tests.support.processes import Process, wait_until
 
 ROOT = Path(__file__).parents[2]

@@ -54,7 +54,7 @@ def test_a_health_check_sees_whether_batches_are_taken(ours: ProcessWorld, spawn
 AT_A_BAD_MOMENT = """
 import signal, sys
 from redrive import cli
-from redrive.models import migrate
+from redrive.models.sql import migrate
 from redrive.worker import main
 
 def struck(real):

@@ -11,8 +11,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, create_engine, delete, event
 
-from redrive.models.capabilities import GEELARK
 from redrive.models.outcome import CheckResult, Outcome
+from redrive.models.providers import GEELARK
 from redrive.models.rules import BreakerRules, Rules
 from redrive.models.settings.policy import Policy
 from redrive.models.sql.db import Database

@@ -4,9 +4,9 @@ from typing import Any
 import httpx
 import pytest
 
-from redrive.sandbox import signatures
+from redrive.sandbox import huawei_signatures as signatures
 from redrive.sandbox.config import HuaweiLogin
-from redrive.sandbox.script import HUAWEI, Refusal, Script, make_id
+from redrive.sandbox.script import HUAWEI_WORKSPACE, Refusal, Script, make_id
 from tests.sandbox.conftest import HUAWEI_TOKEN, PROJECT, Caller, FakeClock, Open
 
 RETRY = f"/v2/{PROJECT}/script-executions/retry"
@@ -15,7 +15,7 @@ NAMES = ("content-type", "host", "x-sdk-date")
 
 
 def one(script: Script | None = None) -> str:
-    return make_id(HUAWEI, 1, script or Script())
+    return make_id(HUAWEI_WORKSPACE, 1, script or Script())
 
 
 def statuses(answer: httpx.Response) -> list[str]:

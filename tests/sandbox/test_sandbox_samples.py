@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from redrive.cli.service import SANDBOX_PORT
-from redrive.models.capabilities import BUILT_IN
+from redrive.cli.sandbox import SANDBOX_PORT
+from redrive.models.providers import BUILT_IN
 from redrive.models.settings import check_secrets, load
 from redrive.sandbox.behavior import DETAILS, REFUSALS
 from redrive.sandbox.config import SandboxConfig

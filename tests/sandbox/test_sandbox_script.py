@@ -10,7 +10,7 @@ from redrive.sandbox.expectation import GEELARK_CAP
 from redrive.sandbox.script import (
     DOCFLOW,
     GEELARK,
-    HUAWEI,
+    HUAWEI_WORKSPACE,
     Detail,
     Expectation,
     Refusal,
@@ -21,7 +21,7 @@ from redrive.sandbox.script import (
     rule_ids,
 )
 
-PROVIDERS = (GEELARK, HUAWEI, DOCFLOW)
+PROVIDERS = (GEELARK, HUAWEI_WORKSPACE, DOCFLOW)
 
 
 def scripts(provider: str) -> list[Script]:
@@ -50,7 +50,7 @@ def test_every_id_has_a_script(external_id: str) -> None:
 @pytest.mark.parametrize(
     ("provider", "serial", "script"),
     [
-        (HUAWEI, 1, Script(refusal=Refusal.LIMIT_REACHED)),
+        (HUAWEI_WORKSPACE, 1, Script(refusal=Refusal.LIMIT_REACHED)),
         (DOCFLOW, 1, Script(refusal=Refusal.SUCCEEDED)),
         (GEELARK, 1, Script(detail=Detail.REJECTED)),
         (GEELARK, 10**12, Script()),
@@ -98,7 +98,7 @@ def test_geelarks_cap_wins() -> None:
     """However often a policy would retry, GeeLark takes five, of which somebody else may have used one."""
     assert expectation(GEELARK, "", Script(succeeds_on=9), 50).retries == GEELARK_CAP
     assert expectation(GEELARK, "", Script(succeeds_on=9, refusal=Refusal.RUNNING), 50).retries == GEELARK_CAP - 1
-    assert expectation(HUAWEI, "task", Script(succeeds_on=9), 50) == Expectation("succeeded", None, 9)
+    assert expectation(HUAWEI_WORKSPACE, "task", Script(succeeds_on=9), 50) == Expectation("succeeded", None, 9)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

@@ -1,7 +1,8 @@
 import httpx
 import pytest
 
-from redrive.sandbox import docflow, geelark, signatures
+from redrive.sandbox import docflow, geelark
+from redrive.sandbox import huawei_signatures as signatures
 
 HUAWEI_DATE = "20260210T000000Z"
 

@@ -1,10 +1,10 @@
 """Tasks that are deleted, and tasks whose states are shown in words that nobody documents."""
 
-from redrive.sandbox.script import DOCFLOW, GEELARK, HUAWEI, Script, make_id
+from redrive.sandbox.script import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Script, make_id
 from tests.sandbox.conftest import Caller
 
 PHONE, OTHER_PHONE = (make_id(GEELARK, n, Script()) for n in (1, 2))
-DESKTOP, OTHER_DESKTOP = (make_id(HUAWEI, n, Script()) for n in (1, 2))
+DESKTOP, OTHER_DESKTOP = (make_id(HUAWEI_WORKSPACE, n, Script()) for n in (1, 2))
 REVIEW, OTHER_REVIEW = (make_id(DOCFLOW, n, Script()) for n in (1, 2))
 
 

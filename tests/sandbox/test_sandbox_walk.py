@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from redrive.models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE
 from redrive.models.outcome import Accepted, Already, CheckResult, Outcome, Reading, Refused, State
+from redrive.models.providers import DOCFLOW, GEELARK, HUAWEI_WORKSPACE
 from redrive.sandbox.samples import sample_rows
 from redrive.sandbox.script import Expectation, expectation, parse
 from redrive.worker.providers.base import Account, Answer, Call, Exchange, Provider, Split, TaskRef, Token

@@ -1,7 +1,7 @@
 import httpx
 import pytest
 
-from redrive.sandbox.script import GEELARK, HUAWEI, Refusal, Script, make_id
+from redrive.sandbox.script import GEELARK, HUAWEI_WORKSPACE, Refusal, Script, make_id
 from tests.sandbox.conftest import TOKEN_MODE, Caller, FakeClock, Open
 
 RESTART = "/open/v1/task/restart"
@@ -73,7 +73,7 @@ def test_examples_are_few(caller: Caller, shown: int) -> None:
 
 def test_stats_over_http(caller: Caller) -> None:
     """Calls by path, retries by provider, one task by its id; all forgotten at a reset."""
-    desktop = make_id(HUAWEI, 1, Script())
+    desktop = make_id(HUAWEI_WORKSPACE, 1, Script())
     caller.restart(one(), one(Script(refusal=Refusal.GONE)))
     caller.execute(task_id=desktop)
     stats = caller.http.get("/_sandbox/stats").json()

@@ -15,7 +15,7 @@ from celery import Celery
 from redrive import Client
 from redrive.flower import credentials
 from redrive.models import jobs
-from redrive.models.capabilities import BUILT_IN
+from redrive.models.providers import BUILT_IN
 from redrive.models.settings import load
 from redrive.models.sql.db import Database
 from tests.secrets.echo import Echo, scripts

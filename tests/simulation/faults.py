@@ -7,7 +7,7 @@ from random import Random
 from typing import Any, Literal
 
 from redrive.sandbox.exchange import Reply
-from redrive.sandbox.script import DOCFLOW, GEELARK, HUAWEI
+from redrive.sandbox.script import DOCFLOW, GEELARK, HUAWEI_WORKSPACE
 
 TOO_LARGE = 17 << 20
 
@@ -247,7 +247,7 @@ OF_DOCFLOW: Sequence[Fault] = (
 OF: Mapping[str, Sequence[Fault]] = {
     GEELARK: (*NETWORK, *HTTP, *OF_GEELARK),
     # What Huawei's 503 means is written in its own table, and a bare 401 may only mean that a token grew old.
-    HUAWEI: (*NETWORK, *HTTP, *OF_HUAWEI),
+    HUAWEI_WORKSPACE: (*NETWORK, *HTTP, *OF_HUAWEI),
     DOCFLOW: (*NETWORK, *HTTP, *OF_DOCFLOW),
 }
 

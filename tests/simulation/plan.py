@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from redrive.sandbox.behavior import DETAILS, DOCFLOW, GEELARK, HUAWEI, REFUSALS, Detail
+from redrive.sandbox.behavior import DETAILS, DOCFLOW, GEELARK, HUAWEI_WORKSPACE, REFUSALS, Detail
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.script import Script, make_id, rule_ids
 from tests.simulation.broker import Troubles
@@ -244,9 +244,9 @@ def _policy(rng: Random, lag_seconds: float) -> dict[str, Any]:
 
 
 def _accounts(seed: int, rng: Random, config: SandboxConfig, *, new_ids: bool) -> tuple[Account, ...]:
-    providers = rng.sample((GEELARK, HUAWEI, DOCFLOW), k=rng.choice((1, 1, 1, 2, 2, 3)))
-    if new_ids and HUAWEI not in providers:
-        providers[0] = HUAWEI
+    providers = rng.sample((GEELARK, HUAWEI_WORKSPACE, DOCFLOW), k=rng.choice((1, 1, 1, 2, 2, 3)))
+    if new_ids and HUAWEI_WORKSPACE not in providers:
+        providers[0] = HUAWEI_WORKSPACE
     names = [(provider, number) for provider in sorted(providers) for number in range(1, _how_many(rng, provider) + 1)]
     calm = rng.choice(names) if len(providers) > 1 and rng.random() < 0.7 else None
     if calm is not None and (calm[0], 2) in names:
@@ -316,7 +316,7 @@ def _task(rng: Random, account: Account, serial: int) -> list[NewTask]:
     own = rng.choice((None, None, None, 1, 3))
     if account.provider == GEELARK:
         return [NewTask(account.name, "", id_, script, origin=rng.choice(("api", "api", "client_ui")), max_retries=own)]
-    if account.provider == HUAWEI:
+    if account.provider == HUAWEI_WORKSPACE:
         return [NewTask(account.name, rng.choice(("task", "record")), id_, script, max_retries=own)]
     review = [NewTask(account.name, "review_task", id_, script, max_retries=own)]
     rules = [NewTask(account.name, "review_rule", id_, script, sub_id=each) for each in rule_ids(id_)[:1]]

@@ -13,8 +13,8 @@ import httpx
 from redrive.models.clock import boottime
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.exchange import Refusal, Reply, ServedCall
-from redrive.sandbox.huawei import RECORD, RECORDS, RETRY
-from redrive.sandbox.iam import LOGIN
+from redrive.sandbox.huawei_iam import LOGIN
+from redrive.sandbox.huawei_workspace import RECORD, RECORDS, RETRY
 from redrive.sandbox.sandbox import Sandbox, nowhere
 from redrive.sandbox.strange import in_strange_words
 from redrive.worker.session import departure

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from redrive.models.capabilities import GEELARK
+from redrive.models.providers import GEELARK
 from redrive.models.rules import Rules
 from redrive.models.settings.policy import Policy
 from redrive.models.states import Operation, Status

@@ -11,10 +11,11 @@ from uuid import UUID
 from sqlalchemy import Connection, event, select, update
 
 from redrive.models import ledger
-from redrive.models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capabilities
+from redrive.models.capabilities import Capabilities
 from redrive.models.ledger import ActionResult, Batch, CallResult, Claim, Group, NewTask, Step, WantedStep, Who, Work
 from redrive.models.ledger.totals import totals_now
 from redrive.models.outcome import Accepted, CheckResult, Outcome
+from redrive.models.providers import DOCFLOW, GEELARK, HUAWEI_WORKSPACE
 from redrive.models.rules import Rules
 from redrive.models.settings.policy import Policy
 from redrive.models.sql.db import Database, Transaction

@@ -8,11 +8,12 @@ from uuid import UUID
 
 import pytest
 
-from redrive.models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capabilities
+from redrive.models.capabilities import Capabilities
 from redrive.models.explain import ActionFacts, AttemptFacts, BatchFacts, Facts, explain
 from redrive.models.explain.words import ahead, clock, duration, many
 from redrive.models.ledger import AccountRow, Breaker, Odd, OnItsWay, Path
 from redrive.models.outcome import answer_words
+from redrive.models.providers import DOCFLOW, GEELARK, HUAWEI_WORKSPACE
 from redrive.models.rules import Rules
 from redrive.models.settings.policy import Policy
 from redrive.models.states import BatchStatus, Operation, SetAside, Status, Wish

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from redrive.models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE
 from redrive.models.errors import BadInput
 from redrive.models.intake import COLUMNS, identity, new_task, reported_status
 from redrive.models.ledger import NewTask
+from redrive.models.providers import DOCFLOW, GEELARK, HUAWEI_WORKSPACE
 from redrive.models.states import Status
 
 NO_ID = "a number with a fraction or exponent is not an id; write it in quotes, as text"

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from redrive.models import ledger
-from redrive.models.capabilities import GEELARK
 from redrive.models.outcome import (
     Accepted,
     Already,
@@ -32,6 +31,7 @@ from redrive.models.outcome import (
     Unsent,
 )
 from redrive.models.policy import Policy
+from redrive.models.providers import GEELARK
 from redrive.models.rules import BreakerRules, Rules
 from redrive.models.states import DeadReason, Operation
 from redrive.worker.crew import INLINE_BYTES, THREAD_BYTES, Crew

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from redrive.models.capabilities import HUAWEI_WORKSPACE
 from redrive.models.outcome import Accepted, Already, Blocked, Cause, CheckResult, Deferred, Outcome, Throttled
 from redrive.models.policy import Policy
+from redrive.models.providers import HUAWEI_WORKSPACE
 from redrive.models.rules import Rules
 from redrive.worker.login import LEAST_SECONDS, MOST_LOGINS, MOST_SECONDS, Login, _seconds
 from redrive.worker.loop import EventLoop

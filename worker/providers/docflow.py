@@ -8,11 +8,13 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from hashlib import sha256
+from operator import itemgetter
 from typing import Any, ClassVar, Final
 
 import httpx
 
-from redrive.models.capabilities import DOCFLOW, Capabilities
+from redrive.models.capabilities import Capabilities
 from redrive.models.outcome import (
     Accepted,
     Already,
@@ -26,6 +28,7 @@ from redrive.models.outcome import (
     Throttled,
     Unknown,
 )
+from redrive.models.providers import DOCFLOW
 from redrive.models.states import DeadReason
 
 from .base import Account, Answer, Call, CheckResults, Exchange, Plan, Provider, Request, TaskRef
@@ -47,7 +50,7 @@ from .http_answers import (
     text,
     unanswered,
 )
-from .signing import HeaderAuth, WithoutLogin, docflow_headers
+from .signing import HeaderAuth, WithoutLogin, keyed, raw_path
 from .tasks import each, grouped, of_known_kind, sorted_out
 
 API: Final = "/api/app-api/sip/platform/v2"
@@ -219,3 +222,16 @@ def _refused_check(answer: Answer, body: Mapping[str, Any], words: Words) -> Che
 
 def _says_gone(body: Mapping[str, Any], message: str) -> bool:
     return number(body.get("code")) == httpx.codes.NOT_FOUND or bool(_NO_SUCH_REVIEW.search(message))
+
+
+def docflow_headers(request: httpx.Request, app_id: str, secret_code: str, *, at: datetime) -> dict[str, str]:
+    """DocFlow's signature authentication (Access Credentials); values of parameters are signed unencoded."""
+    epoch = str(int(at.timestamp()))
+    query = "&".join(f"{name}={value}" for name, value in sorted(request.url.params.multi_items(), key=itemgetter(0)))
+    body = sha256(request.content).hexdigest()
+    key = keyed(secret_code.encode(), epoch)
+    signature = keyed(key, f"{request.method}\n{raw_path(request)}\n{query}\n{body}").hex()
+    return {"x-ti-app-id": app_id, "x-ti-timestamp": epoch, "x-ti-signature": signature}
+
+
+PROVIDER: Final = DocFlow

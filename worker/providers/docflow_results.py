@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from redrive.models.capabilities import DOCFLOW
 from redrive.models.outcome import CheckResult, Reading, State, Unreadable
+from redrive.models.providers import DOCFLOW
 from redrive.models.states import DeadReason
 
 from .base import TaskRef

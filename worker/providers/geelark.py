@@ -6,13 +6,14 @@ Facts: "Retry Task", "Query Task", "Request Instructions" and "Cloud Phone Error
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from itertools import chain
 from typing import Any, ClassVar, Final
 from uuid import uuid4
 
 import httpx
 
-from redrive.models.capabilities import GEELARK, Capabilities
+from redrive.models.capabilities import Capabilities
 from redrive.models.outcome import (
     Accepted,
     Already,
@@ -27,6 +28,7 @@ from redrive.models.outcome import (
     Unknown,
     Unreadable,
 )
+from redrive.models.providers import GEELARK
 from redrive.models.states import DeadReason
 
 from .base import Account, Answer, Call, CheckResults, Exchange, Plan, Provider, Request, Split, TaskRef
@@ -50,7 +52,7 @@ from .http_answers import (
     unanswered,
     unreadable,
 )
-from .signing import HeaderAuth, WithoutLogin, geelark_headers
+from .signing import HeaderAuth, WithoutLogin
 from .tasks import each, grouped, of_known_kind
 
 KIND: Final = GEELARK.kinds[0]
@@ -315,3 +317,13 @@ def _reading(item: Mapping[str, Any], words: Words) -> CheckResult:
         code=line(code, MAX_CODE),
         message=message,
     )
+
+
+def geelark_headers(app_id: str, api_key: str, *, trace_id: str, at: datetime) -> dict[str, str]:
+    """GeeLark's key verification; the body is not signed (Request Instructions)."""
+    ts, nonce = str(round(at.timestamp() * 1000)), trace_id[:6]
+    sign = sha256(f"{app_id}{trace_id}{ts}{nonce}{api_key}".encode()).hexdigest().upper()
+    return {"appId": app_id, "traceId": trace_id, "ts": ts, "nonce": nonce, "sign": sign}
+
+
+PROVIDER: Final = GeeLark

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from redrive.models import lifecycle
-from redrive.models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capabilities
+from redrive.models.capabilities import Capabilities
 from redrive.models.lifecycle import CheckFirst, Claimed, Context, Leave, SetAsideTask
 from redrive.models.outcome import Already, Deferred, Reading, State, Unknown, Unreadable
+from redrive.models.providers import DOCFLOW, GEELARK, HUAWEI_WORKSPACE
 from redrive.models.sql.migrations.row_rules_0002 import MOST
 from redrive.models.states import DeadReason, Operation, SetAside, Status, Wish
 from redrive.models.task import Seen, Task

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redrive.models import lifecycle
-from redrive.models.capabilities import DOCFLOW
 from redrive.models.lifecycle import Context
 from redrive.models.lifecycle.grid import rounded_up
 from redrive.models.outcome import (
@@ -27,6 +26,7 @@ from redrive.models.outcome import (
     Unsent,
 )
 from redrive.models.policy import unread_check_seconds
+from redrive.models.providers import DOCFLOW
 from redrive.models.rules import Rules
 from redrive.models.settings.policy import Policy
 from redrive.models.states import FOLLOWED_STATES, DeadReason, Operation, SetAside, Status, Wish

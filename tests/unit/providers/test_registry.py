@@ -3,8 +3,8 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
-from redrive.models.capabilities import BUILT_IN, ENTRY_POINT_GROUP
 from redrive.models.errors import SettingsError
+from redrive.models.providers import BUILT_IN, ENTRY_POINT_GROUP
 from redrive.worker import providers
 
 
@@ -35,6 +35,14 @@ def test_third_parties_add_providers(register: Callable[[str], None]) -> None:
     """An entry point is all it takes."""
     register("redrive.worker.providers.geelark:GeeLark")
     assert providers.load("third").capabilities is BUILT_IN["geelark"]
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_no_package_takes_the_place_of_one_of_ours(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its code would get the credentials of our account."""
+    point = EntryPoint(name, "tests.unit.providers.test_registry:test_third_parties_add_providers", ENTRY_POINT_GROUP)
+    monkeypatch.setattr(providers, "entry_points", lambda **wanted: EntryPoints([point]).select(**wanted))
+    assert providers.load(name).__module__ == f"redrive.worker.providers.{name}"
 
 
 @pytest.mark.parametrize("value", ["no_such_module:Provider", "redrive.worker.providers.geelark:NoSuchClass"])

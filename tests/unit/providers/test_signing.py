@@ -6,7 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from redrive.worker.providers.signing import docflow_headers, geelark_headers, huawei_headers
+from redrive.worker.providers.docflow import docflow_headers
+from redrive.worker.providers.geelark import geelark_headers
+from redrive.worker.providers.huawei_workspace import huawei_headers
 from tests.unit.providers.exchanges import PROJECT, docflow, geelark, huawei, signed
 
 RETRY = "https://workspace.ap-southeast-1.myhuaweicloud.com/v2/{}/script-executions/retry"

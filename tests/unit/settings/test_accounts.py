@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from redrive.models import capabilities
+from redrive.models import providers
 from redrive.models.capabilities import Capabilities, Kind, Option
 from redrive.models.settings import check_secrets
 from redrive.models.settings.secrets import FromEnv, FromFile
@@ -16,7 +16,7 @@ def test_an_account_is_its_providers_defaults_and_what_it_says(read: Read) -> No
     account = read(f"{PHONES}[accounts.phones.limits]\ncalls_per_minute = 60.5").accounts["phones"]
     assert account.name == "phones"
     assert account.provider == "geelark"
-    assert account.capabilities is capabilities.GEELARK
+    assert account.capabilities is providers.GEELARK
     assert account.base_url == "https://openapi.geelark.com"
     assert account.options == {"token": FromEnv("GEELARK_TOKEN")}
     assert account.limits.model_dump() == {
@@ -370,8 +370,8 @@ class Elsewhere:
 
 
 def _register(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    points = EntryPoints([EntryPoint("elsewhere", value, capabilities.ENTRY_POINT_GROUP)])
-    monkeypatch.setattr(capabilities, "entry_points", points.select)
+    points = EntryPoints([EntryPoint("elsewhere", value, providers.ENTRY_POINT_GROUP)])
+    monkeypatch.setattr(providers, "entry_points", points.select)
 
 
 def test_a_provider_of_another_package_is_known_by_its_capabilities(

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
-from redrive.models import capabilities
+from redrive.models import providers
 from redrive.models.errors import SettingsError
 from redrive.models.settings import Settings, check_secrets, doubtful_secrets
 from tests.unit.settings.conftest import DESKTOPS, PHONES, REVIEWS, Read
@@ -107,7 +107,7 @@ def test_installed_packages_are_searched_once_for_a_provider(read: Read, monkeyp
         searches.append(wanted["name"])
         return points.select(**wanted)
 
-    monkeypatch.setattr(capabilities, "entry_points", search)
+    monkeypatch.setattr(providers, "entry_points", search)
     text = "".join(f'[accounts.x{n}]\nprovider = "elsewhere"\nzone = "a{n}"\n' for n in range(20))
     assert len(read(text + PHONES).accounts) == 21
     assert searches == ["elsewhere"]

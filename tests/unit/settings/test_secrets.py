@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from redrive.models.capabilities import BUILT_IN
 from redrive.models.errors import SettingsError
+from redrive.models.providers import BUILT_IN
 from redrive.models.settings import check_secrets, doubtful_secrets, load
 from tests.unit.settings.conftest import DESKTOPS, PHONES, REVIEWS, Problems, Read
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from redrive.models.capabilities import BUILT_IN
 from redrive.models.errors import BadInput
+from redrive.models.providers import BUILT_IN
 from redrive.models.settings import SECTIONS, Limits, Settings
 from redrive.models.settings.accounts import OWN_KEYS
 from redrive.models.settings.environment import NAMES, Environment

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from redrive.models.capabilities import DOCFLOW, GEELARK, HUAWEI_WORKSPACE, Capabilities
+from redrive.models.capabilities import Capabilities
+from redrive.models.providers import DOCFLOW, GEELARK, HUAWEI_WORKSPACE
 from redrive.models.states import Operation
 from redrive.worker.crew import Crew
 from redrive.worker.providers import load

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote
 
-from .behavior import HUAWEI
+from .behavior import HUAWEI_WORKSPACE
 from .behavior import Refusal as Scripted
 from .exchange import Refusal, Reply, ServedCall
-from .executions import Address, Execution, Sort
-from .iam import DOC_GATEWAY, LOGIN, Iam, gateway_error
+from .huawei_executions import Address, Execution, Sort
+from .huawei_iam import DOC_GATEWAY, LOGIN, Iam, gateway_error
 from .limits import Rate
 from .task import RunState, SandboxTask, TaskView
 from .world import World
@@ -36,7 +36,7 @@ STATUS: Final[Mapping[RunState, str]] = {
 ENDED = ("SUCCESS", "FAILED")
 
 
-class Huawei:
+class HuaweiWorkspaceSandbox:
     """The retry call, the two record calls, and the login of their users."""
 
     def __init__(self, world: World) -> None:
@@ -55,7 +55,7 @@ class Huawei:
         """Exactly one id, as a plain string; the failed records of a task run again together."""
         self._admit(call, RETRY)
         address = _retried(call)
-        task = self._world.task(HUAWEI, address.sort, address.root, call.now)
+        task = self._world.task(HUAWEI_WORKSPACE, address.sort, address.root, call.now)
         refusal = self._refusal(task, call.now)
         self._world.retry(call, task, refused=refusal is not None)
         if refusal is not None:
@@ -98,7 +98,7 @@ class Huawei:
         raise _refusal(DOC_RECORD, 404, "WKS.00000404", "The script execution record does not exist.")
 
     def _records_of(self, call: ServedCall, address: Address) -> list[dict[str, Any]]:
-        task = self._world.task(HUAWEI, address.sort, address.root, call.now)
+        task = self._world.task(HUAWEI_WORKSPACE, address.sort, address.root, call.now)
         execution = Execution(address.sort, task, max(address.run, task.first_run))
         newest = self._newest(address.sort, task)
         if task.script.refusal is Scripted.MISSING or execution.run > newest.run:

@@ -1,4 +1,4 @@
-"""Deleting what the retention settings do not keep, page by page."""
+"""``redrive prune``: what the retention settings do not keep, deleted page by page."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -12,7 +12,23 @@ from redrive.models.states import ENDED_STATES, Status
 
 from ..terminal import safe
 from .asking import sure
-from .context import console, print_json, who
+from .context import console, opened, print_json, who
+from .options import Accounts, Age, DryRun, Json, Yes
+
+
+def prune(
+    *,
+    account: Accounts = None,
+    older_than: Age = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Delete what ended longer ago than the settings keep it. Schedulers do so by themselves."""
+    with opened() as (settings, database):
+        with database.reading() as t:
+            queries.check_accounts(t, account or (), settings.accounts)
+        Pruning(settings, database, account or (), older_than).run(dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 class Pruning:

@@ -4,7 +4,7 @@ import secrets
 import time
 from typing import Any, Final
 
-from . import signatures
+from . import huawei_signatures as signatures
 from .config import HuaweiLogin
 from .exchange import Refusal, Reply, ServedCall
 
