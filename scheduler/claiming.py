@@ -60,7 +60,7 @@ class Claims:
         except Unreachable:
             raise
         except Exception as error:  # noqa: BLE001 - one account's row can be the reason: its own claim says so
-            log.debug("look.failed", why=said_of(error))
+            log.debug("room.failed", why=said_of(error))
             return found
         return [each for each in found if (each.account, each.operation) not in full]
 

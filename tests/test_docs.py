@@ -1,11 +1,13 @@
 """What the pages say is there: links lead somewhere, commands and make targets exist."""
 
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer import Context
 from typer.main import get_command
 
 from redrive.cli import app
@@ -16,7 +18,8 @@ from redrive.worker.providers.base import Split
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#]+)(#[^)]*)?\)")
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#]*)(?:#([^)]*))?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 BLOCK = re.compile(r"^```(?:console|sh|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -27,9 +30,18 @@ def test_there_are_pages() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    """Every relative link names a file that is there."""
-    broken = [target for target, _ in LINK.findall(page.read_text()) if not (page.parent / target).exists()]
+    """Every relative link names a file that is there, and a heading of it."""
+    broken = []
+    for name, anchor in LINK.findall(page.read_text()):
+        target = (page.parent / name) if name else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(f"{name}#{anchor}")
     assert broken == []
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of a page's headings."""
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(page.read_text())}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -40,6 +52,34 @@ def test_commands_exist(page: Path) -> None:
     text = "\n".join(BLOCK.findall(page.read_text()))
     assert set(re.findall(r"^\$? ?redrive ([a-z]+)", text, re.MULTILINE)) <= commands
     assert set(re.findall(r"^\$? ?make ([a-z-]+)", text, re.MULTILINE)) <= targets
+
+
+INLINE = re.compile(r"`(redrive [a-z][^`\n]*)`")
+WRITTEN = re.compile(r"(?:^\$? ?|\| )(redrive [a-z].*)$", re.MULTILINE)
+
+
+def commands_of(page: str) -> Iterator[str]:
+    """Every call of `redrive` on a page, in blocks and within sentences, up to a pipe or redirection."""
+    written = [line for block in BLOCK.findall(page) for line in WRITTEN.findall(block)]
+    for line in [*written, *INLINE.findall(page)]:
+        yield re.split(r" [|>&#] ?", line)[0].replace("…", " ")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_options_exist(page: Path) -> None:
+    """Every command on a page is one, with options that it has."""
+    program = get_command(app)
+    wrong = []
+    for line in commands_of(page.read_text()):
+        name, *words = shlex.split(line)[1:]
+        command = program.get_command(Context(program), name)  # type: ignore[attr-defined]
+        if command is None:
+            wrong.append(f"{line}: there is no such command")
+            continue
+        options = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
+        given = {word.partition("=")[0] for word in words if re.match("--?[a-z]", word)}
+        wrong += [f"{line}: it has no {option}" for option in sorted(given - options - {"--help", "-h"})]
+    assert wrong == []
 
 
 NAMED = re.compile(r"`([\w/]+\.py)`(?:\s+\(([^)]*)\))?")
