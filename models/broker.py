@@ -1,4 +1,4 @@
-"""The broker's address, read once, and said to each library in its own words.
+"""The broker's address, read once, and translated for each library.
 
 kombu carries the jobs, redis-py the wake-ups. An address means the same to both, or is refused with the remedy.
 """
@@ -167,7 +167,7 @@ class _Address:
 
     @classmethod
     def options_of(cls, addresses: list[Self]) -> Self:
-        """The first address with the options of all: they are those of the broker, and need to be said once."""
+        """The first address with the options of all: they belong to the broker, so they stand once."""
         query: dict[str, str] = {}
         for name, value in (item for each in addresses for item in each.query.items()):
             if query.setdefault(name, value) != value:

@@ -33,7 +33,7 @@ FORGET_SECONDS = 600
 ANSWER_SECONDS = 2.0
 """What the broker may take to say how long its queues are."""
 NOT_READ = ("FLOWER_ADDRESS", "FLOWER_PORT", "FLOWER_UNIX_SOCKET", "FLOWER_BASIC_AUTH")
-"""What is said elsewhere. Kubernetes sets the second to ``tcp://…`` for a Service of the name ``flower``."""
+"""What is set elsewhere. Kubernetes sets the second to ``tcp://…`` for a Service of the name ``flower``."""
 COLUMNS = "name,state,kwargs,result,received,started,runtime,worker,uuid"
 
 

@@ -28,7 +28,7 @@ IN_VAIN = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOEXEC, err
 """Why a program cannot be started and never will be, unlike a machine that is short of memory."""
 
 Say = Callable[[str, str], None]
-"""Told the name of a part and a line about it or from it."""
+"""Gets the name of a part and a line about it or from it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Supervisor:
 
     Args:
         sweeper: ends the parts should this process be killed.
-        say: told what happens and what the parts write.
+        say: gets what happens and what the parts write.
         backoff: seconds before each next start of a part that dies again and again; the last repeats.
     """
 

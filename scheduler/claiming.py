@@ -20,7 +20,7 @@ from .publish import Publisher
 log = structlog.get_logger("redrive.scheduler")
 
 WORTH_A_SURVEY = 8
-"""From so many accounts on, a look at all of them costs less than the claims of those that have no room."""
+"""From so many accounts on, a survey of all of them costs less than the claims of those that have no room."""
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 
 AHEAD_SECONDS = 0.5
-"""What is opened shall leave within this time: an open attempt that a crash leaves behind is spent."""
+"""What is opened must leave within this time: an open attempt that a crash leaves behind is spent."""
 MOST = 1000
 
 
@@ -48,7 +48,7 @@ class Slots:
     async def wait(self, wanted: int, seconds: float) -> None:
         """Wait for a fair part of so many, but no longer than this.
 
-        Whoever took every single one as it comes would open his calls one by one.
+        A batch that took every single one as it comes would open its calls one by one.
         """
         fair = min(wanted, max(1, self.capacity // 4))
         if self._free >= fair:

@@ -3,10 +3,10 @@
 All of them work inside a transaction that the caller opens, and take many tasks at once in a constant number of
 statements.
 
-They lock in one order: account, batch, limits, tasks in id order, totals. Whoever waits for a lock holds none that
-comes after it, so that nobody waits in a circle; what is skipped when it is locked waits for nobody. How long somebody
-waits is the session's to say (:data:`models.db.SCHEDULER_LOCK_SECONDS` and others): a host, psql or a backup may hold a
-row for hours.
+They lock in one order: account, batch, limits, tasks in id order, totals. A transaction that waits for a lock
+holds none that comes after it, so none wait in a circle; what is skipped when it is locked makes nobody wait. The
+session bounds the wait (:data:`redrive.models.sql.db.SCHEDULER_LOCK_SECONDS` and others): a host, psql or a backup may
+hold a row for hours.
 """
 
 from .account_state import LOCAL, CallResult

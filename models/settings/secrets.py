@@ -95,5 +95,5 @@ _LEFTOVERS: tuple[tuple[str, str], ...] = (
 
 
 def doubt(value: str) -> str:
-    """What a secret looks as if it had around or in it that is not part of it; '' when it looks right."""
+    """What a secret looks as if it had around or in it that is not part of it; '' when it seems right."""
     return next((words for pattern, words in _LEFTOVERS if re.match(pattern, value, re.DOTALL)), "")

@@ -24,7 +24,7 @@ def api_url(text: object, *, allow_http: bool) -> str:
     """A provider's address, in one spelling: lower-case host, no default port, no slash at the end.
 
     Raises:
-        ValueError: it is no such address, or would send secrets over the network in clear text.
+        ValueError: it is not such an address, or would send secrets over the network in clear text.
     """
     return _spelled(text if isinstance(text, str) else "", allow_http)
 

@@ -1,6 +1,6 @@
 """What a database's error means, decided by its SQLSTATE or SQLite's own code, never by the class a driver gave it.
 
-Three kinds matter to whoever catches one: the database is away or refuses everybody (wait, try again), something is
+Three kinds matter to a caller: the database is away or refuses everybody (wait, try again), something is
 locked by another transaction (go on with other work), one row is at fault (set it aside). Anything else is a defect.
 """
 

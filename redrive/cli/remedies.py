@@ -15,7 +15,7 @@ _REMEDIES = (
     (r"password authentication failed|no password supplied", "mend user and password in REDRIVE_DATABASE_URL"),
     (r'database "\S+" does not exist', "create it, or mend REDRIVE_DATABASE_URL"),
 )
-"""What is said → what to do. Of missing rights :mod:`redrive.models.sql.db_errors` knows more, and says so itself."""
+"""Words of an error → what to do. Of missing rights :mod:`redrive.models.sql.db_errors` knows more."""
 
 
 def with_remedy(words: str) -> str:

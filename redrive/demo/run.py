@@ -78,11 +78,11 @@ def run(wanted: Wanted, console: Console) -> int:
 def _next(files: Files, *, keeps: bool) -> Iterator[str]:
     """What to try after this."""
     if keeps:
-        yield "To look around:"
+        yield "To see more:"
         yield f"  export REDRIVE_HOME={files.home} REDRIVE_CONFIG={files.config}"
         yield "  redrive status; redrive list --status dead; redrive explain 1"
     else:
-        yield "To look around afterwards: redrive demo --keep"
+        yield "To see more afterwards: redrive demo --keep"
     yield 'To play with it yourself: redrive init, redrive sandbox, redrive up (README, "Try it yourself")'
 
 

@@ -423,7 +423,7 @@ def test_a_doubtful_retry_says_that_it_is_checked_first() -> None:
     doubtful = task(Status.UNKNOWN, **FOLLOWED, due_at=before(seconds=1), status_since=before(minutes=2))
     told = answer(doubtful, attempt=attempt("unknown", message="reset by peer"))
     assert 'may have reached the provider, but no readable answer came back: "reset by peer"' in told
-    assert "It is not retried before the provider has said what became of it." in told
+    assert "It is not retried before a check shows what became of it." in told
     assert "the task is held (on_unknown)" in told
     assert "the task is retried (on_unknown)" in answer(doubtful, rules=rules(on_unknown="retry"))
 

@@ -1,4 +1,4 @@
-"""What a row of ``redrive_tasks`` must be like so that this program can read it, whoever wrote it.
+"""What a row of ``redrive_tasks`` must be like so that this program can read it, from whatever hand.
 
 A host's own ``INSERT`` is part of the public surface, so the schema refuses what the code cannot read or should not
 hold: moments that are not dates, JSON that is not an object or is too large, numbers that are text or out of range. On
