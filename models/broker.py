@@ -144,9 +144,9 @@ class _Address:
         except ValueError:
             raise ValueError("has a port that is not a number from 1 to 65535; correct it") from None
         if parts.fragment:
-            raise ValueError("has a part behind #, which nobody reads; take it out")
+            raise ValueError("has a part behind #, which nobody reads; remove it")
         if re.search(r"[\s,]", parts.netloc.rpartition("@")[2]):
-            raise ValueError("has a host with a blank or a comma in it; name one server, or use sentinel://")
+            raise ValueError("has a host with a space or a comma in it; name one server, or use sentinel://")
         if parts.port == 0:
             raise ValueError("has port 0; write the port on which the broker listens")
         if len(dict(query)) < len(query):

@@ -154,7 +154,7 @@ class Reading:
     """A check's answer about one task, understood.
 
     Attributes:
-        state: what the provider says. ``gone``: it failed in a way no retry can mend (``reason`` says which).
+        state: what the provider says. ``gone``: it failed in a way no retry can fix (``reason`` says which).
         mark: the provider's own mark of the run (start time, cost …); a new mark proves a new run.
         code: the provider's code for the state, as text.
         message: its words.

@@ -83,7 +83,7 @@ def _pairs(text: str, where: str) -> tuple[str, ...]:
     """Flower takes several, with commas in between."""
     pairs = tuple(text.split(","))
     if text[:1] in _QUOTES or text[-1:] in _QUOTES:
-        raise SettingsError(f"{where}: must be USER:PASSWORD, and is in quotes; take them off")
+        raise SettingsError(f"{where}: must be USER:PASSWORD, and is in quotes; remove them")
     if not all(re.fullmatch(r"[^:\s]+:\S+", pair) for pair in pairs):
         raise SettingsError(f"{where}: must be USER:PASSWORD, or several with commas in between")
     if not text.isascii():

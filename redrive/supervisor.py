@@ -23,7 +23,7 @@ BACKOFF_SECONDS = (1, 2, 4, 8, 16, 30)
 SHORT_LIFE_SECONDS = 60.0
 """What lived longer did its work; its next start does not wait as for one that never did."""
 MISCONFIGURED = 2
-"""The exit code that means wrong settings: starting again does not mend them. Everything else may pass."""
+"""The exit code that means wrong settings: starting again does not fix them. Everything else may pass."""
 IN_VAIN = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ENOTDIR, errno.EISDIR})
 """Why a program cannot be started and never will be, unlike a machine that is short of memory."""
 

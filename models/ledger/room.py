@@ -112,7 +112,7 @@ def _each_on_its_way(t: Transaction, names: Iterable[str]) -> Mapping[tuple[str,
 def _is_full(
     t: Transaction, rules: Rules, operation: Operation, under_way: Sequence[OnItsWay], stored: pace.Stored
 ) -> bool:
-    """Whether there is no room. Not where a moment is not believed as it is stored: a claim has to mend it."""
+    """Whether there is no room. Not where a moment is not believed as it is stored: a claim has to correct it."""
     if stored.is_doubted(t, rules):
         return False
     state, paths = stored.believed(t, rules)

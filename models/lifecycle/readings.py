@@ -153,7 +153,7 @@ def _gone(task: Task, reading: Reading, context: Context) -> Task:
 
 
 def _missing(reading: Reading) -> str:
-    return reading.message or "the provider knows no such task"
+    return reading.message or "the provider does not know this task"
 
 
 def _result(word: str, reading: Reading) -> str:

@@ -98,9 +98,9 @@ def unwrapped(text: str) -> str:
         ValueError: there are quotes or blanks.
     """
     if text[:1] in _QUOTES or text[-1:] in _QUOTES:
-        raise ValueError("is in quotes; take them off")
+        raise ValueError("is in quotes; remove them")
     if text != text.strip():
-        raise ValueError("begins or ends with a blank; take it off")
+        raise ValueError("begins or ends with a space or line break; remove it")
     return text
 
 

@@ -32,7 +32,7 @@ _REMEDIES = {
     "42P05": "a pooler gave the session to somebody else",
 }
 _UNSUITABLE = {
-    "unsupported startup parameter": "take it out of the address (a schema is named without options, as ?schema=NAME), "
+    "unsupported startup parameter": "remove it from the address (a schema is named without options, as ?schema=NAME), "
     "or let PgBouncer's ignore_startup_parameters name it",
     "statement pooling": "Redrive needs transactions: set `pool_mode = transaction` or `session` in the pooler",
 }

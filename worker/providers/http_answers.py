@@ -137,7 +137,7 @@ def unreadable(words: Words, message: str = "") -> Unreadable:
 
 
 def gone(reason: DeadReason, message: str) -> Reading:
-    """A task that no retry can mend, as we found ourselves."""
+    """A task that no retry can fix, as we found ourselves."""
     return Reading(state=State.GONE, reason=reason, message=message)
 
 
