@@ -5,8 +5,8 @@ hold: moments that are not dates, JSON that is not an object or is too large, nu
 PostgreSQL each rule is a CHECK of that name, on SQLite a line of a trigger: rebuilding a table there would cascade to
 its attempts.
 
-Migration 0002 and :mod:`models.tables` both read this file, so it never changes: other rules come with a file and a
-migration of their own.
+Migration 0002 and :mod:`redrive.models.sql.tables` both read this file, so it never changes: other
+rules come with a file and a migration of their own.
 """
 
 from collections.abc import Sequence
