@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 LONG_TESTS := tests/crash tests/limits tests/faults tests/interleaving tests/integration/test_upgrade.py
 # What the sources and pages themselves must be like.
-STATIC_TESTS := tests/test_architecture.py tests/test_docs.py tests/test_english.py tests/test_glossary.py tests/test_log_events.py tests/test_references.py
+STATIC_TESTS := tests/test_architecture.py tests/test_docs.py tests/test_docs_commands.py tests/test_english.py tests/test_glossary.py tests/test_log_events.py tests/test_references.py
 
 .PHONY: help demo test test-long test-infrastructure chaos simulation check check-optional bench bench-quick dist picture lock format clean
 
