@@ -17,7 +17,7 @@ LOWEST_TESTS := tests/unit/test_lowest.py tests/database/test_schema.py tests/da
 	tests/unit/settings tests/unit/test_cli_table.py tests/worker/test_boundary.py \
 	tests/integration/test_worker.py tests/integration/test_flower.py
 # What the sources and pages themselves must be like.
-STATIC_TESTS := tests/test_architecture.py $(wildcard tests/test_docs.py)
+STATIC_TESTS := tests/test_architecture.py tests/test_docs.py tests/test_docs_commands.py tests/test_english.py tests/test_glossary.py tests/test_log_events.py tests/test_references.py
 
 .PHONY: help demo test test-long test-lowest test-infrastructure chaos simulation check check-optional bench bench-quick dist picture lock format clean
 

@@ -1,4 +1,4 @@
-"""The broker's address, read once, and said to each library in its own words.
+"""The broker's address, read once, and translated for each library.
 
 kombu carries the jobs, redis-py the wake-ups. An address means the same to both, or is refused with the remedy.
 """
@@ -144,9 +144,9 @@ class _Address:
         except ValueError:
             raise ValueError("has a port that is not a number from 1 to 65535; correct it") from None
         if parts.fragment:
-            raise ValueError("has a part behind #, which nobody reads; take it out")
+            raise ValueError("has a part behind #, which nobody reads; remove it")
         if re.search(r"[\s,]", parts.netloc.rpartition("@")[2]):
-            raise ValueError("has a host with a blank or a comma in it; name one server, or use sentinel://")
+            raise ValueError("has a host with a space or a comma in it; name one server, or use sentinel://")
         if parts.port == 0:
             raise ValueError("has port 0; write the port on which the broker listens")
         if len(dict(query)) < len(query):
@@ -167,7 +167,7 @@ class _Address:
 
     @classmethod
     def options_of(cls, addresses: list[Self]) -> Self:
-        """The first address with the options of all: they are those of the broker, and need to be said once."""
+        """The first address with the options of all: they belong to the broker, so they stand once."""
         query: dict[str, str] = {}
         for name, value in (item for each in addresses for item in each.query.items()):
             if query.setdefault(name, value) != value:

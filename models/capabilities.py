@@ -48,7 +48,7 @@ class Kind:
         check_path: the same for its status call.
         sub_id: whether ``sub_id`` is needed ("required") or must be empty ("forbidden").
         digits: whether ids are all digits.
-        look_first: a check must precede the first retry (DocFlow: a rule's membership of its review).
+        check_first: a check must precede the first retry (DocFlow: a rule's membership of its review).
         conflict: two tasks of the same ``external_id`` whose kinds name different, non-empty conflicts are never
             under way together (DocFlow: a whole review and its rules).
     """

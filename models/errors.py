@@ -4,7 +4,7 @@
 - ``BadInput``: refuse; what somebody handed in is wrong, the message is for them (exit 1).
 - ``SchemaError``: stop; the database is not at the schema this version needs (exit 2).
 - ``SchemaBehind``: the same; a service waits for it, since `redrive migrate` may be on its way.
-- ``StaleBatch``: stop quietly; the batch is no longer ours, somebody else looks after its tasks.
+- ``StaleBatch``: stop quietly; the batch is no longer ours, and its tasks are in other hands.
 - ``Unreachable``: say so and try later; database or broker does not answer, or refuses everybody (exit 1).
 - ``Locked``: the same, and other work can go on: another transaction holds what is wanted (exit 1).
 - ``DatabaseError``: the same; the database answers and refuses, and its words name what is to be changed (exit 1).

@@ -46,7 +46,7 @@ def former_queues(providers: Iterable[str]) -> list[str]:
 
 
 CELERY: Mapping[str, object] = {
-    # JSON only: a pickle is a program from whoever can write to the broker.
+    # JSON only: a pickle is a program from anyone who can write to the broker.
     "task_serializer": "json",
     "result_serializer": "json",
     "event_serializer": "json",
@@ -78,7 +78,7 @@ CELERY: Mapping[str, object] = {
     "enable_utc": True,
     "timezone": "UTC",
 }
-"""Celery's configuration, the same for whoever sends and whoever works."""
+"""Celery's configuration, the same for those who send and those who work."""
 
 APP: Mapping[str, Any] = {
     "set_as_current": False,

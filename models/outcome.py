@@ -128,7 +128,7 @@ class Unreadable(_Answer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsent(_Answer):
-    """The attempt was opened and then not sent: its moment had passed, or the worker was told to stop."""
+    """The attempt was opened and then not sent: its moment had passed, or the worker was asked to stop."""
 
     name = "unsent"
 
@@ -151,10 +151,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A readable look at one task.
+    """A check's answer about one task, understood.
 
     Attributes:
-        state: what the provider says. ``gone``: it failed in a way no retry can mend (``reason`` says which).
+        state: what the provider says. ``gone``: it failed in a way no retry can fix (``reason`` says which).
         mark: the provider's own mark of the run (start time, cost …); a new mark proves a new run.
         code: the provider's code for the state, as text.
         message: its words.

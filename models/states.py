@@ -53,11 +53,11 @@ class SetAside(StrEnum):
     ROW = "row"
     """Its row cannot be read or written."""
     KIND = "kind"
-    """Its provider knows no such kind of task."""
+    """Its provider does not have this kind of task."""
     UNKNOWN = "unknown"
     """Nobody knows whether its retry ran, and ``on_unknown`` says to hold it."""
     UNREADABLE = "unreadable"
-    """Its checks are answered with what nobody here understands."""
+    """Its checks are answered with something that Redrive does not understand."""
 
 
 NEVER_CLAIMED = frozenset({SetAside.ROW, SetAside.KIND})

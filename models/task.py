@@ -24,12 +24,12 @@ def by_now(moment: datetime, now: datetime) -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What the provider last said of a task.
+    """What the last check of a task found.
 
     Attributes:
         state: its word, and ``mark``, its own mark of the run.
         at: the moment the check was asked.
-        first_at: since when checks have said the same.
+        first_at: since when checks have found the same.
         number: how many attempts the task had then.
         ran: a running state was seen since that attempt.
         before: what was seen before that attempt, as "state/mark"; :data:`STALE` where that was too long before.
@@ -50,7 +50,7 @@ class Seen:
 
     @property
     def same_since(self) -> datetime:
-        """Since when checks have said the same."""
+        """Since when checks have found the same."""
         return datetime.fromisoformat(self.first_at)
 
     @property

@@ -32,7 +32,7 @@ FORGET_SECONDS = 600
 ANSWER_SECONDS = 2.0
 """What the broker may take to say how long its queues are."""
 NOT_READ = ("FLOWER_ADDRESS", "FLOWER_PORT", "FLOWER_UNIX_SOCKET", "FLOWER_BASIC_AUTH")
-"""What is said elsewhere. Kubernetes sets the second to ``tcp://…`` for a Service of the name ``flower``."""
+"""What is set elsewhere. Kubernetes sets the second to ``tcp://…`` for a Service of the name ``flower``."""
 COLUMNS = "name,state,kwargs,result,received,started,runtime,worker,uuid"
 
 
@@ -82,7 +82,7 @@ def _pairs(text: str, where: str) -> tuple[str, ...]:
     """Flower takes several, with commas in between."""
     pairs = tuple(text.split(","))
     if text[:1] in _QUOTES or text[-1:] in _QUOTES:
-        raise SettingsError(f"{where}: must be USER:PASSWORD, and is in quotes; take them off")
+        raise SettingsError(f"{where}: must be USER:PASSWORD, and is in quotes; remove them")
     if not all(re.fullmatch(r"[^:\s]+:\S+", pair) for pair in pairs):
         raise SettingsError(f"{where}: must be USER:PASSWORD, or several with commas in between")
     if not text.isascii():

@@ -20,7 +20,7 @@ SECONDS = 60
 """After those it may try another one each time that so much has passed."""
 
 MOST_ADDRESSES = 1000
-"""That are told apart. All others count as one: whoever has so many addresses gains nothing by the next."""
+"""Addresses that are counted each. All others count as one: an attacker with so many gains nothing by the next."""
 
 _ALL_OTHERS = ""
 
@@ -54,7 +54,7 @@ class Door:
         self._visitors: dict[str, _Visitor] = {}
 
     def answer(self, address: str, authorization: str) -> HTTPStatus:
-        """OK, UNAUTHORIZED, or TOO_MANY_REQUESTS where a password is not even looked at."""
+        """OK, UNAUTHORIZED, or TOO_MANY_REQUESTS where a password is not even read."""
         visitor, tried = self._visitor(address), hash(authorization)
         if tried in visitor.wrong:
             return HTTPStatus.UNAUTHORIZED

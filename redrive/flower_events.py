@@ -49,7 +49,7 @@ def sieve(take: Callable[[Event], None], queues: set[str]) -> Callable[[Event], 
 
 
 _UNUSABLE = frozenset({"blocked", "deferred", "stale", "throttled", "unknown", "unreadable", "unsent"})
-"""What is counted where the provider said nothing that could be used."""
+"""What is counted where the provider answered nothing that could be used."""
 
 
 def judged(event: Event) -> Event:

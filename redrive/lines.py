@@ -1,6 +1,6 @@
 """Lines for a stream that may not take them: a terminal on hold, a full disk, a reader that is gone.
 
-A writer never waits. A thread hands the lines on, in order; what it cannot keep is dropped, and said.
+A writer never waits. A thread hands the lines on, in order; what it cannot keep is dropped, and a line reports it.
 """
 
 import atexit

@@ -53,7 +53,7 @@ def configure() -> None:
 
 
 def _without_outage(_logger: object, _level: str, line: EventDict) -> EventDict:
-    """An unreachable broker is no news for a programmer: its name is enough, without the way there."""
+    """An unreachable broker is not news for a programmer: its name is enough, without the way there."""
     info = line.get("exc_info")
     if isinstance(info, tuple) and isinstance(info[1], (OSError, RedisError, OperationalError)):
         del line["exc_info"]

@@ -87,7 +87,7 @@ def _sweep(groups: set[int], paths: list[str]) -> None:
 
 
 def _main() -> None:
-    # Whoever stops a whole group of processes stops the owner too: this one is still needed then.
+    # A signal to a whole group of processes stops the owner too: this one is still needed then.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     groups: set[int] = set()

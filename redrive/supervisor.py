@@ -23,12 +23,12 @@ BACKOFF_SECONDS = (1, 2, 4, 8, 16, 30)
 SHORT_LIFE_SECONDS = 60.0
 """What lived longer did its work; its next start does not wait as for one that never did."""
 MISCONFIGURED = 2
-"""The exit code that means wrong settings: starting again does not mend them. Everything else may pass."""
+"""The exit code that means wrong settings: starting again does not fix them. Everything else may pass."""
 IN_VAIN = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ENOTDIR, errno.EISDIR})
 """Why a program cannot be started and never will be, unlike a machine that is short of memory."""
 
 Say = Callable[[str, str], None]
-"""Told the name of a part and a line about it or from it."""
+"""Gets the name of a part and a line about it or from it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Supervisor:
 
     Args:
         sweeper: ends the parts should this process be killed.
-        say: told what happens and what the parts write.
+        say: gets what happens and what the parts write.
         backoff: seconds before each next start of a part that dies again and again; the last repeats.
     """
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TaskRow(TypedDict, total=False):
-    """What can be said of a task when it is added; ``account`` and ``external_id`` must be.
+    """What can be given of a task when it is added; ``account`` and ``external_id`` must be.
 
     Attributes:
         account: its name in the settings.
@@ -56,13 +56,13 @@ class TaskInfo:
             ``held``, ``succeeded`` or ``dead``.
         dead_reason: why it is dead; None while it is not.
         next: what comes at ``due_at``: ``retry`` or ``check``.
-        due_at: when somebody looks at it next, in UTC; None when nobody will by themselves.
+        due_at: when it is retried or checked next, in UTC; None when it is not by itself.
         attempts: retry calls so far.
         spent: those that count against the limit.
         limit: retries allowed in all; None when the account is not known here.
         wish: ``hold`` or ``stop``, to be granted when the retry under way has failed.
         provider_ref: the new id its provider gave the last retry, if any.
-        last_error: the last thing said about its failure.
+        last_error: the last words about its failure.
         failed_at: when it failed, as far as is known; in UTC.
         status_since, created_at, updated_at: in UTC.
         hint: what an operation that changed nothing, or nothing yet, has to say.

@@ -57,7 +57,7 @@ class Addresses:
         return cls(home=home, database_url=database_url, broker_url=broker.url, broker=broker)
 
     def environment(self, settings: Settings) -> Mapping[str, str]:
-        """What the parts are told: by environment, since everybody can read a process's arguments."""
+        """What the parts need to know: by environment, since everybody can read a process's arguments."""
         return {
             "REDRIVE_HOME": str(self.home),
             "REDRIVE_CONFIG": str(settings.environment.config.absolute()),
@@ -146,7 +146,7 @@ def printer(lines: Lines) -> Say:
 
 
 def _schema(settings: Settings, database_url: str) -> str:
-    """What is to be said of the schema. Only the database in our own home is migrated unasked.
+    """What there is to report of the schema. Only the database in our own home is migrated unasked.
 
     Raises:
         SchemaError: a configured one has to be migrated first.
@@ -170,7 +170,7 @@ def _announce(settings: Settings, addresses: Addresses, schema: str) -> None:
         pace = f"{limits.calls_per_minute:g} calls a minute, {limits.calls_per_hour:g} an hour"
         retries, checks = due.get((name, "retry"), 0), due.get((name, "check"), 0)
         where = f"{account.provider} at {urlsplit(account.base_url).netloc}"
-        _print("account", f"{name}: {where}, {pace}; due now: {retries} to retry, {checks} to look at")
+        _print("account", f"{name}: {where}, {pace}; due now: {retries} to retry, {checks} to check")
     if not settings.accounts:
         _print("account", f"none in {settings.environment.config}, so nothing will be called")
 

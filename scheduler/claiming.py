@@ -20,7 +20,7 @@ from .publish import Publisher
 log = structlog.get_logger("redrive.scheduler")
 
 WORTH_A_SURVEY = 8
-"""From so many accounts on, a look at all of them costs less than the claims of those that have no room."""
+"""From so many accounts on, a survey of all of them costs less than the claims of those that have no room."""
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class Claims:
         except Unreachable:
             raise
         except Exception as error:  # noqa: BLE001 - one account's row can be the reason: its own claim says so
-            log.debug("look.failed", why=said_of(error))
+            log.debug("room.failed", why=said_of(error))
             return found
         return [each for each in found if (each.account, each.operation) not in full]
 

@@ -20,7 +20,7 @@ LONGEST_SECONDS = 300.0
 LOCKED_SECONDS = 0.5
 """What another transaction holds is asked for again soon: our own hold it for milliseconds."""
 SAID_AFTER = 3
-"""So many tries in a row before people are told: ours hold an account for a moment now and then."""
+"""So many tries in a row before people are informed: ours hold an account for a moment now and then."""
 
 
 @dataclass(slots=True)
@@ -58,7 +58,7 @@ class Later:
         """Put it off; log its trouble and note it for people, the same only once.
 
         Raises:
-            Unreachable: the database is away, which is no item's own trouble.
+            Unreachable: the database is away, which is not an item's own trouble.
         """
         locked = isinstance(error, Locked)
         if isinstance(error, Unreachable) and not locked:

@@ -14,8 +14,8 @@ class Newspaper:
     def __init__(self) -> None:
         self._before: Obstacles = {}
 
-    def look(self, t: Transaction) -> None:
-        """Say what has changed since the last check."""
+    def log_changes(self, t: Transaction) -> None:
+        """Log what has changed since the last check."""
         now = obstacles(t)
         for each in news(self._before, now):
             say = log.warning if each.bad else log.info

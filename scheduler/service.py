@@ -31,7 +31,7 @@ log = structlog.get_logger("redrive.scheduler")
 PAUSE_AFTER_ERROR_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 64.0
 REVISE_SECONDS = 30.0
 ADOPT_SECONDS = 3600.0
-"""How often what rests is looked through for what today's policy would not leave at rest."""
+"""How often the tasks at rest are searched for those that today's policy would not leave there."""
 ENSURE_SECONDS = 5.0
 """How often an account's row that somebody holds is tried again."""
 NEWS_SECONDS = 5.0
@@ -130,7 +130,7 @@ class Scheduler:
 
     def _say_news(self) -> int:
         with self.database.reading() as t:
-            self._newspaper.look(t)
+            self._newspaper.log_changes(t)
         return 0
 
     def run_once(self) -> Pass:

@@ -15,7 +15,7 @@ from redrive.models.clock import boottime
 log = structlog.get_logger("redrive.scheduler")
 
 _GLANCE_SECONDS = 0.25
-"""How often a waiting scheduler looks whether it shall stop."""
+"""How often a waiting scheduler asks whether it must stop."""
 _AGAIN_SECONDS = 2.0
 """How often it tries to listen again to a broker that went away."""
 _SOCKET_SECONDS = 1.0
@@ -46,7 +46,7 @@ class Wait:
         self._forget()
 
     def wait(self, seconds: float) -> None:
-        """Return when the time is over, somebody woke us, or we shall stop."""
+        """Return when the time is over, somebody woke us, or we must stop."""
         until = boottime() + seconds
         while not self._stop.is_set() and (left := until - boottime()) > 0:
             if self._listens_again() or self._woken(min(left, _GLANCE_SECONDS)):
@@ -73,7 +73,7 @@ class Wait:
         return True
 
     def _listens_again(self) -> bool:
-        """Whether a broker that was away is heard again: wake-ups may have been missed, so that counts as one."""
+        """Whether a broker that was away delivers again: wake-ups may have been missed, so that counts as one."""
         if self._pubsub is not None or boottime() < self._listen_at:
             return False
         self._listen()

@@ -62,7 +62,7 @@ def retry(*args: object, **words: object) -> dict[str, int]:
 
 @app.task(name=jobs.CHECK)
 def check(*args: object, **words: object) -> dict[str, int]:
-    """Look at the tasks of a batch."""
+    """Check the tasks of a batch."""
     return _batch(*args, **words)
 
 
@@ -116,7 +116,7 @@ def refuse_other_addresses(instance: object = None, **_: object) -> None:
 
 @signals.worker_init.connect
 def refuse_other_pools(sender: Any = None, **_: object) -> None:  # noqa: ANN401 - Celery ships no types
-    """A forked child hears no signal of the worker's and would not drain; green threads would share our event loop."""
+    """A forked child gets no signal of the worker's and would not drain; green threads would share our event loop."""
     if getattr(sender, "app", None) is not app or (chosen := getattr(sender, "pool_cls", None)) is pool.Pool:
         return
     name = chosen if isinstance(chosen, str) else getattr(chosen, "__module__", "")

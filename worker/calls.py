@@ -1,4 +1,4 @@
-"""A batch's calls under way: sent with their permits, and heard as they are answered."""
+"""A batch's calls under way: sent with their permits, and collected as they are answered."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -29,7 +29,7 @@ class Calls:
 
     Attributes:
         may_go_on: whether a call may take further permits.
-        heard_at: the boottime up to which answers are known to whoever opens the next calls.
+        heard_at: the boottime up to which answers are known to the step that opens the next calls.
     """
 
     work: Work
@@ -63,7 +63,7 @@ class Calls:
         """What comes back within this time, and within a moment after the first."""
         await asyncio.wait(self._under_way, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait(self._under_way, timeout=GATHER_SECONDS)
-        # Before looking who is done: what fails from here on may be missing in what is told.
+        # Before asking who is done: what fails from here on may be missing in what is returned.
         self.heard_at = boottime()
         return [self._answered(call) for call in [*self._under_way] if call.done()]
 

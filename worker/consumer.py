@@ -22,7 +22,7 @@ BACKOFF_SECONDS = (1, 2, 4, 8, 16, 30)
 CALM_SECONDS = 60.0
 """A connection that stood so long has been a good one: the next outage is a new one."""
 _GLANCE_SECONDS = 0.25
-"""How often a waiting worker looks whether it must end."""
+"""How often a waiting worker asks whether it must end."""
 
 
 class Consumer(consumer.Consumer):

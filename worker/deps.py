@@ -40,7 +40,7 @@ class Deps:
     """Everything a job needs, handed in.
 
     Attributes:
-        draining: set when the process shall end: finish what is open, give back the rest.
+        draining: set when the process must end: finish what is open, give back the rest.
         crew: works beside the loop for all senders.
         desk: where batches have their database steps done.
         batches: under way at once, at most.
@@ -71,8 +71,8 @@ class Deps:
     def next_name(self) -> str:
         """The name under which the next batch is begun, unlike any other's.
 
-        Whoever cannot know whether his begin was committed finds out by it. Host, process and a count would not do: in
-        containers they come again.
+        A job that cannot know whether its begin was committed finds out by it. Host, process and a count would
+        not do: in containers they come again.
         """
         return f"{self.name[:200]}/{token_hex(6)}"
 
@@ -115,7 +115,7 @@ def build(settings: Settings, *, database_url: str, broker_url: str | None, envi
 
 
 def _end(draining: Draining) -> None:
-    """End this process with an error: without its loop it could only spend attempts. Celery looks at this by itself."""
+    """End this process with an error: without its loop it could only spend attempts. Celery reads this by itself."""
     draining.set()
     state.should_stop = EX_FAILURE
 

@@ -1,4 +1,4 @@
-"""Where batches have their database steps done: a few threads, so that whoever waits for its moment holds none.
+"""Where batches have their database steps done: a few threads, so that a batch that waits for its moment holds none.
 
 A batch takes a thread, and with it a connection, for the length of a transaction. Where more is wanted than threads can
 do, steps of begun batches and begins take turns, so that no account with much to do keeps another one from beginning.
@@ -68,7 +68,7 @@ class Desk:
             return
         try:
             future.set_result(function())
-        except BaseException as error:  # noqa: BLE001 - whoever waits for it gets it
+        except BaseException as error:  # noqa: BLE001 - the one who waits for it gets it
             future.set_exception(error)
 
     def _next(self) -> deque[_Errand]:

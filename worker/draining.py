@@ -9,7 +9,7 @@ from contextlib import suppress
 
 
 class Draining(threading.Event):
-    """Set once, when the process shall finish what is open and give back the rest."""
+    """Set once, when the process must finish what is open and give back the rest."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,12 +23,12 @@ class Draining(threading.Event):
                 loop.call_soon_threadsafe(_wake, waiter)
 
     async def within(self, seconds: float, *, unless: "asyncio.Future[None] | None" = None) -> bool:
-        """Wait for it at most so long, or until something else happens; whether it has been said."""
+        """Wait for it at most so long, or until something else happens; whether the process is draining."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
         self._waiters[waiter] = loop
         try:
-            if not self.is_set():  # looked at once it would be woken, so that nothing slips between
+            if not self.is_set():  # asked once it would be woken, so that nothing slips between
                 others = [] if unless is None else [unless]
                 await asyncio.wait([waiter, *others], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -1,4 +1,4 @@
-"""Saying what was dropped, once and then rarely: whoever floods the broker must not flood the log."""
+"""Log what was dropped, once and then rarely: a flood of messages must not flood the log."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ QUIET_SECONDS = 60.0
 
 _lock = threading.Lock()
 _said: dict[tuple[str, str], tuple[float, int]] = {}
-"""What and why → when it was last said, and how often it has come since."""
+"""What and why → when it was last logged, and how often it has come since."""
 
 
 def note(what: str, why: str) -> None:

@@ -8,7 +8,7 @@ that all live for a second, and its collections took a quarter of a worker's tim
 
 
 def settle() -> None:
-    """What was loaded stays for good, and is not looked through again and again; what comes is, more rarely."""
+    """What was loaded stays for good, and is not searched again and again; what comes is, more rarely."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)

@@ -83,7 +83,7 @@ def build(request: Request, base_url: str) -> httpx.Request:
     headers, content = HEADERS, None
     try:
         if not request.method.isalpha():
-            raise ValueError("not a method of HTTP")  # noqa: TRY301 - as the library would, where it looked
+            raise ValueError("not a method of HTTP")  # noqa: TRY301 - as the library would, if it checked
         if request.json is not None:
             headers, content = JSON_HEADERS, _json(request.json)
         return httpx.Request(request.method, url, headers=headers, content=content)
@@ -115,7 +115,7 @@ class HttpClient:
     """The pooled connections of one account, for one event loop; the first call opens them.
 
     It drives the httpx transport itself. ``httpx.AsyncClient`` above it would parse the target of a redirect it was
-    told not to follow (and raise on a bad one), keep cookies, and let an ``httpx.Auth`` send twice.
+    set not to follow (and raise on a bad one), keep cookies, and let an ``httpx.Auth`` send twice.
 
     Args:
         base_url: without a trailing slash.
@@ -180,7 +180,7 @@ class HttpClient:
             leave_in: seconds from now before which the call must not leave; ``timeout_seconds`` starts after them.
             not_after: the moment on ``redrive.models.clock.boottime`` after which it must not leave any more.
             may_send: asked right before the first byte.
-            max_bytes: an answer with a longer body is no answer.
+            max_bytes: an answer with a longer body counts as none.
         """
         state = Departure(not_after, may_send)
         departure.set(state)
@@ -251,7 +251,7 @@ class HttpClient:
         return Answer(response.status_code, headers, body)
 
     async def _take_slot(self, leave_in: float) -> None:
-        """Wait for the moment and for a slot, but not past the deadline: whoever withholds must say so in time."""
+        """Wait for the moment and for a slot, but not past the deadline: a withheld call must be reported in time."""
         state = departure.get()
         try:
             async with asyncio.timeout(state.not_after - boottime()):

@@ -27,9 +27,9 @@ from .recording import Recording
 log = structlog.get_logger("redrive.worker")
 
 SLOT_SECONDS = 0.25
-"""How long a batch without a slot waits before it looks again whether it shall stop."""
+"""How long a batch without a slot waits before it asks again whether it must stop."""
 TURN_SECONDS = 1.0
-"""How often a batch with calls under way looks whether its turn has come to ask for permits."""
+"""How often a batch with calls under way asks whether its turn has come to ask for permits."""
 
 
 def run(deps: Deps, batch_id: UUID) -> dict[str, int]:

@@ -50,7 +50,7 @@ class Leaving:
         return await future
 
     async def _give_back_all(self) -> None:
-        """For whoever comes meanwhile, too."""
+        """For jobs that come meanwhile, too."""
         while part := dict(islice(self._waiting.items(), MOST)):
             try:
                 done = await self._desk.step(self._committed, part)

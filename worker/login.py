@@ -91,7 +91,7 @@ class Login:
         exchange = await self._send(login, own)
         answer = await self._crew.run(_size(exchange), self._read, exchange)
         if not exchange.sent or not isinstance(answer, Token | Deferred | Unsent):
-            # It is no further call: it never left, or what it yielded counts as the answer of the call behind it.
+            # It is not a further call: it never left, or what it yielded counts as the answer of the call behind it.
             window.calls.remove(login.limit_path)
         if isinstance(answer, Throttled):
             # Every path of the account needs the login, so that all of them wait.

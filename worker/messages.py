@@ -1,7 +1,7 @@
-"""What a message may say. Whoever can write to the broker can send anything: a message is input and never an order.
+"""What a message may say. Anyone who can write to the broker can send anything: a message is input and never an order.
 
 Only what is listed here reaches Celery, rebuilt from what was understood: no ETA, no compression, no chain, no chord,
-no task of Celery's own, no other content type. Everything else is dropped and said.
+no task of Celery's own, no other content type. Everything else is dropped and logged.
 """
 
 import json
@@ -100,7 +100,7 @@ class HostRequest:
 
     Attributes:
         ids: of the tasks, in order, each once.
-        who: whoever the message says asks. Nobody has proved it, so the record says where the name comes from.
+        who: the name that the message gives. Nobody has proved it, so the record says where the name comes from.
         reason: as the message says.
     """
 

@@ -145,7 +145,7 @@ class Recording:
     ) -> Step:
         """One step of the ledger, in a transaction of the caller's."""
         rest = self._rest(news) if last else set()
-        # Asked after the last look at who is done: a call that is opened here knows what was noticed before, or stays.
+        # Asked after the last answers were collected: a call opened here knows what was noticed before, or stays.
         calm = self.deps.senders[self.work.rules.account].calm and not rest
         if self._retrying:
             step = ledger.advance_retries(t, self.work, news, groups, self.deps.rng, begun=begun, calm=calm)

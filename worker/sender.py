@@ -110,7 +110,7 @@ class Sender:
     async def check(
         self, tasks: Sequence[TaskRef], window: Window, plan: Plan | None = None
     ) -> dict[int, Outcome | CheckResult]:
-        """Look at tasks: a look at each, whatever happens."""
+        """Check tasks: one result for each, whatever happens."""
         return await self._heard(Operation.CHECK, plan or self.plan(Operation.CHECK, tasks), window, self._check)
 
     async def _heard(
@@ -267,7 +267,7 @@ def _defect(error: ProviderFailedError) -> str:
 
 
 def _whose_fault(exchange: Exchange) -> Outcome | None:
-    """What is said without the provider: why nothing was sent, where that is not a matter of the way there."""
+    """What is known without the provider: why nothing was sent, where that is not a matter of the way there."""
     if exchange.fault == "credentials":
         return Blocked(cause=Cause.CREDENTIALS, message=exchange.error)
     if exchange.fault == "task":

@@ -54,7 +54,7 @@ class Departure:
 
     Attributes:
         not_after: the moment on ``boottime`` after which it is too late to send.
-        may_send: asked at the last check; False once the worker has been told to stop.
+        may_send: asked at the last check; False once the worker has been asked to stop.
         sent: whether bytes may have left.
         withheld: whether we ourselves decided against sending.
         began: the boottime at which connecting began.
@@ -74,7 +74,7 @@ class Departure:
         aiohttp repeats idempotent requests by itself when a kept connection breaks; a second sending has no permit.
 
         Raises:
-            NotSentError: it is too late, we were told to stop, or it has been sent before.
+            NotSentError: it is too late, we were asked to stop, or it has been sent before.
         """
         if self.sent:
             raise NotSentError("the server closed the connection")
@@ -92,7 +92,7 @@ class Departure:
             NotSentError: always.
         """
         self.withheld = True
-        raise NotSentError("too late, or told to stop")
+        raise NotSentError("too late, or asked to stop")
 
 
 departure: ContextVar[Departure] = ContextVar("departure")

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 
 AHEAD_SECONDS = 0.5
-"""What is opened shall leave within this time: an open attempt that a crash leaves behind is spent."""
+"""What is opened must leave within this time: an open attempt that a crash leaves behind is spent."""
 MOST = 1000
 
 
@@ -19,9 +19,9 @@ class Slots:
     where calls are quick; opening all that the permits allow would spend as many attempts in one crash. So there
     are as many open as leave within :data:`AHEAD_SECONDS` at the speed of the last calls.
 
-    The race is in giving back: a slot becomes free in the thread that records, while the loop looks and begins to
+    The race is in giving back: a slot becomes free in the thread that records, while the loop counts and begins to
     wait. Slots are counted under a lock, and being woken gives none: the caller asks :meth:`take` again. A slot that
-    becomes free between look and wait costs at most the caller's timeout and is never lost. An ``asyncio.Semaphore``
+    becomes free between count and wait costs at most the caller's timeout and is never lost. An ``asyncio.Semaphore``
     does not work instead: it belongs to the loop's thread, and its number is fixed. A ``threading.Semaphore`` would
     block the loop. Both give slots one by one, and each attempt would be opened in a transaction of its own.
 
@@ -59,7 +59,7 @@ class Slots:
     async def wait(self, wanted: int, seconds: float) -> None:
         """Wait for a fair part of so many, but no longer than this.
 
-        Whoever took every single one as it comes would open his calls one by one.
+        A batch that took every single one as it comes would open its calls one by one.
         """
         fair = min(wanted, max(1, self.capacity // 4))
         if self._free >= fair:

@@ -172,7 +172,7 @@ class Together:
         with own.database.transaction() as t:
             begun = begin_together(own, t, {each.batch_id: each.tried for each in begins})
             wanted = [*(each.wanted for each in steps), *(each.wanted for each in begun.values() if each.slots)]
-            # Asked after the last look at who is done: a call that is opened here knows what was noticed before.
+            # Asked after the last answers were collected: a call that is opened here knows what was noticed before.
             calm = [each for each in wanted if each.is_plain and own.senders[each.work.rules.account].calm]
             made = ledger.advance_together(t, calm, own.rng) if calm else {}
             for batch_id, each in begun.items():

@@ -31,7 +31,7 @@ class Window:
         until: the moment ``not_after`` stands for, in the database's time.
         may_go_on: asked before any further permit. The first call is open, and is finished whatever comes.
         calls: API paths of the calls made beyond the first.
-        heard_at: the boottime up to which answers were known to whoever opened its attempts.
+        heard_at: the boottime up to which answers were known to the step that opened its attempts.
         trouble: what may keep it here all the same.
     """
 

@@ -55,10 +55,10 @@ def never_claimed(known: Known) -> Iterator[str]:
 def _set_aside(known: Known) -> str:
     odd = known.facts.set_aside
     if odd is not None and odd.cause is SetAside.UNREADABLE:
-        return "Its checks were answered with what nobody here understands, so that people must say what it is."
+        return "Its checks were answered with something that Redrive does not understand, so a person must decide."
     if known.rules.policy.on_unknown == "retry":
-        return 'Nobody could tell whether its last retry ran. on_unknown says "retry" by now: its turn comes soon.'
-    return 'Nobody could tell whether its last retry ran, and on_unknown = "hold" leaves that to people.'
+        return 'Nobody could tell whether its last retry ran. on_unknown is "retry" now: its turn comes soon.'
+    return 'Nobody could tell whether its last retry ran, and on_unknown = "hold" leaves that to a person.'
 
 
 def succeeded(known: Known) -> Iterator[str]:
@@ -100,12 +100,12 @@ def _why(known: Known) -> str:
     stopped = by(known, "stop", "stopped it").rstrip(".")
     words: Mapping[DeadReason, str] = {
         DeadReason.LIMIT_REACHED: "as many retries as allowed have failed",
-        DeadReason.NOT_FOUND: "the provider says there is no such task",
-        DeadReason.RESOURCE_GONE: "what it needs at the provider is gone, and no retry can mend that",
+        DeadReason.NOT_FOUND: "the provider does not know this task",
+        DeadReason.RESOURCE_GONE: "what it needs at the provider is gone, and no retry can fix that",
         DeadReason.REFUSED: "the provider refuses to retry it",
         DeadReason.UNDELIVERABLE: f"there was no call for it, {policy.max_errors} times in a row",
         DeadReason.TOO_OLD: f"it still failed {duration(policy.give_up_after_seconds)} after its first failure here",
-        DeadReason.EXPIRED: f"its retry was accepted and showed no end in {duration(policy.check_timeout_seconds)}",
+        DeadReason.EXPIRED: f"its retry was accepted and did not end within {duration(policy.check_timeout_seconds)}",
         DeadReason.STOPPED: stopped or "an operator stopped it",
     }
     return words[DeadReason(known.task.dead_reason or "")]

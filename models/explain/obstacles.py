@@ -47,12 +47,12 @@ def set_aside_words(cause: SetAside, why: str) -> str:
 
 _WHY_SET_ASIDE: Mapping[SetAside, str] = {
     SetAside.ROW: "its row cannot be read or written",
-    SetAside.KIND: "its provider knows no such kind of task",
+    SetAside.KIND: "its provider does not have this kind of task",
     SetAside.UNKNOWN: "nobody can tell whether its last retry ran",
-    SetAside.UNREADABLE: "its checks were answered with what nobody here understands",
+    SetAside.UNREADABLE: "its checks were answered with something that Redrive does not understand",
 }
 _MENDS: Mapping[SetAside, str] = {
-    SetAside.ROW: "mend the row",
+    SetAside.ROW: "fix the row",
     SetAside.KIND: "stop it, or install the provider's release that knows the kind",
     SetAside.UNKNOWN: "see at the provider what became of it",
     SetAside.UNREADABLE: "see at the provider what became of it",
@@ -99,7 +99,7 @@ def _pause(known: Known, operation: Operation) -> Iterator[str]:
     why = f": {quoted(account.paused_reason)}" if account.paused_reason else ""
     yield f"{account.paused_by} paused account {account.name} {ago(account.paused_at, now)}{why}."
     if account.paused_cause == Cause.BALANCE and account.probe_at is not None and operation is Operation.RETRY:
-        yield f"One of its tasks tries {ahead(account.probe_at, now)} whether the balance was filled."
+        yield f"One of its tasks tries {ahead(account.probe_at, now)} whether the balance was topped up."
     if remedy := remedies(account.paused_cause):
         yield f"{remedy[0].upper()}{remedy[1:]}."
     yield f"`redrive resume {account.name}` ends the pause."
@@ -111,8 +111,8 @@ def remedies(cause: str | None) -> str:
 
 
 _REMEDIES: Mapping[str, str] = {
-    Cause.CREDENTIALS: "mend the credentials and restart the workers, which read secrets when they start",
-    Cause.BALANCE: "fill the balance at the provider",
+    Cause.CREDENTIALS: "fix the credentials and restart the workers, which read secrets when they start",
+    Cause.BALANCE: "top up the balance at the provider",
     Cause.REFUSALS: "see with `redrive list` what the provider refuses, and why",
 }
 

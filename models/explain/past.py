@@ -9,7 +9,7 @@ from .words import ago, many, quoted
 
 _OUTCOMES = {
     Accepted.name: "the provider accepted it",
-    Already.name: "the provider did not retry it and did not prove why",
+    Already.name: "the provider did not retry it and gave no clear reason",
     Refused.name: "the provider refused it for good",
     Deferred.name: "it could not be delivered",
     Throttled.name: "the provider asked for patience",

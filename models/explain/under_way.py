@@ -73,7 +73,7 @@ def unknown(known: Known) -> Iterator[str]:
     """A call may have reached the provider."""
     yield f"may have been retried {ago(known.task.status_since, known.now)}: nobody knows yet. {_number(known)}"
     yield from last_attempt(known)
-    yield "It is not retried before the provider has said what became of it."
+    yield "It is not retried before a check shows what became of it."
     yield from _checks(known)
     then = "held" if known.rules.policy.on_unknown == "hold" else "retried"
     most = many(known.rules.policy.max_errors, "check")

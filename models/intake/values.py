@@ -1,4 +1,6 @@
-"""One value that somebody handed in → the value that is stored, or :class:`BadInput` with field, value and remedy.
+"""One value that somebody handed in → the value that is stored.
+
+What is wrong is a :class:`redrive.models.errors.BadInput` with field, value and remedy.
 
 Values come from CSV (all text), JSON (typed) and Python alike; None and the empty text mean "not given".
 """

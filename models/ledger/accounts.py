@@ -35,7 +35,7 @@ class AccountRow:
     Attributes:
         refusals: in a row, without an acceptance.
         forbidden: the longest row of 403 answers of any operation; 0: there is none, and nobody needs to ask.
-        limit_group: the one it had last; None where the schema does not know it yet, "" where nobody has said it.
+        limit_group: the one it had last; None where the schema does not know it yet, "" where it is not recorded.
     """
 
     name: str
@@ -220,7 +220,7 @@ _FORBIDDEN = {
 
 
 def _block(t: Transaction, account: AccountRow, blocked: Blocked) -> AccountRow:
-    """Pause for what the provider said last. A pause by an operator stays, and so does one of the same cause."""
+    """Pause for what the provider answered last. A pause by an operator stays, and so does one of the same cause."""
     probe_at = moments.latest_probe(t.now) if blocked.cause is Cause.BALANCE else None
     if account.paused_cause == blocked.cause and probe_at is not None:
         return _update(t, account, probe_at=probe_at)

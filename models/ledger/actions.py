@@ -94,7 +94,7 @@ def _readmit(t: Transaction, ids: Sequence[int], rules_of: Mapping[str, Rules]) 
         except Exception as error:
             if isinstance(error, BadInput) or not is_row_fault(error):
                 raise
-            words = f"is set aside, because {odd.why}; mend its row first: {blame(error)}"
+            words = f"is set aside, because {odd.why}; fix its row first: {blame(error)}"
             raise BadInput(f"task {task_id}: {words}") from None
     return news
 

@@ -115,8 +115,8 @@ def _insert_behind_all(t: Transaction, rows: Sequence[Mapping[str, Any]]) -> Non
 def _in_one_order(t: Transaction, rows: Sequence[Mapping[str, Any]]) -> Select[Any]:
     """The rows to insert, their ids in the order they were given in.
 
-    PostgreSQL inserts them in the order of their identities, whoever gave them in which: two who add the same tasks
-    would otherwise wait for each other. SQLite has one writer at a time.
+    PostgreSQL inserts them in the order of their identities, whatever order they were given in: two transactions
+    that add the same tasks would otherwise wait for each other. SQLite has one writer at a time.
     """
     r = rowset(t.dialect, rows, tasks, _INSERTED)
     # SQLite cannot tell "ON CONFLICT" from a join's ON without a WHERE between them.

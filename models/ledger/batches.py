@@ -102,9 +102,9 @@ def begin(
 ) -> Work | None:
     """Begin a queued batch, once and never again; the lease starts here. None when it is not to be had.
 
-    ``only`` is for whoever looks for the one task that the begin fails over.
+    ``only`` is for a caller in search of the one task that the begin fails over.
 
-    ``worker`` names this very begin: who did not hear what became of it asks the row by that name.
+    ``worker`` names this very begin: a caller that got no answer finds its batch by that name.
 
     A batch of an account this worker does not know stays queued: another worker may know it.
     """
@@ -119,7 +119,7 @@ def begin(
     if t.now - batch.created_at > STANDSTILL:
         standstills.note(t, rules.account, operation, batch.created_at, t.now)
     ids = listed(i for i in batch.task_ids if only is None or i in only)
-    # Not locked here: whoever opens calls takes their permits first, and would wait in a circle for who records.
+    # Not locked here: a step that opens calls takes their permits first, and would wait in a circle for who records.
     own = {"batch": batch_id} if operation is Operation.RETRY else {}
     found = tuple(map(Task.of, t.rows(_tasks_of(t.level, operation), ids=ids, **own)))
     return Work(batch_id, worker, rules, operation, batch.probe, lease_until, t.not_after(lease_until), found)
@@ -290,7 +290,7 @@ def rescue(
 ) -> Rescued:
     """Take a batch back whose lease is over: open attempts become unknown and spent, the rest goes back unspent.
 
-    ``only`` is for whoever looks for the one task that a rescue fails over.
+    ``only`` is for a caller in search of the one task that a rescue fails over.
     """
     accounts.locked(t, rules.account)
     row = t.execute(select(batches).where(batches.c.id == batch_id).with_for_update()).one_or_none()

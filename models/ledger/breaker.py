@@ -110,7 +110,7 @@ def feed(
 
 
 def end_probe(t: Transaction, rules: Rules, operation: Operation, batch_id: UUID) -> None:
-    """The batch ended or was lost: if it was the probe and told nothing, the breaker opens again."""
+    """The batch ended or was lost: if it was the probe and showed nothing, the breaker opens again."""
     old = load(t, rules.account, operation)
     if old.probe == batch_id:
         store(t, rules.account, operation, _opened(old, rules, t.now))

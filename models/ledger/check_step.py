@@ -1,4 +1,4 @@
-"""One step of a check batch: what checks said is applied and the next checks get their permits, in one transaction."""
+"""One step of a check batch: what checks found is applied and the next checks get their permits, in one transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ def advance_checks(
     begun: bool = False,
     calm: bool = False,
 ) -> Step:
-    """Apply what checks said and take permits for the next.
+    """Apply what checks found and take permits for the next.
 
     Args:
         t: where.
@@ -48,7 +48,7 @@ def advance_checks(
             so is one whose task has left the states that checks are for.
         rng: dice for the waits.
         begun: this very transaction has begun the batch.
-        calm: as for :func:`.sending.advance`.
+        calm: as for :func:`.retry_step.advance_retries`.
 
     Raises:
         StaleBatch: the batch was lost, and its checks are old.

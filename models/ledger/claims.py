@@ -1,7 +1,7 @@
 """Claims: what is due of one account, taken into a batch in one short transaction.
 
-A claim looks at permits but takes none. Every due row it looks at is claimed, or moved so that the next claim does
-not look at it again.
+A claim reads permits but takes none. Every due row it reads is claimed, or moved so that the next claim does not read
+it again.
 """
 
 from collections.abc import Collection, Sequence
@@ -49,7 +49,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a claim did: the batch it made, if any, and how many due rows it looked at.
+    """What a claim did: the batch it made, if any, and how many due rows it read.
 
     ``more``: there may be more to claim at once.
     """
@@ -76,7 +76,7 @@ def claim(
         rules: the account's.
         operation: retry or check.
         rng: dice for the waits.
-        only: none but these tasks, for whoever looks for the one that a claim fails over.
+        only: none but these tasks, for finding the one that a claim fails over.
         resting: what rests because the policy was another one, instead of what is due.
 
     Raises:
@@ -87,7 +87,7 @@ def claim(
         return Claim()
     if operation is Operation.CHECK and not rules.capabilities.can_check:
         return _decide_uncheckable(t, contexts.context(t, rules, rng), only)
-    # Whoever looks for the one task that a claim fails over must find it also when there is no room at the moment.
+    # The one task that a claim fails over must be found also when there is no room at the moment.
     free = room(t, rules, operation, account) if only is None else Room(len(only), rules.capabilities.every_kind)
     if free is None:
         return Claim()
@@ -200,7 +200,7 @@ def _decide_uncheckable(t: Transaction, context: Context, only: Collection[int] 
 
 
 def _note_standstill(t: Transaction, rules: Rules, operation: Operation, room: Room, due: Sequence[Task]) -> None:
-    """The time that these tasks were due and no call was made is no time in which they grew older.
+    """The time that these tasks were due and no call was made does not make them older.
 
     An account that shares its paths with others may stand still while these are called: then only its probes tell.
     """

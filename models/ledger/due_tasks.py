@@ -41,7 +41,7 @@ _ONLY = one_of_named(tasks.c.id, "only")
 
 
 def due_ids(t: Transaction, rules: Rules, operation: Operation) -> list[int]:
-    """The ids, and nothing else, of the tasks that the next claim looks at: for when one of them cannot be read."""
+    """The ids, and nothing else, of the tasks that the next claim reads: for when one of them cannot be read."""
     wanted = max(rules.batch_size, PROBE_CHOICE)
     due = (tasks.c.account == rules.account, tasks.c.due_at <= t.now, not_set_aside(t.level))
     if operation is Operation.CHECK:

@@ -161,7 +161,7 @@ def _ours(t: Transaction, wanted: Sequence[WantedStep]) -> list[WantedStep]:
 
 
 def _states(t: Transaction, wanted: Sequence[WantedStep]) -> dict[UUID, AccountState]:
-    """How the account of each stands. A moment that is doubted is trouble: it is mended where a step is made alone."""
+    """How the account of each stands. A doubted moment is trouble: it is corrected where a step is made alone."""
     rows = accounts.read_many(t, {w.work.rules.account for w in wanted})
     stored = pace.stored(t, [(w.work.rules, w.work.operation) for w in wanted])
     found = {}

@@ -19,7 +19,7 @@ def faulty(database: Database, ids: Sequence[int], attempt: Attempt) -> dict[int
     It halves what fails, so that one in a hundred is found in a dozen tries.
 
     Raises:
-        Unreachable: the database is away, or something is locked: that is no row's fault, and nothing is known.
+        Unreachable: the database is away, or something is locked: that is not a row's fault, and nothing is known.
     """
     found: dict[int, str] = {}
     parts = [list(ids)]

@@ -61,8 +61,8 @@ class Path:
 
 def paths_of(t: Transaction, rules: Rules, *, lock: bool = False) -> dict[str, Path]:
     """API path → its state, for the whole group; the group-wide penalty is already in each."""
-    # Not the breakers, which may stand under the same name: whoever holds one of those takes a path afterwards, and
-    # would wait here for somebody who waits for him.
+    # Not the breakers, which may stand under the same name: a transaction that holds one of those takes a path
+    # afterwards, and would wait here for one that waits for it.
     statement = _paths(t.level)
     return paths_from(t, t.rows(statement.with_for_update() if lock else statement, group=rules.group), rules)
 
@@ -114,7 +114,7 @@ def take(
     ``paths`` as this transaction has read them spares the lock where nobody else took a permit since.
     """
     wanted = {path: n for path, n in sorted(wanted.items()) if n > 0}
-    # Only for one path: whoever holds one of them must not wait for another that stands before it.
+    # Only for one path: a transaction that holds one of them must not wait for another that stands before it.
     if paths is not None and len(wanted) == 1 and (moments := _taken(t, rules, wanted, horizon, paths)) is not None:
         return moments
     if not wanted:

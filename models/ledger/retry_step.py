@@ -27,7 +27,7 @@ SLICE_SECONDS = 1.25
 """How far ahead attempts are opened: an open attempt that a crash leaves behind is spent, so there should be few. At a
 call a second, a usual pace, the next one is opened as the answer to the one before it is recorded."""
 LEAD_SECONDS = 0.25
-"""So long before its moment the next call is opened at the latest: a step takes time, and no pace shall be lost."""
+"""So long before its moment the next call is opened at the latest: a step takes time, and no pace may be lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def advance_retries(
         news: what came back since the last step.
         groups: the calls to be made next.
         rng: dice for the waits.
-        begun: this very transaction has begun the batch: nothing was told, and the batch is locked.
+        begun: this very transaction has begun the batch: there is no news, and the batch is locked.
         calm: nobody here knows of trouble with the account, and nothing will be given back in this transaction.
 
     Raises:

@@ -25,7 +25,7 @@ def resting_accounts(t: Transaction, names: Collection[str]) -> list[str]:
 
 
 def release_unknown(t: Transaction, rules: Rules, rng: Random) -> int:
-    """Release a page of the tasks that were held because ``on_unknown`` said so, where it says to retry by now."""
+    """Release a page of the tasks that were held for ``on_unknown``, where it is ``retry`` by now."""
     if rules.policy.on_unknown == "hold":
         return 0
     context = contexts.context(t, rules, rng)

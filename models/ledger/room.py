@@ -41,7 +41,7 @@ class Room:
         kinds: of which kinds: those whose path is free.
         probe: one task tries whether the account works again.
         last: it is the last batch that may be in flight.
-        suspects: tasks that opened the breaker, which are no good as its probe.
+        suspects: tasks that opened the breaker, which are not good as its probe.
         idle_since: since when none of the paths was called; None when none ever was.
     """
 
@@ -88,7 +88,7 @@ def _on_its_way(t: Transaction, rules: Rules, operation: Operation) -> list[OnIt
 def without_room(t: Transaction, wanted: Sequence[tuple[Rules, Operation]]) -> set[tuple[str, Operation]]:
     """The accounts' operations among these for which a claim would find no room, seen without a lock.
 
-    It spares the claims that would find none, and decides nothing: a claim looks again, under its account's lock.
+    It spares the claims that would find none, and decides nothing: a claim decides again, under its account's lock.
     """
     need_it = [(rules, operation) for rules, operation in wanted if rules.capabilities.ids_per_call(operation)]
     under_way = _each_on_its_way(t, [rules.account for rules, _ in need_it])
@@ -111,7 +111,7 @@ def _each_on_its_way(t: Transaction, names: Iterable[str]) -> Mapping[tuple[str,
 def _is_full(
     t: Transaction, rules: Rules, operation: Operation, under_way: Sequence[OnItsWay], stored: pace.Stored
 ) -> bool:
-    """Whether there is no room. Not where a moment is not believed as it is stored: a claim has to mend it."""
+    """Whether there is no room. Not where a moment is not believed as it is stored: a claim has to correct it."""
     if stored.is_doubted(t, rules):
         return False
     state, paths = stored.believed(t, rules)

@@ -15,7 +15,7 @@ from ..task import COLUMNS, Task, values_of
 from .totals import Steps, count
 
 Change = tuple[Task, Task]
-"""A task as it was read under lock, and as it shall be."""
+"""A task as it was read under lock, and as it is to be."""
 
 _GUARD = ("status", "attempts", "spent")
 _GUARD_WAS = tuple(f"{name}_was" for name in _GUARD)
@@ -81,7 +81,7 @@ def write(t: Transaction, changes: Iterable[Change]) -> Steps:
     moved = _moved(changed)
     rows = [_row(was, now, moved) for was, now in changed]
     r = rowset(t.dialect, rows, tasks, ("id", *moved, *_GUARD_WAS), keyed=False)
-    # By their ids, said as plainly as can be: with old statistics PostgreSQL takes the guard for the better way in, and
+    # By their ids, as plainly as can be: with old statistics PostgreSQL takes the guard for the better way in, and
     # reads the whole table by it.
     mine = and_(by_ids(was.id for was, _ in changed), *([tasks.c.id == r["id"]] if "id" in r else []))
     unmoved = and_(mine, *(tasks.c[name] == r[f"{name}_was"] for name in _GUARD))

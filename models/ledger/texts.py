@@ -1,4 +1,4 @@
-"""Text that is stored: whoever wrote it, it is cut and holds nothing that a database refuses."""
+"""Text that is stored: from any source, it is cut and holds nothing that a database refuses."""
 
 LONGEST = 1000
 """Characters of a reason or of a provider's words that are kept."""

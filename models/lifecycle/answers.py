@@ -21,7 +21,7 @@ def answered(task: Task, outcome: Outcome, context: Context, *, probe: bool = Fa
 
     A task that left the batch meanwhile (the owner reported its success) only counts what was spent.
 
-    ``probe``: the attempt tried whether the account works again; that it does not is no fault of the task.
+    ``probe``: the attempt tried whether the account works again; that it does not is not the task's fault.
     """
     task = context.anchored(task)
     counted = replace(task, spent=task.spent + isinstance(outcome, SPENT))

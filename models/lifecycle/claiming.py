@@ -113,7 +113,7 @@ def checks_first(task: Task, context: Context, *, archived: bool = True) -> bool
 
 
 def _just_checked(task: Task) -> bool:
-    """It is due since its check was asked. A check that brings no result to archive must not be made for ever."""
+    """It has been due since its check was asked. A check that brings no result to archive must not be made for ever."""
     return task.seen is not None and task.due_at is not None and task.seen.asked_at >= task.due_at
 
 

@@ -33,7 +33,7 @@ def later(task: Task, context: Context) -> Task:
 
 
 def timed_out(task: Task, context: Context) -> bool:
-    """Whether it was followed for ``check_timeout_seconds``, times not counted in which nobody could look."""
+    """Whether it was followed for ``check_timeout_seconds``, without the times in which nobody could check."""
     return context.passed(context.rules.policy.check_timeout_seconds, task.status_since)
 
 

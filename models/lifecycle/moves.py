@@ -92,7 +92,7 @@ def held(task: Task, origin: Status, now: datetime) -> Task:
 
 
 def at_work(task: Task, status: Status, now: datetime) -> Task:
-    """The owner says it is pending or running: nobody looks unless asked to."""
+    """The owner reports it as pending or running: it is not checked unless someone asks for that."""
     return replace(_moved(task, status, now), wish=None, trigger="due", errors=0, refusals=0)
 
 

@@ -1,4 +1,4 @@
-"""What operators want of a task, and what they are told when it cannot be."""
+"""What operators want of a task, and the hint they get when it cannot be."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from .moves import Context
 
 @dataclass(frozen=True, slots=True)
 class ActionReply:
-    """The task after somebody said something, and a hint for them when it changed nothing or not at once."""
+    """The task after an action, and a hint when it changed nothing or not at once."""
 
     task: Task
     hint: str = ""
@@ -51,7 +51,7 @@ def stop(task: Task, context: Context, *, is_open: bool) -> ActionReply:
 
 
 def retry_now(task: Task, context: Context, *, releases: bool = True) -> ActionReply:
-    """Now, within the limits: a look for what is at work or followed, a retry for what failed.
+    """Now, within the limits: a check for what is at work or followed, a retry for what failed.
 
     ``releases``: it also releases what is held. A program's request does not.
     """

@@ -1,4 +1,4 @@
-"""What a look at the provider does to a task."""
+"""What a check does to a task."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -39,7 +39,7 @@ def _is_fresh(task: Task, context: Context) -> bool:
 
 
 def _read_waiting(task: Task, reading: Reading, seen: Seen, context: Context) -> Task:
-    """A look at a task that has no retry under way: before its first retry, or because somebody asked."""
+    """A check of a task that has no retry under way: before its first retry, or because someone asked for it."""
     working = task.status in AT_WORK_STATES
     match reading.state:
         case State.RUNNING if working:
@@ -67,7 +67,7 @@ def _failed_before_retry(task: Task, reading: Reading, seen: Seen, context: Cont
     task = replace(task, last_error=reading.message or task.last_error)
     if task.status in AT_WORK_STATES:
         task = replace(task, failed_at=context.now, round_at=context.now)
-    # Due since the check was asked, so that "always look first" sees that it has just been checked.
+    # Due since the check was asked, so that "always check first" sees that it has just been checked.
     back = moves.failed(task, seen.asked_at, context.now, status=status)
     settles_at = seen.same_since + timedelta(seconds=context.rules.policy.settle_seconds)
     retried_by_provider = task.attempts == 0 and task.origin in context.rules.capabilities.retries_by_itself
@@ -112,7 +112,7 @@ def _proves_a_run(task: Task, seen: Seen, context: Context) -> bool:
     change, because the check before the retry may have seen less than this one.
 
     A mark that was not known before proves nothing, the first check may simply be the first to read one; and where
-    no check told whether it had failed or been canceled, neither of the two is news. Nor is a success where an earlier
+    no check showed whether it had failed or been canceled, neither is news. Nor is a success where an earlier
     retry may have brought it: a failure reported since then has made us forget what was seen. What was seen too long
     before the retry proves nothing, not even a success: somebody else may have run the task in between.
     """
@@ -163,7 +163,7 @@ def _gone(task: Task, reading: Reading, context: Context) -> Task:
 
 
 def _missing(reading: Reading) -> str:
-    return reading.message or "the provider knows no such task"
+    return reading.message or "the provider does not know this task"
 
 
 def _result(word: str, reading: Reading) -> str:

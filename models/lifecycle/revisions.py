@@ -22,7 +22,7 @@ def woken(task: Task, context: Context) -> Task:
 
 
 def unheld(task: Task, context: Context) -> Task:
-    """A task that was held because ``on_unknown`` said so, once it says to retry: due, in a new round."""
+    """A task that was held for ``on_unknown``, once it is ``retry``: due, in a new round."""
     if task.status is not Status.HELD or task.held_from is None or context.rules.policy.on_unknown == "hold":
         return task
     anew = replace(task, round_at=context.now)

@@ -15,14 +15,14 @@ _REPEATED = 2
 def unread(task: Task, found: Outcome | Unreadable, context: Context, *, probe: bool = False) -> Task:
     """The task after a check without a reading.
 
-    A check that the account's trouble prevented was no chance to look, and is made up for: the account, its path or its
+    A check that the account's trouble prevented does not count, and is made up for: the account, its path or its
     breaker hold it back until then. Only what the task's own check brought counts against the task.
 
     Args:
         task: as it is.
         found: what came instead of a reading.
         context: what decides.
-        probe: the check tried whether the account works again, so that silence is no news of the task.
+        probe: the check tried whether the account works again, so that silence is not news of the task.
     """
     task = replace(context.anchored(task), last_error=found.message or task.last_error)
     match found:

@@ -11,7 +11,7 @@ from ..sql.db import Transaction
 from ..sql.tables import accounts, columns, limits
 from ..states import Operation
 
-_EVENTS = {
+EVENTS = {
     "pause": ("account.paused", "account.resumed"),
     "breaker": ("breaker.opened", "breaker.closed"),
     "penalty": ("penalty.began", "penalty.ended"),
@@ -81,8 +81,8 @@ def news(before: Obstacles, now: Obstacles) -> Iterator[News]:
     """What has changed since: the bad first."""
     for each, reason in now.items():
         if each not in before:
-            event = _EVENTS[each.kind][0]
+            event = EVENTS[each.kind][0]
             yield News(event=event, bad=True, of=each.of, where=each.where, why=reason.why, until=reason.until)
     for each, reason in before.items():
         if each not in now:
-            yield News(event=_EVENTS[each.kind][1], bad=False, of=each.of, where=each.where, why=reason.why)
+            yield News(event=EVENTS[each.kind][1], bad=False, of=each.of, where=each.where, why=reason.why)

@@ -14,7 +14,7 @@ from ..sql.tables import processes as table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """A scheduler or a worker; ``alive``: it said so within the last half minute."""
+    """A scheduler or a worker; ``alive``: it recorded so within the last half minute."""
 
     role: str
     name: str

@@ -170,7 +170,7 @@ def get(t: Transaction, task_id: int) -> Task | None:
     except Exception as error:
         if not is_row_fault(error):
             raise
-        words = f"its row cannot be read ({blame(error)}); mend it by SQL, then redrive release {task_id}"
+        words = f"its row cannot be read ({blame(error)}); fix it by SQL, then redrive release {task_id}"
         raise BadInput(f"task {task_id}: {words}") from None
 
 

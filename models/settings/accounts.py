@@ -113,8 +113,8 @@ class Shared:
 def read_account(name: str, table: dict[str, Any], shared: Shared, findings: Findings) -> AccountSettings | None:
     """One ``[accounts.NAME]`` table, or None when something in it is wrong."""
     if not re.fullmatch(NAME, name):
-        findings.wrong("", f"is no name for an account; {NAME_WORDS}")
-        name = "account"  # so that the group, which has the account's name, is not told as well
+        findings.wrong("", f"is not a name for an account; {NAME_WORDS}")
+        name = "account"  # so that the group, which has the account's name, is not reported as well
     capabilities = _capabilities(table.get("provider"), shared, findings)
     if capabilities is None:
         return None
@@ -127,7 +127,7 @@ def read_account(name: str, table: dict[str, Any], shared: Shared, findings: Fin
     limits = read_limits(name, as_table(table.get("limits", {}), below), capabilities, below)
     below = findings.under("policy")
     policy = read_policy(as_table(table.get("policy", {}), below), shared.policy, capabilities, below)
-    if base_url is None or limits is None or policy is None or findings.told(""):
+    if base_url is None or limits is None or policy is None or findings.reported(""):
         return None
     return AccountSettings(
         name=name,
@@ -184,6 +184,6 @@ def _own_address(template: str, options: Mapping[str, Value], findings: Findings
     fields = [field for _, field, _, _ in Formatter().parse(template) if field]
     unfilled = [field for field in fields if not isinstance(options.get(field), str)]
     for field in unfilled:
-        if not findings.told(field):
+        if not findings.reported(field):
             findings.wrong(field, "is part of the provider's address; write it here as it is, or set base_url")
     return None if unfilled else template.format_map(options)

@@ -61,7 +61,7 @@ def check_secrets(accounts: Iterable[AccountSettings], environ: Mapping[str, str
 
 
 def doubtful_secrets(accounts: Iterable[AccountSettings], environ: Mapping[str, str]) -> list[str]:
-    """What looks wrong with secrets that are there, each under its key and never with its value."""
+    """What is probably wrong with secrets that are there, each under its key and never with its value."""
     findings = Findings()
     for account in accounts:
         for key, value in account.options.items():

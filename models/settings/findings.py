@@ -1,4 +1,4 @@
-"""What is found while reading settings, collected so that everything wrong is said at once."""
+"""What is found while reading settings, collected so that everything wrong is reported at once."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -34,19 +34,19 @@ class Findings:
         self.warnings.append(f"{self._path(key)}: {words}")
 
     def refuse_unknown(self, keys: Iterable[str], known: Collection[str]) -> None:
-        """Notes every key that is no setting."""
+        """Notes every key that is not a setting."""
         for key in keys:
             if key not in known:
                 self.unknown(key, known)
 
     def unknown(self, key: str, known: Iterable[str]) -> None:
-        """Notes a key that is no setting, with the one that was probably meant."""
+        """Notes a key that is not a setting, with the one that was probably meant."""
         names = sorted(known)
         near = get_close_matches(key, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(names)}"
         self.wrong(key, f"is not a setting; {hint}")
 
-    def told(self, key: str) -> bool:
+    def reported(self, key: str) -> bool:
         """Whether a problem of this very key is noted already."""
         return self._path(key) in self._wrong
 

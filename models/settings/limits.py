@@ -24,7 +24,7 @@ Rate = Annotated[float, Field(gt=0, le=1_000_000_000)]
 def _group(text: str) -> str:
     if re.fullmatch(NAME, text):
         return text
-    raise ValueError(f"is no name for a group; {NAME_WORDS}")
+    raise ValueError(f"is not a name for a group; {NAME_WORDS}")
 
 
 def _within_cap(value: int, info: ValidationInfo) -> int:

@@ -116,7 +116,7 @@ def unread_proxies(settings: Settings, environ: Mapping[str, str] = os.environ) 
 
 def _read_file(path: Path, findings: Findings, *, required: bool) -> dict[str, Any]:
     try:
-        # A byte-order mark is what some editors leave; it is no mistake of the owner.
+        # A byte-order mark is what some editors leave; it is not the owner's mistake.
         text = path.read_text("utf-8-sig")
         return tomllib.loads(text)
     except FileNotFoundError:
@@ -166,5 +166,5 @@ def _look_around(settings: Settings, environ: Mapping[str, str], findings: Findi
     accounts = settings.accounts
     agreement.check_groups(accounts.values(), findings)
     agreement.check_credentials(accounts.values(), {a.name: a.options for a in accounts.values()}, findings)
-    settings.flower.look(findings.under("flower"))
+    settings.flower.warn(findings.under("flower"))
     warn_of_misspelled(environ, set(settings.secret_variables), findings)

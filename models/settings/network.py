@@ -18,7 +18,7 @@ _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 def unread_proxies(environ: Mapping[str, str]) -> str:
     """What the environment says in vain: "variables: what they do not do; the remedy"; '' where it says nothing."""
     found = [name for each in _PROXIES for name in (each, each.lower()) if environ.get(name)]
-    words = "calls to the providers do not heed it; where they need a proxy, set proxy in [accounts.NAME]"
+    words = "calls to the providers ignore it; where they need a proxy, set proxy in [accounts.NAME]"
     return f"{', '.join(found)}: {words}" if found else ""
 
 

@@ -84,7 +84,7 @@ def _check_credentials(given: AbstractSet[str], capabilities: Capabilities, find
     alternatives = capabilities.credentials
     possible = {*chain(*alternatives)}
     parts = [key for key in capabilities.options if key in given and key in possible]
-    missing = any(capabilities.options[key].required for key in possible - given)  # told already
+    missing = any(capabilities.options[key].required for key in possible - given)  # reported already
     if alternatives and not missing and set(parts) not in map(set, alternatives):
         wanted = ", or ".join(" + ".join(alternative) for alternative in alternatives)
         findings.wrong("", f"needs exactly one credential, whole: {wanted}; given: {' + '.join(parts) or 'none'}")

@@ -35,7 +35,7 @@ class Policy(Section):
         max_errors: failures in a row of the task's own before it is given up: retries for which there is no call
             (dead, ``undeliverable``), and checks that nobody can read (held, or as ``on_unknown`` says).
         give_up_after_seconds: age of a task's round at which it is dead (``too_old``), on its account's own clock.
-        check_after_seconds: from a retry to the first look at it; later checks come ever more slowly.
+        check_after_seconds: from a retry to its first check; later checks come ever more slowly.
         check_max_seconds: the longest time between two checks; those that nobody understands are up to an hour apart.
         settle_seconds: how long a provider may go on showing the state from before the retry.
         check_timeout_seconds: how long a retried task is followed before it is given up or held, on the same clock.

@@ -84,16 +84,16 @@ _LEFTOVERS: tuple[tuple[str, str], ...] = (
         r"\s*(\$\{[^}]*\}|\$\([^)]*\)|\$[A-Z][A-Z0-9_]*|%[A-Z][A-Z0-9_]*%|\{\{.*\}\}|<[^>]*>)\s*\Z",
         "is a placeholder that nobody has filled in; write the secret itself",
     ),
-    (r"\s|.*\s\Z", "begins or ends with a blank; take it off"),
-    (r"(?i)[a-z_][a-z0-9_]*=\s*[\"']", "looks like a whole line of an .env file; keep what stands after the ="),
-    (r"[\"'`\u2018-\u201f]|.*[\"'`\u2018-\u201f]\Z", "begins or ends with a quote; take the quotes off"),
+    (r"\s|.*\s\Z", "begins or ends with a space or line break; remove it"),
+    (r"(?i)[a-z_][a-z0-9_]*=\s*[\"']", "looks like a whole line of an .env file; keep what follows the ="),
+    (r"[\"'`\u2018-\u201f]|.*[\"'`\u2018-\u201f]\Z", "begins or ends with a quote; remove the quotes"),
     (r"(?i)(bearer|basic|token)\b[ :]", "begins with the word of an Authorization header; leave the word out"),
-    (r".*\s", "has a blank or a line break inside; was a line wrapped?"),
+    (r".*\s", "has a space or a line break inside; was a line wrapped?"),
     (r".*[^\x21-\x7e]", "has a letter that is not plain ASCII; was it copied from a text?"),
 )
 """What readers of ``.env`` files, editors and copying leave at a secret, and the words for it."""
 
 
 def doubt(value: str) -> str:
-    """What a secret looks as if it had around or in it that is not part of it; '' when it looks right."""
+    """What a secret looks as if it had around or in it that is not part of it; '' when it seems right."""
     return next((words for pattern, words in _LEFTOVERS if re.match(pattern, value, re.DOTALL)), "")

@@ -1,4 +1,4 @@
-"""How a table of the file becomes a frozen value, and how its mistakes are told."""
+"""How a table of the file becomes a frozen value, and how its mistakes are reported."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar

@@ -119,7 +119,7 @@ class FlowerSettings(Section):
         """The port of ``address``."""
         return host_and_port(self.address)[1]
 
-    def look(self, findings: Findings) -> None:
-        """Warns when others can reach the page: whoever can sign in to it can stop workers."""
+    def warn(self, findings: Findings) -> None:
+        """Warns when others can reach the page: anyone who can sign in to it sees the work."""
         if not is_loopback(self.host):
             findings.warn("address", "is reachable from other machines; set FLOWER_BASIC_AUTH and put TLS before it")

@@ -24,7 +24,7 @@ def api_url(text: object, *, allow_http: bool) -> str:
     """A provider's address, in one spelling: lower-case host, no default port, no slash at the end.
 
     Raises:
-        ValueError: it is no such address, or would send secrets over the network in clear text.
+        ValueError: it is not such an address, or would send secrets over the network in clear text.
     """
     return _spelled(text if isinstance(text, str) else "", allow_http)
 
@@ -98,9 +98,9 @@ def unwrapped(text: str) -> str:
         ValueError: there are quotes or blanks.
     """
     if text[:1] in _QUOTES or text[-1:] in _QUOTES:
-        raise ValueError("is in quotes; take them off")
+        raise ValueError("is in quotes; remove them")
     if text != text.strip():
-        raise ValueError("begins or ends with a blank; take it off")
+        raise ValueError("begins or ends with a space or line break; remove it")
     return text
 
 

@@ -55,7 +55,7 @@ def _checked_postgresql(text: str) -> str:
     text = _with_hosts_as_parameters(text)
     url = _read(text)
     if re.search(rf"[?&]{SCHEMA}=(&|$)", text):
-        raise ValueError("schema is empty; name one or take it out")
+        raise ValueError("schema is empty; name one or remove it")
     for name, value in url.query.items():
         if not isinstance(value, str) and name != "host":
             raise ValueError(f"says {name} twice; keep one of the two")
@@ -107,7 +107,7 @@ def _check_sqlite(url: URL) -> None:
     known = {"timeout", "uri", "mode"} if path.startswith("file:") else {"timeout"}
     if unknown := sorted(set(query) - known):
         hint = "; PostgreSQL has schemas, SQLite has files" if SCHEMA in unknown else ""
-        raise ValueError(f"an SQLite file is opened without the parameter {unknown[0]}; take it out{hint}")
+        raise ValueError(f"an SQLite file is opened without the parameter {unknown[0]}; remove it{hint}")
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", str(query.get("timeout", "0"))):
         raise ValueError("timeout must be a number of seconds")
     if query.get("mode", "rwc") not in _FILE_MODES:

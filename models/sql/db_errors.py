@@ -1,6 +1,6 @@
 """What a database's error means, decided by its SQLSTATE or SQLite's own code, never by the class a driver gave it.
 
-Three kinds matter to whoever catches one: the database is away or refuses everybody (wait, try again), something is
+Three kinds matter to a caller: the database is away or refuses everybody (wait, try again), something is
 locked by another transaction (go on with other work), one row is at fault (set it aside). Anything else is a defect.
 """
 
@@ -32,7 +32,7 @@ _REMEDIES = {
     "42P05": "a pooler gave the session to somebody else",
 }
 _UNSUITABLE = {
-    "unsupported startup parameter": "take it out of the address (a schema is named without options, as ?schema=NAME), "
+    "unsupported startup parameter": "remove it from the address (a schema is named without options, as ?schema=NAME), "
     "or let PgBouncer's ignore_startup_parameters name it",
     "statement pooling": "Redrive needs transactions: set `pool_mode = transaction` or `session` in the pooler",
 }

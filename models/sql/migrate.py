@@ -205,7 +205,7 @@ def behind(database: Database) -> str:
 
 
 def _elsewhere(t: Transaction) -> list[str]:
-    """Schemas that have tables of ours where this session does not look."""
+    """Schemas that have tables of ours that this session does not search."""
     found = text(
         "SELECT quote_ident(nspname) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
         "WHERE relname = 'redrive_schema' ORDER BY 1"

@@ -135,7 +135,7 @@ def _check_parameters(made: Engine) -> None:
     """Refuse what only the first connection would find out, as a defect of ours."""
     known = {each.keyword.decode() for each in _parameters(made)}
     if unknown := sorted(set(made.url.query) - known):
-        raise SettingsError(f"REDRIVE_DATABASE_URL: PostgreSQL knows no parameter {unknown[0]}; take it out")
+        raise SettingsError(f"REDRIVE_DATABASE_URL: PostgreSQL has no parameter {unknown[0]}; remove it")
 
 
 def _from_json(text: bytes | str) -> object:
@@ -271,4 +271,4 @@ def quoted(name: str) -> str:
 def overridden(url: URL) -> Iterator[str]:
     """What of the address does not hold, in words."""
     for name in sorted((database_address.options(url) | set(url.query)) & WEAKER):
-        yield f"{name} of the address does not hold: Redrive sets what its promises rest on; take it out"
+        yield f"{name} of the address does not hold: Redrive sets what its promises rest on; remove it"

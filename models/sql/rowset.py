@@ -48,7 +48,7 @@ def rowset(
 
 
 def _same(values: Sequence[object]) -> bool:
-    """Whether all are one plain value; objects and lists are not looked into."""
+    """Whether all are one plain value; objects and lists are not opened."""
     first = values[0]
     return not isinstance(first, Mapping | list) and values.count(first) == len(values)
 

@@ -78,7 +78,7 @@ def _use_wal(raw: "sqlite3.Connection") -> None:
     """Switch the file to WAL, which SQLite remembers in it.
 
     Of connections that make a new file's first switch together, SQLite refuses all but one at once: each holds what
-    the others wait for, so its own busy timeout does not apply. Whoever may only read the file reads it as it is.
+    the others wait for, so its own busy timeout does not apply. A user who may only read the file reads it as it is.
     """
     import sqlite3  # noqa: PLC0415 - a megabyte that services on PostgreSQL need not hold
 

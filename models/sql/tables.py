@@ -90,7 +90,7 @@ tasks = Table(
     CheckConstraint(one_of("wish", Wish), name="wish"),
     CheckConstraint("wish IS NULL OR status IN ('in_flight', 'retrying', 'unknown')", name="wish_is_open"),
     CheckConstraint(one_of("trigger", ("due", "manual", "forced")), name="trigger"),
-    # Every unfinished task has a moment at which somebody looks, a batch, or an operator's hold. A canceled one
+    # Every unfinished task has a moment at which it is due, a batch, or an operator's hold. A canceled one
     # may rest where the policy does not retry what was canceled.
     CheckConstraint("status <> 'failed' OR due_at IS NOT NULL", name="failed_is_due"),
     CheckConstraint(

@@ -169,7 +169,7 @@ class Acting:
 
     @property
     def done(self) -> str:
-        """What is said of tasks it was done to."""
+        """What is reported of tasks it was done to."""
         return f"would be {_DONE[self.what]}" if self.dry_run else _DONE[self.what]
 
 

@@ -50,7 +50,7 @@ def warnings(url: str) -> Iterator[str]:
         with server.client(SECONDS) as client:
             memory: dict[str, object] = client.info("memory")
     except (RedisError, OSError):
-        return  # a user who may not ask is no reason to worry
+        return  # a user who may not ask is not a reason to worry
     policy = str(memory.get("maxmemory_policy", "noeviction"))
     if policy != "noeviction":
         yield f"drops what it has no room for ({EVICTING} {policy}), and nobody notices; set it to noeviction"

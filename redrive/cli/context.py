@@ -30,7 +30,7 @@ def _print_warning(words: str) -> None:
 
 
 def load_settings(*, required: bool = True, warn: Callable[[str], None] = _print_warning) -> Settings:
-    """The settings; their warnings are said on standard error.
+    """The settings; their warnings go to standard error.
 
     Args:
         required: False: without a file there are no accounts.
@@ -58,7 +58,7 @@ def database_url(settings: Settings) -> str:
 
 
 def _ensure_there(settings: Settings) -> None:
-    """Create no database for a command that only looks.
+    """Create no database for a command that only reads.
 
     Raises:
         SchemaError: there is none.

@@ -51,7 +51,7 @@ def loaded(name: str) -> TyperCommand:
     module, _, function = COMMANDS[name].where.partition(":")
     home = import_module(f".{module}", __package__)
     if not hasattr(home, function):
-        raise LookupError(f"command {name}: {module}.py has no function {function}; mend its line in cli/table.py")
+        raise LookupError(f"command {name}: {module}.py has no function {function}; correct its line in cli/table.py")
     alone = typer.Typer(add_completion=False, rich_markup_mode=_MARKUP)
     alone.command(name)(getattr(home, function))
     return cast("TyperCommand", get_command(alone))

@@ -20,5 +20,5 @@ def migrate() -> None:
     words = f"is at schema {after} already" if before == after else f"went from schema {before or 'none'} to {after}"
     console.print(f"{hide_password(url)} {words}.")
     for rule, count in done.set_aside.items():
-        words = f"{rule} refuses {many(count, 'task')}, now set aside: mend them, nothing else touches them meanwhile"
+        words = f"{rule} refuses {many(count, 'task')}, now set aside: fix them, nothing else touches them meanwhile"
         errors.print(f"warning: {words}. `redrive status` counts them.", style="yellow", soft_wrap=True)

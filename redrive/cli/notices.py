@@ -34,7 +34,7 @@ class Notice:
 
 
 def exit_code(found: Iterable[Notice]) -> int:
-    """What a monitor hears of it."""
+    """What a monitor gets of it."""
     needs = {notice.needs for notice in found}
     return NOT_WELL if Needs.PERSON in needs else WAITS if Needs.TIME in needs else 0
 
@@ -108,7 +108,7 @@ def _breaker(name: str, breaker: BreakerState, now: datetime) -> str:
 
 
 def _is_late(account: AccountOverview, overview: Overview) -> bool:
-    """Due for long, with nothing under way and nothing in the way that is said already."""
+    """Due for long, with nothing under way and nothing in the way that is listed already."""
     explained = account.paused or account.breakers or overview.penalties or overview.missing or account.batches
     due_since = account.due_since
     return bool(account.configured and not explained and due_since is not None and overview.at - due_since > _LATE)

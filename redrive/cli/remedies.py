@@ -12,10 +12,10 @@ _REMEDIES = (
     (r"unable to open database file", "make its directory, and let this user write there"),
     (r"disk is full|No space left on device", "free space on the disk of the database"),
     (r"database is locked", "another program holds the file: wait, or end that"),
-    (r"password authentication failed|no password supplied", "mend user and password in REDRIVE_DATABASE_URL"),
-    (r'database "\S+" does not exist', "create it, or mend REDRIVE_DATABASE_URL"),
+    (r"password authentication failed|no password supplied", "fix user and password in REDRIVE_DATABASE_URL"),
+    (r'database "\S+" does not exist', "create it, or fix REDRIVE_DATABASE_URL"),
 )
-"""What is said → what to do. Of missing rights :mod:`redrive.models.sql.db_errors` knows more, and says so itself."""
+"""Words of an error → what to do. Of missing rights :mod:`redrive.models.sql.db_errors` knows more."""
 
 
 def with_remedy(words: str) -> str:

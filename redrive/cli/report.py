@@ -46,7 +46,7 @@ class Command(Protocol):
 
     @property
     def done(self) -> str:
-        """What is said of tasks it was done to."""
+        """The words for tasks it was done to."""
 
     @property
     def dry_run(self) -> bool:
@@ -160,7 +160,7 @@ class Report:
         yield from (Paragraph(each.words) for each in waiting)
 
     def _done(self) -> str:
-        """Not what will only be done, perhaps, is said to be done."""
+        """What may only be done later is not reported as done."""
         at_once = self.changed - self._wished
         parts = [f"{many(at_once, 'task')} {self._command.done}"] if at_once or not self._wished else []
         if self._wished:

@@ -1,7 +1,7 @@
 """Standard streams as a command needs them, whatever the shell has made of them.
 
-A closed one leads nowhere, a character that the encoding lacks is replaced, and a reader that has enough is no error:
-what only shows something ends there with 0, what changes something goes on unread.
+A closed one leads nowhere, a character that the encoding lacks is replaced, and a reader that has enough is not an
+error: what only shows something ends there with 0, what changes something goes on unread.
 """
 
 import codecs
@@ -61,7 +61,7 @@ class _Output(io.FileIO):
     _gone = False
 
     def write(self, data: Data, /) -> int:  # type: ignore[override]  # a buffered writer hands over nothing else
-        """Write, unless a write failed before: that was said then, and what is still buffered is not said again."""
+        """Write, unless a write failed before: that was reported then, and is not reported again."""
         if self._gone:
             return memoryview(data).nbytes
         try:

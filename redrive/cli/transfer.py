@@ -34,7 +34,7 @@ from .options import Accounts, DryRun, Json, Statuses
 
 STANDARD = Path("-")
 MOST_SAID = 100
-"""Refused lines that are said one by one; a file of the wrong kind has millions."""
+"""Refused lines that are printed one by one; a file of the wrong kind has millions."""
 
 ErrorsTo = Annotated[
     Path | None,
@@ -64,7 +64,7 @@ def import_(
 ) -> None:
     """Add the tasks of a file: CSV with a header, or JSON.
 
-    A line that cannot be taken is said on standard error as `line N: why` (the header is line 1) and the exit code
+    A line that cannot be taken is printed to standard error as `line N: why` (the header is line 1) and the exit code
     is 1; all others are in. Importing a file again adds nothing twice.
     """
     settings = load_settings()
@@ -203,7 +203,7 @@ def export(
 
 
 class _Shown(TextIOBase):
-    """Somebody looks at it: what steers a terminal is shown and does not steer. Files and pipes get every character."""
+    """It is a screen: what steers a terminal is shown and does not steer. Files and pipes get every character."""
 
     def write(self, text: str) -> int:
         """Write."""

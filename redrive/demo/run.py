@@ -78,12 +78,12 @@ def run(wanted: Wanted, console: Console) -> int:
 def _next(files: Files, *, keeps: bool) -> Iterator[str]:
     """What to try after this."""
     if keeps:
-        yield "To look around:"
+        yield "To see more:"
         yield f"  export REDRIVE_HOME={files.home} REDRIVE_CONFIG={files.config}"
         yield "  redrive status; redrive list --status dead; redrive explain 1"
     else:
-        yield "To look around afterwards: redrive demo --keep"
-    yield 'To play with it yourself: redrive init, redrive sandbox, redrive up (README, "Try it yourself")'
+        yield "To see more afterwards: redrive demo --keep"
+    yield 'To try it yourself: redrive init, redrive sandbox, redrive up (README, "Try it yourself")'
 
 
 def _need_a_server() -> None:
@@ -137,7 +137,7 @@ class _Demo:
 
     def _prepare(self) -> str:
         """What a user does before the first ``redrive up``."""
-        self._say("sandbox", f"{self._files.sandbox_url}/ plays GeeLark, Huawei Cloud Workspace and TextIn DocFlow")
+        self._say("sandbox", f"{self._files.sandbox_url}/ simulates GeeLark, Huawei Cloud Workspace and TextIn DocFlow")
         database_url = self._files.make_database()
         self._say("database", hide_password(database_url))
         imported = self._files.import_tasks(self._wanted.tasks)
@@ -180,7 +180,7 @@ class _Demo:
             _tell(self._console, f"All {counts.total} tasks ended as their scripts and the documented rules say.")
             dead = counts.by_status()[Status.DEAD]
             _tell(
-                self._console, f"{dead} of them dead, as is meant: their scripts never succeed or refuse every retry."
+                self._console, f"{dead} of them dead, as intended: their scripts never succeed or refuse every retry."
             )
             return 0
         if counts.ended < counts.total:

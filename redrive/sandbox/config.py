@@ -1,4 +1,4 @@
-"""What the sandbox serves and to whom. Every default is written on its page, ``GET /``."""
+"""What the sandbox serves, and for which callers. Every default is written on its page, ``GET /``."""
 
 from dataclasses import dataclass, field
 from typing import Literal

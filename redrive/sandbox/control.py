@@ -96,6 +96,6 @@ class Control:
         return web.Response(status=204)
 
     async def redirected(self, request: web.Request) -> web.Response:
-        """Where the redirect fault points: whoever comes here has followed it."""
+        """Where the redirect fault points: a caller that comes here has followed it."""
         self._sandbox.world.watch.violation(Violation.REDIRECTED, request.method)
         return web.json_response({})

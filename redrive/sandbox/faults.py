@@ -17,7 +17,7 @@ class FaultKind(StrEnum):
     RETRY_AFTER = "retry_after"
     """429 with a Retry-After of ``seconds`` (7); nothing is applied."""
     REDIRECT = "redirect"
-    """307 to a place that counts whoever follows; nothing is applied."""
+    """307 to a place that counts callers that follow; nothing is applied."""
     GARBAGE = "garbage"
     """200 with ``body``, or with bytes that are not JSON; nothing is applied."""
     OVERSIZE = "oversize"

@@ -42,7 +42,7 @@ class Rate:
 
     @classmethod
     def of(cls, per_minute: int | None, per_hour: int | None = None, *, lock_seconds: float = 0.0) -> "Rate":
-        """Windows for the limits given; None is no limit."""
+        """Windows for the limits given; None sets none."""
         minute = RateWindow(per_minute, MINUTE_SECONDS) if per_minute else None
         hour = RateWindow(per_hour, HOUR_SECONDS) if per_hour else None
         return cls(minute, hour, lock_seconds)

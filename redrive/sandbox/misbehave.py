@@ -18,7 +18,7 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 async def misbehave(fault: Fault, request: web.Request, reply: Reply) -> web.StreamResponse:
-    """Answer as the fault says, or not at all; ``reply`` is what would have been said."""
+    """Answer as the fault says, or not at all; ``reply`` is the answer without the fault."""
     perform = _PERFORM.get(fault.fault)
     return await perform(fault, request, reply) if perform else _answer(fault, reply)
 

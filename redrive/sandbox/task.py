@@ -6,7 +6,7 @@ from enum import Enum
 from .behavior import Refusal, Script
 
 AGE_SECONDS = 3600
-"""How long ago the run that failed before anybody looked is said to have started."""
+"""How long ago the run that failed before anybody asked has started, as the sandbox reports it."""
 
 
 class RunState(Enum):
@@ -36,7 +36,7 @@ class SandboxTask:
     """A task and what was asked of it.
 
     Attributes:
-        starts: when each run started; the first is the one that had ended before anybody looked.
+        starts: when each run started; the first is the one that had ended before anybody asked.
         accepted: retries taken from our caller.
         asked: of our caller's retries, those accepted and those it cannot know about.
         refused: retries answered with a refusal.
@@ -54,7 +54,7 @@ class SandboxTask:
 
     @classmethod
     def seen(cls, provider: str, external_id: str, script: Script, now: float) -> "SandboxTask":
-        """A task as it is when first heard of. One that "somebody else retried" begins that run now."""
+        """A task as it is when first asked about. One that "somebody else retried" begins that run now."""
         before = now - AGE_SECONDS
         return cls(provider, external_id, script, [before, now] if script.refusal is Refusal.RUNNING else [before])
 

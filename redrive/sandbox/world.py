@@ -1,4 +1,4 @@
-"""Every task the sandbox has heard of, and the one way a retry reaches it."""
+"""Every task the sandbox was asked about, and the one way a retry reaches it."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -36,12 +36,12 @@ class World:
         return task
 
     def find(self, external_id: str, now: float) -> list[dict[str, Any]]:
-        """What was asked of the task, and of a review's rules, with that id; empty when never heard of."""
+        """What was asked of the task, and of a review's rules, with that id; empty when never asked about."""
         found = ((sort, known.get(external_id)) for sort, known in list(self.tasks.items()))
         return [self._told(*sort, task, now) for sort, task in found if task is not None]
 
     def delete(self, external_id: str) -> None:
-        """Whatever has this id, and the rules of a review, is gone; what was never heard of is not."""
+        """Whatever has this id, and the rules of a review, is gone; what was never asked about is not."""
         for known in self.tasks.values():
             for id_ in {external_id, *rule_ids(external_id)} & known.keys():
                 delete(known[id_])

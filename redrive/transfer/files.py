@@ -42,7 +42,7 @@ def await_bytes(file: int, name: str, say: Callable[[str], object]) -> None:
 
 
 def refused_rows(path: Path, imported: Path) -> IO[str]:
-    """The file of refused rows: bytes that were no UTF-8 leave as they came.
+    """The file of refused rows: bytes that were not UTF-8 leave as they came.
 
     Raises:
         BadInput: it is the file that is imported, a symbolic link, or a pipe without a reader.

@@ -1,4 +1,4 @@
-"""A row of a file, before anybody has looked at what it says."""
+"""A row of a file, before anything in it is checked."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -27,7 +27,7 @@ def _options() -> argparse.Namespace:
 
 
 def _set_at_ctrl_c(enough: threading.Event) -> None:
-    """Not an exception, which could come while something is broken and about to be mended. A second Ctrl-C is one."""
+    """Not an exception, which could come while something is broken and about to be fixed. A second Ctrl-C is one."""
 
     def once(*_: object) -> None:
         enough.set()

@@ -1,4 +1,4 @@
-"""The monkey: when it breaks what, and when it mends it again."""
+"""The monkey: when it breaks what, and when it fixes it again."""
 
 import heapq
 import random
@@ -59,7 +59,7 @@ class Monkey:
         return self.dice.choice(at_work) if len(at_work) > 1 else None
 
     def step(self) -> None:
-        """Whatever is due now: mending, and one more deed."""
+        """Whatever is due now: fixing, and one more deed."""
         self._keep_agenda(boottime())
         self._supervise()
         if boottime() >= self._next_deed:
@@ -67,7 +67,7 @@ class Monkey:
             self._next_deed = boottime() + self.world.pace.every * self.dice.uniform(0.4, 1.6)
 
     def calm(self) -> None:
-        """Mend everything at once and break nothing more; every process reads the settings as they are now."""
+        """Fix everything at once and break nothing more; every process reads the settings as they are now."""
         self.peace.set()
         for member in self.world.crew:
             if member.frozen:

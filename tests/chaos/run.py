@@ -131,7 +131,7 @@ def _attack(options: Options, feed: Feed, monkey: Monkey, say: Say, enough: thre
 
 
 def _make_peace(world: ChaosWorld, monkey: Monkey, say: Say) -> None:
-    """Mend everything, and wait until all work has ended; what has not by then is in the verdict."""
+    """Fix everything, and wait until all work has ended; what has not by then is in the verdict."""
     monkey.calm()
     until = boottime() + world.pace.peace
     while boottime() < until and (left := _unfinished(world)):

@@ -389,7 +389,7 @@ def states(world: World) -> list[breaker.Breaker]:
 
 
 def test_resuming_closes_the_breakers(world: World) -> None:
-    """Whoever mended it does not wait ten minutes more; another account's stay as they are."""
+    """Whoever fixed it does not wait ten minutes more; another account's stay as they are."""
     opened_breakers(world)
     world.add("1", "desktops")
     world.resume("phones")

@@ -281,7 +281,7 @@ def test_the_doctor_says_which_proxies_are_not_heeded(
 ) -> None:
     monkeypatch.setenv("https_proxy", "http://user:secret-9@proxy:3128")
     told = run("doctor").stdout
-    assert "https_proxy: calls to the providers do not heed it; where they need a proxy, set proxy" in told
+    assert "https_proxy: calls to the providers ignore it; where they need a proxy, set proxy" in told
     assert "secret-9" not in told
 
 

@@ -364,13 +364,13 @@ def test_tasks_that_nothing_takes_need_a_person(run: Run, shop: World) -> None:
 def test_a_pause_for_credentials_says_what_to_do(run: Run, shop: World) -> None:
     task_id = shop.add("1")
     shop.retried(Blocked(cause=Cause.CREDENTIALS, http_status=200, code="40003", message="signature failed"))
-    words = "by redrive: HTTP 200, code 40003: signature failed; mend the credentials and restart the workers, which"
+    words = "by redrive: HTTP 200, code 40003: signature failed; fix the credentials and restart the workers, which"
     for command in (["status"], ["doctor"], ["retry", task_id]):
         assert words in run(*command).stdout
     told = run("explain", task_id).stdout
     assert "redrive paused account phones " in told
     assert '"HTTP 200, code 40003: signature failed".' in told
-    assert "Mend the credentials and restart the workers, which read secrets when they start." in told
+    assert "Fix the credentials and restart the workers, which read secrets when they start." in told
 
 
 def test_status_says_how_long_the_due_retries_take(run: Run, shop: World) -> None:

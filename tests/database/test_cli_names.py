@@ -58,7 +58,7 @@ def test_a_kind_that_no_provider_has_is_an_error(run: Run, shop: World, kind: st
 
 
 def test_a_name_is_known_by_its_tasks_alone(run: Run, shop: World) -> None:
-    """What was inserted by SQL under a wrong name must be found, to be mended."""
+    """What was inserted by SQL under a wrong name must be found, to be fixed."""
     with shop.begin() as t:
         t.execute(insert(tasks).values(account="phone", kind="wat", external_id="1"))
         t.execute(insert(tasks).values(account="phones", kind="odd", external_id="1"))

@@ -17,7 +17,7 @@ from tests.support.shop import Run
         ("cannot execute UPDATE in a read-only transaction", "name the primary"),
         ("database sqlite:////x: attempt to write a readonly database", "give this user write access to the file"),
         ("database or disk is full", "free space on the disk"),
-        ('FATAL: database "nowhere" does not exist', "create it, or mend REDRIVE_DATABASE_URL"),
+        ('FATAL: database "nowhere" does not exist', "create it, or fix REDRIVE_DATABASE_URL"),
     ],
 )
 def test_words_have_their_remedy(words: str, told: str) -> None:

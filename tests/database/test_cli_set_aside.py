@@ -28,8 +28,8 @@ def put_aside(shop: World, *ids: int, cause: SetAside = SetAside.ROW, why: str =
 @pytest.mark.parametrize(
     ("cause", "words"),
     [
-        (SetAside.ROW, "its row cannot be read or written (numeric value out of range); mend the row"),
-        (SetAside.KIND, "its provider knows no such kind of task (numeric value out of range); stop it"),
+        (SetAside.ROW, "its row cannot be read or written (numeric value out of range); fix the row"),
+        (SetAside.KIND, "its provider does not have this kind of task (numeric value out of range); stop it"),
     ],
 )
 def test_tasks_set_aside_are_named_with_the_reason_and_the_way_back(

@@ -19,7 +19,7 @@ from tests.support.world import ME, World
 
 def seen(world: World, paper: Newspaper) -> list[dict[str, Any]]:
     with capture_logs() as lines, world.database.reading() as t:
-        paper.look(t)
+        paper.log_changes(t)
     return [{**line, "event": f"{line['log_level']} {line['event']}"} for line in lines]
 
 

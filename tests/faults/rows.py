@@ -88,7 +88,7 @@ def unknown(fault: str, answer: Reply, *words: str, path_waits: float | None = N
 
 def already(fault: str, answer: Reply, *words: str) -> Row:
     """Refused without proof why: checked now, nothing spent."""
-    said = ("the provider did not retry it and did not prove why", "(since 12:00:00 UTC)", *words)
+    said = ("the provider did not retry it and gave no clear reason", "(since 12:00:00 UTC)", *words)
     return Row(fault, answer, "already", "unknown", Looked(0), said)
 
 

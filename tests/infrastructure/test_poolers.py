@@ -103,7 +103,7 @@ def test_pooled_statements_are_refused_with_the_remedy(pooler: Pooler) -> None:
 
 @pytest.mark.parametrize("options", ["-csearch_path%3Dredrive", "-cstatement_timeout%3D9000", "--geqo%3Doff"])
 def test_options_that_it_refuses_are_named(pooler: Pooler, options: str) -> None:
-    said = r"options; take it out of the address .*\?schema=NAME"
+    said = r"options; remove it from the address .*\?schema=NAME"
     address = f"{pooler('session')}?options={options}"
     with closing(Database(address)) as database, pytest.raises(Unsuitable, match=said):
         migrate.check(database)

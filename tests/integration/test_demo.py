@@ -47,8 +47,8 @@ def test_all_tasks_end_as_they_should(spawn: Callable[..., Process], temporary: 
     assert demo.wait(100) == 0, demo.output()
     told = demo.output()
     assert "All 60 tasks ended as their scripts and the documented rules say." in told
-    assert re.search(r"^\d+ of them dead, as is meant", told, re.MULTILINE)
-    assert "To look around afterwards: redrive demo --keep" in told
+    assert re.search(r"^\d+ of them dead, as intended", told, re.MULTILINE)
+    assert "To see more afterwards: redrive demo --keep" in told
     assert re.search(r"^ *\d+ s  \d+ of 60 ended \(", told, re.MULTILINE)
     assert re.search(r"phones +│ all, in \d+ calls +│ +20 │", told)
     assert list(temporary.iterdir()) == []

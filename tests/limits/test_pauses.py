@@ -1,4 +1,4 @@
-"""What stops an account until somebody mends it, and how the stop ends."""
+"""What stops an account until somebody fixes it, and how the stop ends."""
 
 import threading
 from collections.abc import Callable

@@ -15,7 +15,7 @@ _UUID = re.compile(r"00000000-0000-0000-0000-([0-9a-f]{12})")
 
 
 def _for_people(event: Mapping[str, Any]) -> bool:
-    """Whether it is logged as an error because somebody must act: mend a row, or end a transaction."""
+    """Whether it is logged as an error because somebody must act: fix a row, or end a transaction."""
     return event["event"] == "task.set_aside" or "another transaction" in str(event.get("why"))
 
 

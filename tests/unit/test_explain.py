@@ -166,10 +166,10 @@ def test_a_policy_that_changed_is_told_as_it_is_today() -> None:
     """What an older policy decided is said beside what follows from today's."""
     assert "retries canceled tasks again" in answer(task(Status.CANCELED))
     doubtful = task(Status.HELD, held_from=Status.FAILED, **TWICE)
-    assert 'on_unknown says "retry" by now' in answer(doubtful, rules=rules(on_unknown="retry"))
+    assert 'on_unknown is "retry" now' in answer(doubtful, rules=rules(on_unknown="retry"))
     unread = answer(doubtful, rules=rules(on_unknown="retry"), set_aside=Odd(4711, "phones", SetAside.UNREADABLE, ""))
     assert "on_unknown" not in unread
-    assert "nobody here understands" in unread
+    assert "something that Redrive does not understand" in unread
 
 
 @pytest.mark.parametrize("status", [Status.RETRYING, Status.UNKNOWN, Status.FAILED])
@@ -255,7 +255,7 @@ def test_an_empty_balance_is_told_with_its_probe() -> None:
         paused_reason="41001",
         probe_at=after(minutes=20),
     )
-    assert "tries in 20 min (22:30:51 UTC) whether the balance was filled" in answer(task(**DUE), account=paused)
+    assert "tries in 20 min (22:30:51 UTC) whether the balance was topped up" in answer(task(**DUE), account=paused)
 
 
 def test_an_open_breaker_is_told() -> None:
@@ -429,7 +429,7 @@ def test_a_doubtful_retry_says_that_it_is_checked_first() -> None:
     doubtful = task(Status.UNKNOWN, **FOLLOWED, due_at=before(seconds=1), status_since=before(minutes=2))
     told = answer(doubtful, attempt=attempt("unknown", message="reset by peer"))
     assert 'may have reached the provider, but no readable answer came back: "reset by peer"' in told
-    assert "It is not retried before the provider has said what became of it." in told
+    assert "It is not retried before a check shows what became of it." in told
     assert "the task is held (on_unknown)" in told
     assert "the task is retried (on_unknown)" in answer(doubtful, rules=rules(on_unknown="retry"))
 
@@ -480,12 +480,12 @@ def test_a_success_is_the_end() -> None:
     ("reason", "words"),
     [
         ("limit_reached", "as many retries as allowed have failed"),
-        ("not_found", "the provider says there is no such task"),
+        ("not_found", "the provider does not know this task"),
         ("resource_gone", "gone"),
         ("refused", "refuses to retry it"),
         ("undeliverable", "there was no call for it, 20 times in a row"),
         ("too_old", "it still failed 7 d after"),
-        ("expired", "showed no end in 1 d"),
+        ("expired", "did not end within 1 d"),
         ("stopped", "an operator stopped it"),
     ],
 )

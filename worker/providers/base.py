@@ -104,7 +104,7 @@ class Exchange:
         sent: whether any byte of the request left this machine; only the transport knows.
         answer: None unless it arrived whole and within the size limit.
         error: words for people when there is no answer; already free of secrets.
-        withheld: we ourselves decided not to send (too late, told to stop): nothing went wrong.
+        withheld: we ourselves decided not to send (too late, asked to stop): nothing went wrong.
         late: we decided so because connecting took too long.
         fault: whose fault it is that nothing was sent: the account's credentials, the task's request, or neither.
     """
@@ -129,7 +129,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class CheckResults:
-    """What a status call said: a check per task, or the next page to ask for first.
+    """What a status call answered: a check per task, or the next page to ask for first.
 
     A page keeps the tasks of the first call and carries what was read, so the last answer yields all the checks.
     """

@@ -45,7 +45,7 @@ _RAW_BYTES = 4 * (4 * MAX_TEXT + 1)  # one character more than a line reads, so 
 _UNSTORABLE = re.compile(r"\\u(?:0000|d[89a-f])", re.IGNORECASE)
 
 WRONG_ADDRESS: Final = Blocked(cause=Cause.ADDRESS, message="check base_url")
-"""Whoever answered, it is not the API we mean to call."""
+"""What answered is not the API we mean to call."""
 
 STATUSES: Final[Mapping[int, Outcome]] = {
     401: Blocked(cause=Cause.CREDENTIALS),
@@ -103,7 +103,7 @@ def by_status(answer: Answer, words: Words, *, own_format: bool = False, of_task
 def filled(template: Outcome, answer: Answer, words: Words, *, own_format: bool = True) -> Outcome:
     """A row of a table with the answer's words after its own, and the answer's ``Retry-After`` in place of its own.
 
-    One of zero names no wait: to believe it would be to ask again at once for as long as it is said. Rows for the
+    One of zero names no wait: to believe it would be to ask again at once for as long as it is sent. Rows for the
     provider's codes speak of a body in its own format.
     """
     if isinstance(template, Throttled | Unknown) and (wait := retry_after(answer)):
@@ -137,7 +137,7 @@ def unreadable(words: Words, message: str = "") -> Unreadable:
 
 
 def gone(reason: DeadReason, message: str) -> Reading:
-    """A task that no retry can mend, as we found ourselves."""
+    """A task that no retry can fix, as we found ourselves."""
     return Reading(state=State.GONE, reason=reason, message=message)
 
 
@@ -195,7 +195,7 @@ def fields(value: object) -> dict[str, Any]:
 
 
 def items(value: object) -> list[Any]:
-    """A JSON list; anything else counts as its only item, which whoever reads it then finds unreadable or not."""
+    """A JSON list; anything else counts as its only item, which its reader then finds unreadable or not."""
     return value if isinstance(value, list) else [value]
 
 

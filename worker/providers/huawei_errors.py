@@ -102,7 +102,7 @@ def _meaning(answer: Answer, error: Error, words: Words) -> Outcome:
 
 
 def read_error(answer: Answer) -> tuple[Error, Words]:
-    """The error in any spelling, at the top or one level down, and what is said of it.
+    """The error in any spelling, at the top or one level down, and its words.
 
     A success may speak of one as well. A redirect is not Huawei's own, whatever its body says.
     """

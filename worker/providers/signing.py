@@ -35,7 +35,7 @@ class WithoutLogin:
         """There is nothing to fetch before a call."""
 
     def token(self, exchange: Exchange) -> Unknown:
-        """Never asked for, as there is no login; whatever came, it is no token."""
+        """Never asked for, as there is no login; whatever came, it is not a token."""
         return Unknown(message=exchange.error)
 
 

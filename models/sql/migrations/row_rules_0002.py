@@ -1,12 +1,12 @@
-"""What a row of ``redrive_tasks`` must be like so that this program can read it, whoever wrote it.
+"""What a row of ``redrive_tasks`` must be like so that this program can read it, from whatever hand.
 
 A host's own ``INSERT`` is part of the public surface, so the schema refuses what the code cannot read or should not
 hold: moments that are not dates, JSON that is not an object or is too large, numbers that are text or out of range. On
 PostgreSQL each rule is a CHECK of that name, on SQLite a line of a trigger: rebuilding a table there would cascade to
 its attempts.
 
-Migration 0002 and :mod:`models.tables` both read this file, so it never changes: other rules come with a file and a
-migration of their own.
+Migration 0002 and :mod:`redrive.models.sql.tables` both read this file, so it never changes: other
+rules come with a file and a migration of their own.
 """
 
 from collections.abc import Sequence

@@ -71,7 +71,7 @@ class Event:
     rules: Rules = RULES
     given: Mapping[str, Any] = field(default_factory=dict)
     word: str = "failed"
-    """What "as told" and "as read" mean."""
+    """What "as reported" and "as read" mean."""
     is_look: bool = False
     stood: timedelta = timedelta()
     """How long the account stood still."""
@@ -265,7 +265,7 @@ def part(words: str, was: Task, event: Event) -> dict[str, Any]:  # noqa: C901, 
         case "→ where it was":
             assert was.held_from is not None
             return moved(was, was.held_from)
-        case "→ as told" | "→ as read":
+        case "→ as reported" | "→ as read":
             return moved(was, Status(event.word))
         case "→ `in_flight`":
             return moved(was, Status.IN_FLIGHT) | {"held_from": was.status}
@@ -274,7 +274,7 @@ def part(words: str, was: Task, event: Event) -> dict[str, Any]:  # noqa: C901, 
             return moved(was, Status.HELD) | {"held_from": origin}
         case "→ `retrying`" | "→ `unknown`":
             return moved(was, Status(words[3:-1])) | {"next": Operation.CHECK}
-        case "back as told":
+        case "back as reported":
             return {"held_from": Status(event.word)}
         case "due now":
             return {"due_at": NOW}

@@ -46,7 +46,7 @@ def test_names_that_are_taken(read: Read, name: str) -> None:
 @pytest.mark.parametrize("name", ["Phones", "-a", "_a", "x" * 65, "a b", "é", "", "a\\n", "a.b"])
 def test_names_that_are_not(problems: Problems, name: str) -> None:
     (problem,) = problems(PHONES.replace("phones", f'"{name}"'))
-    assert "is no name for an account; use 1 to 64" in problem
+    assert "is not a name for an account; use 1 to 64" in problem
 
 
 def test_two_bad_names_are_two_problems(problems: Problems) -> None:

@@ -59,9 +59,9 @@ def test_hosts_in_libpqs_form(url: str, host: str, port: str) -> None:
         ("mariadb://u:hunter2@h/d", "not mariadb"),
         ("oracle://u:hunter2@h/d", "not oracle"),
         ("postgresql+psycopg2://u:hunter2@h/d", r"use postgresql\+psycopg://"),
-        ('"postgresql://u:hunter2@h/d"', "is in quotes; take them off"),
-        ("'sqlite:///x.db'", "is in quotes; take them off"),
-        ("postgresql://h/d ", "ends with a blank"),
+        ('"postgresql://u:hunter2@h/d"', "is in quotes; remove them"),
+        ("'sqlite:///x.db'", "is in quotes; remove them"),
+        ("postgresql://h/d ", "ends with a space"),
         ("sqlite:///x.db?schema=a", "SQLite has files"),
         ("sqlite:///x.db?cache=shared", "without the parameter cache"),
         ("sqlite:///file:x.db?uri=true&nolock=1", "without the parameter nolock"),
@@ -77,7 +77,7 @@ def test_what_cannot_be_kept_is_refused_in_words(url: str, words: str) -> None:
 
 @pytest.mark.parametrize("name", ["foo", "autocommit", "prepare_threshold", "ssl"])
 def test_a_parameter_that_nobody_knows_is_named(name: str) -> None:
-    with pytest.raises(SettingsError, match=f"REDRIVE_DATABASE_URL: PostgreSQL knows no parameter {name}"):
+    with pytest.raises(SettingsError, match=f"REDRIVE_DATABASE_URL: PostgreSQL has no parameter {name}"):
         Database(checked(f"postgresql://h/d?{name}=1"))
 
 

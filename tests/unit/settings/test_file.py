@@ -135,11 +135,11 @@ def test_a_variable_set_and_empty_is_no_way_to_ask_for_the_embedded_parts(proble
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ('"x.toml"', "is in quotes; take them off"),
-        ("'/srv/x'", "is in quotes; take them off"),
-        ("x'", "is in quotes; take them off"),
-        (" x.toml", "begins or ends with a blank; take it off"),
-        ("x.toml\r", "begins or ends with a blank; take it off"),
+        ('"x.toml"', "is in quotes; remove them"),
+        ("'/srv/x'", "is in quotes; remove them"),
+        ("x'", "is in quotes; remove them"),
+        (" x.toml", "begins or ends with a space or line break; remove it"),
+        ("x.toml\r", "begins or ends with a space or line break; remove it"),
     ],
 )
 @pytest.mark.parametrize("name", ["REDRIVE_HOME", "REDRIVE_CONFIG"])

@@ -122,7 +122,7 @@ def test_a_password_that_goes_into_a_body_may_be_anything(read: Read) -> None:
 def test_proxies_of_the_environment_are_said(read: Read, names: list[str]) -> None:
     """In one line, without their addresses, which may hold a password; not where each account has its own."""
     environ = dict.fromkeys(names, "http://user:secret@proxy:3128")
-    words = "calls to the providers do not heed it; where they need a proxy, set proxy in [accounts.NAME]"
+    words = "calls to the providers ignore it; where they need a proxy, set proxy in [accounts.NAME]"
     assert unread_proxies(read(PHONES), environ) == f"{', '.join(names)}: {words}"
     assert unread_proxies(read(PHONES + 'proxy = "http://proxy:3128"\n'), environ) == ""
     assert unread_proxies(read(PHONES), {"HTTPS_PROXY": "", "NO_PROXY": "x"}) == ""

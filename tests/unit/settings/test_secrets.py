@@ -154,8 +154,8 @@ def test_the_examples_are_the_toml_they_seem() -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ('"tok"', "quote"), ("'tok'", "quote"), ("“tok”", "quote"), ("tok'", "quote"), (" tok", "blank"),
-        ("tok ", "blank"), ("tok\r", "blank"), ("\ufefftok", "byte-order mark"), ("Bearer tok", "Authorization"),
+        ('"tok"', "quote"), ("'tok'", "quote"), ("“tok”", "quote"), ("tok'", "quote"), (" tok", "space"),
+        ("tok ", "space"), ("tok\r", "line break"), ("\ufefftok", "byte-order mark"), ("Bearer tok", "Authorization"),
         ("bearer: tok", "Authorization"), ("to k", "wrapped"), ("tök", "ASCII"), ("tok\u200b", "ASCII"),
         ("TOKEN='tok'", "line of an .env file"), ("${TOK}", "placeholder"), ("$TOK_1", "placeholder"),
         ("%TOK%", "placeholder"), ("{{ tok }}", "placeholder"), ("<your tok>", "placeholder"),
