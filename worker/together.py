@@ -31,6 +31,8 @@ LONGEST_SECONDS: Final = 0.2
 """How long a step waits for others: less than what calls are opened ahead of their moments."""
 BEGIN_SECONDS: Final = 0.1
 """How long a begin waits for others."""
+TICK_SECONDS: Final = 0.001
+"""Less than this is not waited for."""
 SHARE: Final = 5
 """Of an account's interval between calls, a step waits this part at most."""
 MOST: Final = 200
@@ -120,7 +122,7 @@ class Together:
 
     async def _gather(self) -> None:
         """Until one of those who wait has waited for long enough."""
-        while (left := min(each.until for each in self._waiting) - asyncio.get_running_loop().time()) > 0:
+        while (left := min(each.until for each in self._waiting) - asyncio.get_running_loop().time()) > TICK_SECONDS:
             self._come.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._come.wait(), left)
