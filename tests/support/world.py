@@ -131,8 +131,11 @@ class World:
     def begin_batch(self, batch_id: UUID) -> Work | None:
         """As a worker does: with others where it can be, and else alone."""
         with self.begin() as t:
-            works = ledger.begin_together(t, {batch_id: "tests"}, self.rules)
-            return works.get(batch_id) or ledger.begin(t, batch_id, self.rules, "tests")
+            work = ledger.begin_together(t, {batch_id: "tests"}, self.rules).get(batch_id)
+        if work is not None:
+            return work
+        with self.begin() as t:
+            return ledger.begin(t, batch_id, self.rules, "tests")
 
     def groups(self, work: Work, ids: Sequence[int] | None = None) -> list[Group]:
         """The calls a worker would make: as many ids per call as the provider takes."""
@@ -153,20 +156,25 @@ class World:
     def advance(
         self, work: Work, told: Sequence[CallResult] = (), groups: Sequence[Group] = (), *, calm: bool = True
     ) -> Step:
+        if calm and (step := self.together(WantedStep(work, told, groups))) is not None:
+            return step
         with self.begin() as t:
-            step = self.together(t, WantedStep(work, told, groups)) if calm else None
-            return step or ledger.advance_retries(t, work, told, groups, self.rng, calm=calm)
+            return ledger.advance_retries(t, work, told, groups, self.rng, calm=calm)
 
     def advance_checks(
         self, work: Work, told: Sequence[CallResult], groups: Sequence[Group], asked: Mapping[int, int]
     ) -> Step:
+        if (step := self.together(WantedStep(work, told, groups, asked))) is not None:
+            return step
         with self.begin() as t:
-            step = self.together(t, WantedStep(work, told, groups, asked))
-            return step or ledger.advance_checks(t, work, told, groups, asked, self.rng, calm=True)
+            return ledger.advance_checks(t, work, told, groups, asked, self.rng, calm=True)
 
-    def together(self, t: Transaction, wanted: WantedStep) -> Step | None:
-        """The step as one of a group, where it may be."""
-        return ledger.advance_together(t, [wanted], self.rng).get(wanted.work.id) if wanted.is_plain else None
+    def together(self, wanted: WantedStep) -> Step | None:
+        """The step as one of a group, where it may be. Alone it needs a transaction that holds no locks yet."""
+        if not wanted.is_plain:
+            return None
+        with self.begin() as t:
+            return ledger.advance_together(t, [wanted], self.rng).get(wanted.work.id)
 
     def open(self, work: Work, ids: Sequence[int] | None = None) -> Step:
         """Open the attempts of the batch, or of some of its tasks."""

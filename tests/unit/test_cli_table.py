@@ -72,7 +72,7 @@ def test_a_command_without_a_panel_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_line_that_leads_nowhere_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group, "COMMANDS", {"look": Line("tasks:look", "Look.")})
-    with pytest.raises(LookupError, match=r"command look: tasks.py has no function look; mend its line"):
+    with pytest.raises(LookupError, match=r"command look: tasks.py has no function look; correct its line"):
         loaded("look")
 
 
