@@ -43,7 +43,7 @@ def test_a_seed_replays_exactly() -> None:
     """Byte for byte, also in a process that orders its sets differently."""
     histories = {_history(seed=12, hash_seed=hash_seed) for hash_seed in ("1", "2")}
     assert len(histories) == 1
-    assert histories.pop().count("\n") > 100
+    assert histories.pop().count("\n") > 50
 
 
 def _history(*, seed: int, hash_seed: str) -> str:
