@@ -149,6 +149,9 @@ class Together:
         except Exception as error:  # noqa: BLE001 - each of them gets it, or is made alone
             self._fail(part, error)
             return
+        except BaseException as error:
+            self._end(part, error)
+            raise
         for step in steps:
             step.future.set_result(made.get(step.batch_id))
         for begin in begins:
@@ -166,6 +169,13 @@ class Together:
             for begun in each.tried if isinstance(each, _Begin) else ():
                 begun.drop()
             each.future.set_result(None)
+
+    def _end(self, part: "Sequence[_Step | _Begin]", error: BaseException) -> None:
+        """Nothing is written here any more: none of those who wait may wait for ever."""
+        left, self._waiting, self._writer = [*part, *self._waiting], [], None
+        for each in left:
+            if not each.future.done():
+                each.future.set_exception(error)
 
     def _committed(
         self, steps: Sequence[_Step], begins: Sequence[_Begin]

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Update, event, update
@@ -239,3 +241,23 @@ async def _waves(works: list[Work], world: World) -> list[list[Any]]:
         wanted = WantedStep(work, [world.told(work, reading)], (), {work.tasks[0].id: 1})
         together._waiting.append(_Step(wanted, 0.0, asyncio.get_running_loop().create_future()))
     return [[each.batch_id for each in together._next()] for _ in works]
+
+
+class Died(BaseException):
+    """What ends a writer: the process runs out of memory, or its loop is closed."""
+
+
+class DyingDesk:
+    async def step(self, *_: Any) -> Any:
+        await asyncio.sleep(0)
+        raise Died
+
+
+async def _deaths(batches: int) -> list[Any]:
+    together = Together(cast("Any", SimpleNamespace(desk=DyingDesk())))
+    waiting = [together.begin(uuid4(), []) for _ in range(batches)]
+    return await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 10)
+
+
+def test_nobody_waits_for_a_writer_that_died() -> None:
+    assert [type(each) for each in asyncio.run(_deaths(3))] == [Died] * 3

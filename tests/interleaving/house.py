@@ -210,5 +210,7 @@ def lived_in(house: House) -> Iterator[House]:
         for module in ("worker.job", "worker.recording", "worker.sender", "scheduler.service"):
             patch.setattr(f"redrive.{module}.log", words)
         patch.setattr("redrive.worker.sender.HttpClient", partial(Transport, house))
+        for wait in ("LONGEST_SECONDS", "BEGIN_SECONDS"):  # each wait is one more place to stop at
+            patch.setattr(f"redrive.worker.together.{wait}", 0.0)
         patch.setattr("redrive.models.ledger.claims.uuid4", house.uuid)
         yield house
