@@ -72,7 +72,7 @@ class _Order:
 
 
 class Pool(BasePool):  # type: ignore[misc]  # Celery ships no types
-    """Begins as many batches at once as there are threads for it, and has as many under way as settings allow.
+    """Begins many batches at once, which share transactions, and has as many under way as settings allow.
 
     What it does not take yet stays unconfirmed, and Celery fetches ``limit`` of those at most: the rest stays with the
     broker, where another worker may have it.

@@ -68,12 +68,15 @@ class _Begin:
     ids: frozenset[int] = frozenset()
 
 
+_Errand = _Step | _Begin
+
+
 class Together:
     """One per worker process, for one event loop."""
 
     def __init__(self, deps: "Deps") -> None:
         self._deps = deps
-        self._waiting: list[_Step | _Begin] = []
+        self._waiting: list[_Errand] = []
         self._writer: asyncio.Task[None] | None = None
         self._come = asyncio.Event()
         self._last = -LONGEST_SECONDS
@@ -105,7 +108,7 @@ class Together:
         self._wait(mine)
         return await mine.future
 
-    def _wait(self, errand: "_Step | _Begin") -> None:
+    def _wait(self, errand: _Errand) -> None:
         self._waiting.append(errand)
         self._come.set()
         if self._writer is None:
@@ -127,9 +130,9 @@ class Together:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._come.wait(), left)
 
-    def _next(self) -> "list[_Step | _Begin]":
+    def _next(self) -> list[_Errand]:
         """Those who go together. Of two about one task, or of one batch, the second goes with the next ones."""
-        part, left, ids, batches = list[_Step | _Begin](), list[_Step | _Begin](), set[int](), set[UUID]()
+        part, left, ids, batches = list[_Errand](), list[_Errand](), set[int](), set[UUID]()
         for each in self._waiting:
             full = len(part) >= MOST or len(ids) >= MOST_TASKS
             if full or each.batch_id in batches or not ids.isdisjoint(each.ids):
@@ -141,7 +144,7 @@ class Together:
         self._waiting = left
         return part
 
-    async def _write(self, part: "Sequence[_Step | _Begin]") -> None:
+    async def _write(self, part: Sequence[_Errand]) -> None:
         steps = [each for each in part if isinstance(each, _Step)]
         begins = [each for each in part if isinstance(each, _Begin)]
         try:
@@ -157,7 +160,7 @@ class Together:
         for begin in begins:
             begin.future.set_result(begun.get(begin.batch_id))
 
-    def _fail(self, part: "Sequence[_Step | _Begin]", error: Exception) -> None:
+    def _fail(self, part: Sequence[_Errand], error: Exception) -> None:
         """A database that is away is so for all of them; the fault of one is found where each is made alone."""
         away = isinstance(error, Unreachable | SQLAlchemyError) and not is_row_fault(error)
         if not away:
@@ -170,7 +173,7 @@ class Together:
                 begun.drop()
             each.future.set_result(None)
 
-    def _end(self, part: "Sequence[_Step | _Begin]", error: BaseException) -> None:
+    def _end(self, part: Sequence[_Errand], error: BaseException) -> None:
         """Nothing is written here any more: none of those who wait may wait for ever."""
         left, self._waiting, self._writer = [*part, *self._waiting], [], None
         for each in left:
@@ -183,9 +186,10 @@ class Together:
         own = self._deps
         with own.database.transaction() as t:
             begun = begin_together(own, t, {each.batch_id: each.tried for each in begins})
-            wanted = [*(each.wanted for each in steps), *(each.wanted for each in begun.values() if each.slots)]
+            first = [each.wanted for each in begun.values() if each.slots]
+            wanted = [*(each.wanted for each in steps), *(each for each in first if each.is_plain)]
             # Asked after the last answers were collected: a call that is opened here knows what was noticed before.
-            calm = [each for each in wanted if each.is_plain and own.senders[each.work.rules.account].calm]
+            calm = [each for each in wanted if own.senders[each.work.rules.account].calm]
             made = ledger.advance_together(t, calm, own.rng) if calm else {}
             for batch_id, each in begun.items():
                 each.open(made.get(batch_id))

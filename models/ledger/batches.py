@@ -145,6 +145,20 @@ def claimed(t: Transaction, ids: Iterable[int]) -> list[Task]:
     return [Task.of(row) for row in t.rows(_tasks_of(t.level, Operation.CHECK), ids=wanted)] if wanted else []
 
 
+_OURS = (
+    select(batches.c.id, batches.c.worker)
+    .where(one_of_named(batches.c.id, "ids"), batches.c.status == BatchStatus.SENDING.value)
+    .order_by(batches.c.id)
+    .with_for_update(skip_locked=True)
+)
+
+
+def lock_free_own(t: Transaction, works: Iterable[Work]) -> frozenset[UUID]:
+    """Lock those of these batches that are ours still and that nobody else has locked; returns their ids."""
+    names = {work.id: work.worker for work in works}
+    return frozenset(row.id for row in t.rows(_OURS, ids=listed(names)) if row.worker == names[row.id])
+
+
 _HOLDER = select(batches.c.status, batches.c.worker).where(batches.c.id == bindparam("batch")).with_for_update()
 
 

@@ -30,7 +30,7 @@ from ..task import Task
 from . import accounts, attempts, contexts, pace, permits
 from .account_state import LOCAL, AccountState, CallResult, calls_made, is_good
 from .attempts import Closing, Key
-from .batches import Work, begin_all, claimed, end_all
+from .batches import Work, begin_all, claimed, end_all, lock_free_own
 from .check_step import archive, checking, decide
 from .claims import STANDSTILL
 from .holds import note_holds
@@ -132,7 +132,8 @@ def advance_together(t: Transaction, wanted: Sequence[WantedStep], rng: Random) 
         wanted: plain steps, of which no two are about one batch or one task.
         rng: dice for the waits.
     """
-    ours = _ours(t, wanted)
+    own = lock_free_own(t, (w.work for w in wanted))
+    ours = [w for w in wanted if w.work.id in own]
     free = permits.lock_free(t, {place for w in ours for place in w.places})
     states = _states(t, ours)
     plain = [w for w in ours if _is_untroubled(states[w.work.id])]
@@ -144,20 +145,6 @@ def advance_together(t: Transaction, wanted: Sequence[WantedStep], rng: Random) 
     made = {w.work.id: _made(t, w, found, deal, contexts.context(t, w.work.rules, rng), writing) for w in plain}
     writing.write(t)
     return made
-
-
-_OURS = (
-    select(batches.c.id, batches.c.worker)
-    .where(one_of_named(batches.c.id, "ids"), batches.c.status == BatchStatus.SENDING.value)
-    .order_by(batches.c.id)
-    .with_for_update(skip_locked=True)
-)
-
-
-def _ours(t: Transaction, wanted: Sequence[WantedStep]) -> list[WantedStep]:
-    """Those of batches that are with us still, under lock."""
-    workers = {row.id: row.worker for row in t.rows(_OURS, ids=listed(w.work.id for w in wanted))}
-    return [w for w in wanted if workers.get(w.work.id) == w.work.worker]
 
 
 def _states(t: Transaction, wanted: Sequence[WantedStep]) -> dict[UUID, AccountState]:
@@ -261,9 +248,11 @@ class _Found:
         retried, checked, to_check = set[int](), set[int](), set[int]()
         for w in wanted:
             sent = {task_id for group in deal.grants[w.work.id] for task_id in group.ids}
-            retried |= (w.answered | sent) if w.is_retry else frozenset()
-            checked |= frozenset() if w.is_retry else w.answered
-            to_check |= frozenset() if w.is_retry else sent
+            if w.is_retry:
+                retried |= w.answered | sent
+            else:
+                checked |= w.answered
+                to_check |= sent
         open_ones = unanswered_anywhere(t, retried)
         locked = {task.id: task for task in free_by_ids(t, retried | checked)}
         return cls(locked, by_id(t, to_check) if to_check else (), open_ones)

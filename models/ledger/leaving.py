@@ -8,10 +8,10 @@ from sqlalchemy import select
 from ..lifecycle import gave_back
 from ..sql.db import Transaction
 from ..sql.one_of import one_of
-from ..sql.tables import batches, tasks
-from ..states import BatchStatus, Operation
+from ..sql.tables import tasks
+from ..states import Operation
 from . import quarantine
-from .batches import Work, end, give_back_checks
+from .batches import Work, end_all, give_back_checks, lock_free_own
 from .rows import free_by_ids, store, unanswered
 
 
@@ -21,21 +21,13 @@ def leave(t: Transaction, works: Mapping[UUID, Work], counts: Mapping[UUID, Mapp
     Nothing here waits for a lock, so that accounts need none: what somebody else holds is left to its own job's end,
     and so is a batch that tries whether its account works again.
     """
-    mine = [work for work in _held(t, works) if not work.probe]
+    own = lock_free_own(t, works.values())
+    mine = [work for work in works.values() if work.id in own and not work.probe]
     stuck = _give_back(t, [work for work in mine if work.operation is Operation.RETRY])
     give_back_checks(t, [work for work in mine if work.operation is Operation.CHECK])
     done = frozenset(work.id for work in mine) - stuck
-    for batch_id in sorted(done):
-        end(t, batch_id, BatchStatus.DONE, counts[batch_id])
+    end_all(t, {batch_id: counts[batch_id] for batch_id in done})
     return done
-
-
-def _held(t: Transaction, works: Mapping[UUID, Work]) -> list[Work]:
-    """Those that are ours, locked."""
-    chosen = select(batches.c.id, batches.c.status, batches.c.worker).where(batches.c.id.in_(sorted(works)))
-    rows = t.rows(chosen.order_by(batches.c.id).with_for_update(skip_locked=True))
-    sending = [row for row in rows if row.status == BatchStatus.SENDING]
-    return [works[row.id] for row in sending if row.worker == works[row.id].worker]
 
 
 def _give_back(t: Transaction, works: Sequence[Work]) -> frozenset[UUID]:

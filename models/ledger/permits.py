@@ -136,11 +136,8 @@ Place = tuple[str, str]
 def lock_free(t: Transaction, places: Collection[Place]) -> frozenset[Place]:
     """Lock the rows of these places that nobody else has; returns them. A path that was never called gets one."""
     mine = _locked_free(t, places)
-    if missing := [place for place in places if place not in mine]:
-        made = [{"group": group, "path": path} for group, path in sorted(missing)]
-        if t.execute(insert_for(t)(limits).values(made).on_conflict_do_nothing()).rowcount:
-            return mine | _locked_free(t, missing)
-    return mine
+    missing = [place for place in places if place not in mine]
+    return mine | _locked_free(t, missing) if missing and _make(t, missing) else mine
 
 
 def _locked_free(t: Transaction, places: Collection[Place]) -> frozenset[Place]:
@@ -285,5 +282,10 @@ def _later(theirs: Row[Any], ours: Row[Any]) -> dict[str, Any]:
 
 
 def _ensure(t: Transaction, group: str, paths: Iterable[str]) -> None:
-    rows = [{"group": group, "path": path} for path in sorted({*paths, GROUP_WIDE})]
-    t.execute(insert_for(t)(limits).values(rows).on_conflict_do_nothing())
+    _make(t, [(group, path) for path in {*paths, GROUP_WIDE}])
+
+
+def _make(t: Transaction, places: Iterable[Place]) -> int:
+    """Rows for those of these places that have none; how many that were."""
+    rows = [{"group": group, "path": path} for group, path in sorted(places)]
+    return t.execute(insert_for(t)(limits).values(rows).on_conflict_do_nothing()).rowcount
