@@ -3,9 +3,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.shop import home, run, shop
+from tests.support.site import at, ours, sandbox
 from tests.support.world import World
 
-__all__ = ["home", "run", "shop", "world"]
+__all__ = ["at", "home", "ours", "run", "sandbox", "shop", "world"]
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Update, event, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Update, update
 
 from redrive.models import ledger
 from redrive.models.ledger import Step, WantedStep, Work
@@ -20,13 +19,8 @@ from redrive.models.states import Operation, Status
 from redrive.worker import job
 from redrive.worker.together import Together, _Step
 from tests.database.test_isolation import ODD, quarantined, spoil
-from tests.database.test_job import (
-    at,  # noqa: F401 - fixtures
-    ours,  # noqa: F401 - fixtures
-    sandbox,  # noqa: F401 - fixtures
-)
 from tests.database.test_row_rules import drop_rules
-from tests.support.site import Site
+from tests.support.site import Site, losing
 from tests.support.world import World, usual_accounts
 
 MANY = 10
@@ -126,7 +120,7 @@ def test_a_step_in_trouble_is_left_out_and_the_others_are_made(crowd: World, tro
     assert crowd.attempts(odd.tasks[0].id)[0]["outcome"] is None
 
 
-def test_a_bad_answer_is_no_plain_step(crowd: World) -> None:
+def test_a_step_with_a_bad_answer_is_not_plain(crowd: World) -> None:
     (work,) = begun(crowd, 1)
     reading = Reading(state=State.FAILED, pace=3.0)
     assert WantedStep(work, [crowd.told(work, Accepted())], ()).is_plain
@@ -170,10 +164,7 @@ def groups_seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     yield seen
 
 
-def test_batches_that_run_together_share_transactions(
-    ours: Site,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_batches_that_run_together_share_transactions(ours: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     ids, ready = several(ours, 4)
     with groups_seen(monkeypatch) as seen:
         assert run_all(ours, ready) == [{"accepted": 1}] * 4
@@ -181,7 +172,7 @@ def test_batches_that_run_together_share_transactions(
     assert {ours.world.task(i).status for i in ids} == {Status.RETRYING}
 
 
-def test_a_poisoned_step_among_others_is_the_only_one_that_fails(ours: Site) -> None:  # noqa: F811
+def test_a_poisoned_step_among_others_is_the_only_one_that_fails(ours: Site) -> None:
     drop_rules(ours.world)
     ids, ready = several(ours, 4)
     spoil(ours.world, ids[2], ODD[ours.world.database.engine.dialect.name][0])
@@ -190,12 +181,12 @@ def test_a_poisoned_step_among_others_is_the_only_one_that_fails(ours: Site) -> 
     assert quarantined(ours.world).keys() == {ids[2]}
 
 
-@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("number", [1, 2])
 @pytest.mark.parametrize("kept", [True, False])
-def test_a_commit_in_doubt_is_so_for_each_of_its_steps(ours: Site, *, number: int, kept: bool) -> None:  # noqa: F811
+def test_a_commit_in_doubt_is_so_for_each_of_its_steps(ours: Site, *, number: int, kept: bool) -> None:
     """Whatever happened to it, no call is made twice, none is forgotten, and each attempt has one outcome."""
     ids, ready = several(ours, 4)
-    with doubted(ours, number, kept=kept):
+    with losing(ours, number, kept=kept):
         run_all(ours, ready)
     for batch in ready:
         job.run(ours.deps, batch.id)
@@ -204,23 +195,6 @@ def test_a_commit_in_doubt_is_so_for_each_of_its_steps(ours: Site, *, number: in
         assert None not in ends
         assert ends.count("accepted") <= 1
         assert ours.world.task(task_id).status in {Status.RETRYING, Status.FAILED}
-
-
-@contextmanager
-def doubted(site: Site, number: int, *, kept: bool) -> Iterator[None]:
-    commits = 0
-
-    def commit(connection: Any) -> None:
-        nonlocal commits
-        commits += 1
-        if commits == number:
-            if kept:
-                connection.connection.commit()
-            raise OperationalError("COMMIT", {}, ConnectionError("the line went dead"))
-
-    event.listen(site.deps.database.engine, "commit", commit)
-    yield
-    event.remove(site.deps.database.engine, "commit", commit)
 
 
 def test_of_two_steps_about_one_task_the_second_goes_later(crowd: World) -> None:
@@ -241,6 +215,37 @@ async def _waves(works: list[Work], world: World) -> list[list[Any]]:
         wanted = WantedStep(work, [world.told(work, reading)], (), {work.tasks[0].id: 1})
         together._waiting.append(_Step(wanted, 0.0, asyncio.get_running_loop().create_future()))
     return [[each.batch_id for each in together._next()] for _ in works]
+
+
+class CountingDesk:
+    """Makes nothing; knows how many steps each group had."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    async def step(self, _: Any, steps: list[Any], *__: Any) -> Any:
+        self.sizes.append(len(steps))
+        return {}, {}
+
+
+async def _sizes(wanted: list[WantedStep]) -> list[int]:
+    """Of the groups of steps of which each comes when the one before would be written if it did not wait."""
+    desk = CountingDesk()
+    together = Together(cast("Any", SimpleNamespace(desk=desk)))
+    together._last = asyncio.get_running_loop().time()
+    waiting = []
+    for each in wanted:
+        waiting.append(asyncio.create_task(together.step(each)))
+        for _ in range(10):
+            await asyncio.sleep(0)
+    await asyncio.wait_for(asyncio.gather(*waiting), 10)
+    return desk.sizes
+
+
+@pytest.mark.parametrize(("interval_seconds", "sizes"), [(1.0, [2]), (0.001, [1, 1])])
+def test_what_is_slow_anyway_waits_for_others(crowd: World, interval_seconds: float, sizes: list[int]) -> None:
+    works = [replace(work, rules=replace(work.rules, interval_seconds=interval_seconds)) for work in begun(crowd, 2)]
+    assert asyncio.run(_sizes(opening(crowd, works))) == sizes
 
 
 class Died(BaseException):

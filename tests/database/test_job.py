@@ -1,8 +1,7 @@
 """The job over a real database and real sockets: begun once, recorded first, never lost, never sent twice."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +12,6 @@ from uuid import uuid4
 import psycopg
 import pytest
 from sqlalchemy import Connection, event, select, update
-from sqlalchemy.exc import OperationalError
 
 from redrive.models import ledger
 from redrive.models.clock import boottime, utc_now
@@ -29,7 +27,7 @@ from redrive.worker.desk import MOST_THREADS
 from redrive.worker.providers.base import Plan, TaskRef
 from redrive.worker.providers.geelark import GeeLark
 from tests.support.processes import wait_until
-from tests.support.site import Site, site
+from tests.support.site import Site, losing, site
 from tests.support.tiny import Answer, Asked, tiny
 
 if TYPE_CHECKING:
@@ -38,24 +36,6 @@ if TYPE_CHECKING:
 RESTART, QUERY = "/open/v1/task/restart", "/open/v1/task/query"
 API = "/api/app-api/sip/platform/v2"
 ONE_AT_A_TIME = {"calls_per_hour = 999999": "calls_per_hour = 999999\nconcurrency = 1"}
-
-
-@pytest.fixture
-def sandbox() -> Iterator[SandboxThread]:
-    with SandboxThread() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def ours(database_url: str, tmp_path: Path, sandbox: SandboxThread) -> Iterator[Site]:
-    with site(database_url, tmp_path, sandbox.url) as ours:
-        yield ours
-
-
-@pytest.fixture
-def at(database_url: str, tmp_path: Path) -> Callable[..., Any]:
-    """A site whose provider is one function."""
-    return lambda url, **more: site(database_url, tmp_path, url, **more)
 
 
 def accepting(then: Callable[[], Any] = lambda: None) -> Callable[[Asked], Answer]:
@@ -256,25 +236,6 @@ def test_an_answer_after_the_lease_and_before_the_rescue_counts(at: Callable[...
 
 
 # --- A database that goes away --------------------------------------------------------------------------------------
-
-
-@contextmanager
-def losing(ours: Site, number: int, *, kept: bool) -> Iterator[None]:
-    """The worker does not hear what became of that commit; ``kept``: it did happen."""
-    commits = 0
-
-    def commit(connection: Connection) -> None:
-        nonlocal commits
-        commits += 1
-        if commits == number:
-            if kept:
-                connection.connection.commit()
-            raise OperationalError("COMMIT", {}, ConnectionError("the line went dead"))
-
-    event.listen(ours.deps.database.engine, "commit", commit)
-    yield
-    event.remove(ours.deps.database.engine, "commit", commit)
-    assert commits >= number
 
 
 @pytest.mark.parametrize("kept", [True, False])

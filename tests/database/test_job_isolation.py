@@ -8,12 +8,7 @@ from sqlalchemy import create_engine, text
 
 from redrive.models.states import Status
 from tests.database.test_isolation import ODD, quarantined, spoil
-from tests.database.test_job import (
-    accepting,
-    at,  # noqa: F401 - fixtures
-    ours,  # noqa: F401 - fixtures
-    sandbox,  # noqa: F401 - fixtures
-)
+from tests.database.test_job import accepting
 from tests.database.test_row_rules import drop_rules
 from tests.support.site import Site
 from tests.support.tiny import tiny
@@ -23,7 +18,7 @@ def odd_of(site: Site) -> str:
     return ODD[site.world.database.engine.dialect.name][0]
 
 
-def test_a_row_that_spoils_before_the_begin_keeps_only_itself_from_being_sent(ours: Site) -> None:  # noqa: F811
+def test_a_row_that_spoils_before_the_begin_keeps_only_itself_from_being_sent(ours: Site) -> None:
     drop_rules(ours.world)
     ids = ours.world.add_many([str(n) for n in range(6)], account="reviews")
     batch = ours.world.claimed("reviews")
@@ -34,13 +29,13 @@ def test_a_row_that_spoils_before_the_begin_keeps_only_itself_from_being_sent(ou
     assert {ours.world.task(i).status for i in ids if i != ids[3]} == {Status.RETRYING}
 
 
-def test_a_row_that_spoils_during_the_call_keeps_only_its_own_record_back(at: Callable[..., Any]) -> None:  # noqa: F811
+def test_a_row_that_spoils_during_the_call_keeps_only_its_own_record_back(at: Callable[..., Any]) -> None:
     """Its attempt is closed as unknown and counts; the answers about the others are recorded."""
 
     def spoil_one() -> None:
         spoil(ours.world, ids[1], odd_of(ours))
 
-    with tiny(accepting(spoil_one)) as server, at(server.url) as ours:  # noqa: F811 - a site of its own
+    with tiny(accepting(spoil_one)) as server, at(server.url) as ours:
         drop_rules(ours.world)
         ids = ours.world.add_many([str(n) for n in range(5)])
         batch = ours.world.claimed()
@@ -53,7 +48,7 @@ def test_a_row_that_spoils_during_the_call_keeps_only_its_own_record_back(at: Ca
     assert len(server.asked) == 1
 
 
-def test_an_answer_about_a_row_that_a_host_holds_waits_for_it(at: Callable[..., Any]) -> None:  # noqa: F811
+def test_an_answer_about_a_row_that_a_host_holds_waits_for_it(at: Callable[..., Any]) -> None:
     """It is kept in memory and recorded when the host lets go, within the lease."""
     held: list[Any] = []
 
@@ -73,7 +68,7 @@ def test_an_answer_about_a_row_that_a_host_holds_waits_for_it(at: Callable[..., 
         if held and not held[1].closed:
             let_go()
 
-    with tiny(accepting(hold_one)) as server, at(server.url) as ours:  # noqa: F811 - a site of its own
+    with tiny(accepting(hold_one)) as server, at(server.url) as ours:
         if ours.world.database.engine.dialect.name != "postgresql":
             pytest.skip("SQLite has one writer")
         ids = ours.world.add_many(["1", "2", "3"])

@@ -5,7 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import OperationalError
 
 from redrive.models.clock import boottime, utc_now
 from redrive.models.ledger import Batch
@@ -15,6 +19,7 @@ from redrive.models.settings import Settings, load
 from redrive.models.states import Operation
 from redrive.sandbox.config import SandboxConfig
 from redrive.sandbox.page import environment
+from redrive.sandbox.server import SandboxThread
 from redrive.worker import deps, job
 from redrive.worker.providers.base import TaskRef
 from redrive.worker.sender import Sender
@@ -141,3 +146,40 @@ def site(
     finally:
         built.close()
         world.close()
+
+
+@contextmanager
+def losing(ours: Site, number: int, *, kept: bool) -> Iterator[None]:
+    """The worker does not hear what became of that commit; ``kept``: it did happen."""
+    commits = 0
+
+    def commit(connection: Connection) -> None:
+        nonlocal commits
+        commits += 1
+        if commits == number:
+            if kept:
+                connection.connection.commit()
+            raise OperationalError("COMMIT", {}, ConnectionError("the line went dead"))
+
+    event.listen(ours.deps.database.engine, "commit", commit)
+    yield
+    event.remove(ours.deps.database.engine, "commit", commit)
+    assert commits >= number
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SandboxThread]:
+    with SandboxThread() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def ours(database_url: str, tmp_path: Path, sandbox: SandboxThread) -> Iterator[Site]:
+    with site(database_url, tmp_path, sandbox.url) as ours:
+        yield ours
+
+
+@pytest.fixture
+def at(database_url: str, tmp_path: Path) -> Callable[..., Any]:
+    """A site whose provider is one function."""
+    return lambda url, **more: site(database_url, tmp_path, url, **more)

@@ -2,10 +2,9 @@
 
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -34,28 +33,10 @@ from redrive.sandbox.server import SandboxThread
 from redrive.worker.providers.base import CheckResults, Plan
 from redrive.worker.providers.geelark import GeeLark
 from redrive.worker.providers.huawei_workspace import HuaweiWorkspace
-from tests.support.site import PASSWORD, RETRY, TOKENS, Site, make_window, refs, site
+from tests.support.site import PASSWORD, RETRY, TOKENS, Site, make_window, refs
 from tests.support.tiny import Answer, Asked, tiny
 
 TOKEN = "MIIF" + "x7Yt" * 50
-
-
-@pytest.fixture
-def sandbox() -> Iterator[SandboxThread]:
-    with SandboxThread() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def ours(database_url: str, tmp_path: Path, sandbox: SandboxThread) -> Iterator[Site]:
-    with site(database_url, tmp_path, sandbox.url) as ours:
-        yield ours
-
-
-@pytest.fixture
-def at(database_url: str, tmp_path: Path) -> Callable[..., Any]:
-    """A site whose provider is one function."""
-    return lambda url, **more: site(database_url, tmp_path, url, **more)
 
 
 def calls(sandbox: SandboxThread, ending: str) -> int:

@@ -1,0 +1,3 @@
+from tests.support.site import at, ours, sandbox
+
+__all__ = ["at", "ours", "sandbox"]
