@@ -28,7 +28,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - the shape of an option's c
 def redrive(
     *,
     _version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and exit.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Retry failed and canceled tasks at third-party providers, and follow each to its end.
