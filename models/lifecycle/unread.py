@@ -41,7 +41,7 @@ def unread(task: Task, found: Outcome | Unreadable, context: Context, *, probe: 
 def _not_understood(task: Task, context: Context) -> Task:
     """Where the retry was refused too: refused for good, once that was so until an old state had settled."""
     repeated = task.refusals and task.errors + 1 >= _REPEATED and task.status not in AT_WORK_STATES
-    if not repeated or not context.passed(following.settle_seconds(task, context.rules), task.status_since):
+    if not repeated or context.now < following.settles_at(task, context.rules):
         return _counted(task, context, was_answered=True)
     if task.wish is not None:
         return moves.failed(task, context.now, context.now)

@@ -182,6 +182,13 @@ def test_what_is_refused_on_both_calls_ends_within_minutes(words: str) -> None:
     assert timedelta(minutes=1) <= end.updated_at - NOW <= timedelta(minutes=5)
 
 
+def test_an_old_state_settles_while_our_account_stands_still() -> None:
+    """It is the provider's time that passes, not ours."""
+    was = replace(refused(task(Status.FAILED), REVIEWS, NOW), errors=1)
+    stood_all_the_time = Context(REVIEWS, NOW + HOUR, stood=lambda since: NOW + HOUR - since)
+    assert lifecycle.unread(was, DELETED, stood_all_the_time).dead_reason == DeadReason.REFUSED
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"), [(State.MISSING, DeadReason.NOT_FOUND), (State.FAILED, DeadReason.REFUSED)]
 )
