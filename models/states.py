@@ -29,6 +29,7 @@ class DeadReason(StrEnum):
     TOO_OLD = "too_old"
     EXPIRED = "expired"
     STOPPED = "stopped"
+    RULED_OUT = "ruled_out"
 
 
 class Operation(StrEnum):

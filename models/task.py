@@ -106,6 +106,8 @@ class Task:
     provider_ref: str
     seen: Seen | None
     last_error: str
+    failure: str | None
+    traceparent: str | None
     failed_at: datetime | None
     status_since: datetime
     round_at: datetime

@@ -25,7 +25,15 @@ TaskStatus = Literal[
 """Where it may stand. docs/lifecycle.md says what moves it."""
 
 DeadReason = Literal[
-    "limit_reached", "not_found", "resource_gone", "refused", "undeliverable", "too_old", "expired", "stopped"
+    "limit_reached",
+    "not_found",
+    "resource_gone",
+    "refused",
+    "undeliverable",
+    "too_old",
+    "expired",
+    "stopped",
+    "ruled_out",
 ]
 """Why it is not retried any more."""
 

@@ -35,6 +35,7 @@ class AccountRow:
     Attributes:
         refusals: in a row, without an acceptance.
         forbidden: the longest row of 403 answers of any operation; 0: there is none, and nobody needs to ask.
+        paused_until: when a pause that a person made ends by itself; None: when a person ends it.
         limit_group: the one it had last; None where the schema does not know it yet, "" where it is not recorded.
     """
 
@@ -49,6 +50,7 @@ class AccountRow:
     refusals: int
     forbidden: int
     created_at: datetime
+    paused_until: datetime | None = None
     limit_group: str | None = ""
 
     def believed(self, t: Transaction) -> "AccountRow":

@@ -18,7 +18,7 @@ from ..rules import Rules
 from ..sql.db import Transaction
 from ..sql.one_of import listed, one_of_named
 from ..sql.rowset import rowset
-from ..sql.tables import batches, tasks
+from ..sql.tables import batches, columns, tasks
 from ..states import BatchStatus, Operation
 from ..task import Task
 from . import accounts, attempts, breaker, contexts, quarantine, standstills
@@ -88,7 +88,9 @@ _BEGIN = (
 
 @cache
 def _tasks_of(level: int, operation: Operation) -> Select[Any]:
-    chosen = select(tasks).where(one_of_named(tasks.c.id, "ids"), not_set_aside(level)).order_by(tasks.c.id)
+    chosen = (
+        select(*columns(tasks, level)).where(one_of_named(tasks.c.id, "ids"), not_set_aside(level)).order_by(tasks.c.id)
+    )
     return chosen if operation is Operation.CHECK else chosen.where(tasks.c.batch_id == bindparam("batch"))
 
 
@@ -280,8 +282,8 @@ def expired(t: Transaction, *, but: Collection[UUID] = ()) -> list[Lost]:
     ``but`` leaves out those that could not be rescued just now: a page of them would hide all others.
     """
     over = and_(text("status = 'sending'"), batches.c.lease_until <= t.now, batches.c.id.not_in(sorted(but)))
-    columns = (batches.c.id, batches.c.account, batches.c.provider)
-    rows = t.rows(select(*columns).where(over).order_by(batches.c.lease_until).limit(BATCHES_AT_ONCE))
+    named = (batches.c.id, batches.c.account, batches.c.provider)
+    rows = t.rows(select(*named).where(over).order_by(batches.c.lease_until).limit(BATCHES_AT_ONCE))
     return [Lost(row.id, row.account, row.provider) for row in rows]
 
 
@@ -341,9 +343,9 @@ def _take_back(t: Transaction, ids: list[int], batch_id: UUID, lease_until: date
 
 def orphaned(t: Transaction, names: Collection[str], older_than: timedelta) -> list[Lost]:
     """Batches of accounts other than these that nobody has begun for so long: no worker will."""
-    columns = (batches.c.id, batches.c.account, batches.c.provider)
+    named = (batches.c.id, batches.c.account, batches.c.provider)
     old = and_(text("status = 'queued'"), batches.c.created_at <= t.now - older_than)
-    rows = t.rows(select(*columns).where(old, batches.c.account.not_in(sorted(names))).limit(BATCHES_AT_ONCE))
+    rows = t.rows(select(*named).where(old, batches.c.account.not_in(sorted(names))).limit(BATCHES_AT_ONCE))
     return [Lost(row.id, row.account, row.provider) for row in rows]
 
 

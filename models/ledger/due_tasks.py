@@ -20,7 +20,7 @@ from sqlalchemy import (
 from ..rules import Rules
 from ..sql.db import Transaction
 from ..sql.one_of import listed, one_of_named
-from ..sql.tables import CHECK_DUE, RETRY_DUE, tasks
+from ..sql.tables import CHECK_DUE, RETRY_DUE, columns, tasks
 from ..states import FAILED_STATES, Operation
 from ..task import Task
 from .quarantine import not_set_aside
@@ -55,11 +55,11 @@ def due_ids(t: Transaction, rules: Rules, operation: Operation) -> list[int]:
 def _due_retries_of(level: int, *, of_kinds: bool, only: bool) -> Select[Any]:
     """Locked as they are picked: rows that a host holds must not stand before those behind them."""
     more = [not_set_aside(level), *([_OF_KINDS] if of_kinds else []), *([_ONLY] if only else [])]
-    first = union_all(*(_of_priority(priority, more).subquery().select() for priority in (1, 0, -1))).subquery()
+    first = union_all(*(_of_priority(level, priority, more).subquery().select() for priority in (1, 0, -1))).subquery()
     return select(first).order_by(first.c.priority.desc(), first.c.due_at, first.c.id).limit(_WANTED)
 
 
-def _of_priority(priority: int, more: Sequence[ColumnElement[bool]]) -> Select[Any]:
+def _of_priority(level: int, priority: int, more: Sequence[ColumnElement[bool]]) -> Select[Any]:
     where: ColumnElement[bool] = and_(
         tasks.c.account == bindparam("account"),
         text(RETRY_DUE),
@@ -68,7 +68,7 @@ def _of_priority(priority: int, more: Sequence[ColumnElement[bool]]) -> Select[A
         *more,
     )
     # By nothing that the index does not end with: all that became due in one moment would be read and sorted.
-    chosen = select(tasks).where(where).order_by(tasks.c.due_at).limit(_WANTED)
+    chosen = select(*columns(tasks, level)).where(where).order_by(tasks.c.due_at).limit(_WANTED)
     return chosen.with_for_update(key_share=True, skip_locked=True)
 
 
@@ -106,11 +106,15 @@ def due_checks(
         where = and_(where, tasks.c.kind.in_(kinds))
     if only is not None:
         where = and_(where, by_ids(only))
-    chosen = select(tasks).where(where).order_by(tasks.c.due_at).limit(limit)
+    chosen = select(*columns(tasks, t.level)).where(where).order_by(tasks.c.due_at).limit(limit)
     return [Task.of(row) for row in t.rows(chosen.with_for_update(key_share=True, skip_locked=True))]
 
 
 def resting_ones(t: Transaction, rules: Rules, room: Room) -> list[Task]:
     """Canceled tasks that rest, for an account whose policy retries what was canceled by now."""
-    mine = select(tasks).where(tasks.c.account == rules.account, RESTS, not_set_aside(t.level)).limit(room.tasks)
+    mine = (
+        select(*columns(tasks, t.level))
+        .where(tasks.c.account == rules.account, RESTS, not_set_aside(t.level))
+        .limit(room.tasks)
+    )
     return [Task.of(row) for row in t.rows(mine.with_for_update(key_share=True, skip_locked=True))]

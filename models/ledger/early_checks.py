@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 from ..lifecycle import following
 from ..rules import Rules
 from ..sql.db import Transaction
-from ..sql.tables import CHECK_DUE, tasks
+from ..sql.tables import CHECK_DUE, columns, tasks
 from ..states import FOLLOWED_STATES, Operation
 from ..task import Task
 from .quarantine import not_set_aside
@@ -31,7 +31,7 @@ def early_checks(t: Transaction, rules: Rules, kinds: Collection[str], due: int,
     if room < 1:
         return []
     chosen = (
-        select(tasks)
+        select(*columns(tasks, t.level))
         .where(tasks.c.account == rules.account, text(CHECK_DUE), not_set_aside(t.level), tasks.c.kind.in_(kinds))
         .where(tasks.c.due_at > t.now)
         .where(tasks.c.due_at <= t.now + timedelta(seconds=rules.policy.check_max_seconds / 2))

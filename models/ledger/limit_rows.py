@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Select, select, update
 
 from ..sql.db import Transaction, insert_for
-from ..sql.tables import columns, limits
+from ..sql.tables import columns, is_there, limits
 from .texts import storable
 
 
@@ -23,7 +23,7 @@ def write(t: Transaction, group: str, path: str, **values: Any) -> None:
     """Set columns of a row, which is made where it does not exist."""
     if "why" in values:
         values["why"] = storable(values["why"])
-    known = {name: value for name, value in values.items() if limits.c[name].info.get("since", 1) <= t.level}
+    known = {name: value for name, value in values.items() if is_there(limits.c[name], t.level)}
     where = (limits.c.group == group, limits.c.path == path)
     if not t.execute(update(limits).where(*where).values(**known)).rowcount:
         t.execute(insert_for(t)(limits).values(group=group, path=path, **known))

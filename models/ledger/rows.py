@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, select, update
 from ..sql.db import Transaction
 from ..sql.one_of import listed, one_of, one_of_named
 from ..sql.rowset import rowset
-from ..sql.tables import attempts, tasks
+from ..sql.tables import attempts, columns, is_there, tasks
 from ..task import COLUMNS, Task, values_of
 from .totals import Steps, count
 
@@ -30,16 +31,16 @@ def by_ids(ids: Iterable[int]) -> ColumnElement[bool]:
     return one_of(tasks.c.id, ids)
 
 
-def _of_ids(*, skip_locked: bool) -> Select[Any]:
-    """In id order, so that two writers never wait for each other.
-
-    The weaker of PostgreSQL's locks: the stronger one would wait for every host's row that refers to a task of ours.
-    """
-    chosen = select(tasks).where(one_of_named(tasks.c.id, "ids")).order_by(tasks.c.id)
-    return chosen.with_for_update(key_share=True, skip_locked=skip_locked)
+@cache
+def _of_ids(level: int) -> Select[Any]:
+    """In id order, so that two writers never wait for each other."""
+    return select(*columns(tasks, level)).where(one_of_named(tasks.c.id, "ids")).order_by(tasks.c.id)
 
 
-_BY_IDS, _FREE_BY_IDS = _of_ids(skip_locked=False), _of_ids(skip_locked=True)
+@cache
+def _locked_of_ids(level: int, *, skip_locked: bool) -> Select[Any]:
+    """The weaker of PostgreSQL's locks: the stronger one would wait for every host's row that refers to ours."""
+    return _of_ids(level).with_for_update(key_share=True, skip_locked=skip_locked)
 
 
 def locked_by_ids(t: Transaction, ids: Iterable[int]) -> list[Task]:
@@ -48,20 +49,17 @@ def locked_by_ids(t: Transaction, ids: Iterable[int]) -> list[Task]:
     Raises:
         Locked: somebody held one for longer.
     """
-    return [Task.of(row) for row in t.rows(_BY_IDS, ids=listed(ids))]
+    return [Task.of(row) for row in t.rows(_locked_of_ids(t.level, skip_locked=False), ids=listed(ids))]
 
 
 def free_by_ids(t: Transaction, ids: Iterable[int]) -> list[Task]:
     """The same without those that somebody else has locked: a host's open transaction keeps only its own tasks back."""
-    return [Task.of(row) for row in t.rows(_FREE_BY_IDS, ids=listed(ids))]
+    return [Task.of(row) for row in t.rows(_locked_of_ids(t.level, skip_locked=True), ids=listed(ids))]
 
 
 def by_id(t: Transaction, ids: Iterable[int]) -> list[Task]:
     """The tasks with these ids as they are, without a lock."""
-    return [Task.of(row) for row in t.rows(_PLAIN_BY_IDS, ids=listed(ids))]
-
-
-_PLAIN_BY_IDS = select(tasks).where(one_of_named(tasks.c.id, "ids")).order_by(tasks.c.id)
+    return [Task.of(row) for row in t.rows(_of_ids(t.level), ids=listed(ids))]
 
 
 def store(t: Transaction, changes: Iterable[Change]) -> None:
@@ -78,7 +76,7 @@ def write(t: Transaction, changes: Iterable[Change]) -> Steps:
     changed = [(was, now) for was, now in changes if was != now]
     if not changed:
         return Steps()
-    moved = _moved(changed)
+    moved = _moved(changed, t.level)
     rows = [_row(was, now, moved) for was, now in changed]
     r = rowset(t.dialect, rows, tasks, ("id", *moved, *_GUARD_WAS), keyed=False)
     # By their ids, as plainly as can be: with old statistics PostgreSQL takes the guard for the better way in, and
@@ -92,10 +90,16 @@ def write(t: Transaction, changes: Iterable[Change]) -> Steps:
     return _ends(changed)
 
 
-def _moved(changed: Sequence[Change]) -> list[str]:
+def _moved(changed: Sequence[Change], level: int) -> list[str]:
     """The columns that differ in any of the tasks: what stays is not written, and its indexes are left alone."""
+    there = _columns_there(level)
     before, after = (zip(*(values_of(change[i]) for change in changed), strict=True) for i in (0, 1))
-    return [name for name, was, now in zip(COLUMNS, before, after, strict=True) if was != now]
+    return [name for name, was, now in zip(COLUMNS, before, after, strict=True) if was != now and name in there]
+
+
+@cache
+def _columns_there(level: int) -> frozenset[str]:
+    return frozenset(column.name for column in tasks.columns if is_there(column, level))
 
 
 def _row(was: Task, now: Task, moved: Sequence[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from ..explain.facts import ActionFacts, AttemptFacts, BatchFacts, Facts
 from ..explain.waiting import COUNTED_AHEAD
 from ..rules import Rules
 from ..sql.db import Transaction
-from ..sql.tables import CHECK_DUE, RETRY_DUE, actions, attempts, batches, tasks
+from ..sql.tables import CHECK_DUE, RETRY_DUE, actions, attempts, batches, columns, tasks
 from ..states import FAILED_STATES, FOLLOWED_STATES, BatchStatus, Operation, Status
 from ..task import Task
 from .processes import missing, processes
@@ -113,7 +113,12 @@ def _batch(row: Mapping[str, Any]) -> BatchFacts:
 
 
 def _last_attempt(t: Transaction, task_id: int) -> AttemptFacts | None:
-    mine = select(attempts).where(attempts.c.task_id == task_id).order_by(attempts.c.number.desc()).limit(1)
+    mine = (
+        select(*columns(attempts, t.level))
+        .where(attempts.c.task_id == task_id)
+        .order_by(attempts.c.number.desc())
+        .limit(1)
+    )
     row = t.mapping(mine)
     if row is None:
         return None

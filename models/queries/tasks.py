@@ -26,7 +26,7 @@ from ..errors import BadInput
 from ..sql.db import Transaction
 from ..sql.db_errors import blame, is_row_fault
 from ..sql.one_of import one_of
-from ..sql.tables import CHECK_DUE, ENDED, RETRY_DUE, batches, tasks
+from ..sql.tables import CHECK_DUE, ENDED, RETRY_DUE, batches, columns, tasks
 from ..states import ENDED_STATES, DeadReason, Status
 from ..task import Task
 from .moments import moment_of
@@ -121,7 +121,7 @@ def all_ids(t: Transaction, wanted: TaskFilter) -> Sequence[int]:
 def still_matching(t: Transaction, wanted: TaskFilter, ids: Sequence[int]) -> list[int]:
     """Those of these tasks that match by now, the lowest id first."""
     # Without an offset, whatever it is, the database may find all that match first, and then these among them.
-    mine = select(tasks).where(one_of(tasks.c.id, ids)).offset(0).subquery()
+    mine = select(*columns(tasks, t.level)).where(one_of(tasks.c.id, ids)).offset(0).subquery()
     due = or_(*(_due(predicate, mine, t.now) for predicate in _DUE)) if wanted.due else true()
     return sorted(row.id for row in t.rows(select(mine.c.id).where(wanted.where(t, mine), due)))
 
@@ -165,7 +165,7 @@ def get(t: Transaction, task_id: int) -> Task | None:
         BadInput: its row cannot be read.
     """
     try:
-        row = t.execute(select(tasks).where(tasks.c.id == task_id)).one_or_none()
+        row = t.execute(select(*columns(tasks, t.level)).where(tasks.c.id == task_id)).one_or_none()
         return Task.of(row) if row is not None else None
     except Exception as error:
         if not is_row_fault(error):
@@ -176,7 +176,7 @@ def get(t: Transaction, task_id: int) -> Task | None:
 
 def by_ids(t: Transaction, wanted: Iterable[int]) -> list[Task]:
     """The tasks with these ids, in id order; those that do not exist, or whose row cannot be read, are left out."""
-    return _readable(t, select(tasks).where(one_of(tasks.c.id, wanted)).order_by(tasks.c.id))
+    return _readable(t, select(*columns(tasks, t.level)).where(one_of(tasks.c.id, wanted)).order_by(tasks.c.id))
 
 
 def _readable(t: Transaction, found: Select[Any]) -> list[Task]:
@@ -192,7 +192,7 @@ def _readable(t: Transaction, found: Select[Any]) -> list[Task]:
 
 def _readable_one(t: Transaction, task_id: int) -> list[Task]:
     try:
-        return [Task.of(row) for row in t.rows(select(tasks).where(tasks.c.id == task_id))]
+        return [Task.of(row) for row in t.rows(select(*columns(tasks, t.level)).where(tasks.c.id == task_id))]
     except Exception as error:
         if not is_row_fault(error):
             raise
@@ -201,8 +201,8 @@ def _readable_one(t: Transaction, task_id: int) -> list[Task]:
 
 def ids_by_identity(t: Transaction, account: str, kind: str, external_id: str, sub_id: str) -> list[int]:
     """The id of the one task with this identity, or none."""
-    columns = (tasks.c.account, tasks.c.kind, tasks.c.external_id, tasks.c.sub_id)
-    same = (column == value for column, value in zip(columns, (account, kind, external_id, sub_id), strict=True))
+    identity = (tasks.c.account, tasks.c.kind, tasks.c.external_id, tasks.c.sub_id)
+    same = (column == value for column, value in zip(identity, (account, kind, external_id, sub_id), strict=True))
     return [row.id for row in t.rows(select(tasks.c.id).where(*same))]
 
 

@@ -23,7 +23,7 @@ from .types import Moment
 
 Clock = Callable[[], datetime]
 
-NEWEST_LEVEL = 2
+NEWEST_LEVEL = 3
 """The newest schema this version knows. It works on the one before, too, and then does without what is new."""
 
 PEOPLE_LOCK_SECONDS = 5.0

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, Index, inspect, text
+from sqlalchemy.schema import CreateIndex
 
 from ..clock import boottime
 from ..errors import Locked, SchemaBehind, SchemaError, Unreachable, Unsuitable
@@ -16,7 +17,7 @@ from .db import NEWEST_LEVEL, Database, Transaction
 from .db_errors import grant
 from .migrations.row_rules_0002 import RULES, RowRule
 from .postgresql import quoted
-from .tables import metadata
+from .tables import metadata, tasks
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -71,6 +72,7 @@ def upgraded(url: str) -> Migrated:
     database = Database(url)
     try:
         before = _upgraded(database)
+        build_indexes(database)
         moved = set_aside_rows_in_the_way(database) if before is None or before < HEAD else {}
         return Migrated(before, max(before or HEAD, HEAD), moved)
     finally:
@@ -147,11 +149,15 @@ def set_aside_rows_in_the_way(database: Database) -> dict[str, int]:
     It takes no lock that work would wait for, and may be repeated. Returns how many by rule.
     """
     with database.transaction() as t:
-        rules = _not_validated(t) if t.dialect == "postgresql" else RULES
+        pending = _not_validated(t) if t.dialect == "postgresql" else {rule.name for rule in RULES}
+        rules = [rule for rule in RULES if rule.name in pending]
         moved = {rule.name: t.execute(text(_set_aside(rule, t.dialect))).rowcount for rule in rules}
     if t.dialect == "postgresql":
         for rule in rules:
             _validate(database, rule)
+        for name in pending - {rule.name for rule in rules}:  # wider than before, so that no row is in its way
+            with database.transaction() as t:
+                t.execute(text(f"ALTER TABLE redrive_tasks VALIDATE CONSTRAINT {name}"))
     return {name: count for name, count in moved.items() if count > 0}
 
 
@@ -164,10 +170,53 @@ def _set_aside(rule: RowRule, dialect: str) -> str:
     )
 
 
-def _not_validated(t: Transaction) -> Sequence[RowRule]:
+def build_indexes(database: Database) -> None:
+    """Build what PostgreSQL lacks of the tasks' indexes, while work goes on; one that was broken off is built anew.
+
+    One program at a time builds, others wait for it: to each an index in the making looks like one that was broken
+    off. The lock is a transaction's, which works behind every pooler; it is idle meanwhile, and the build waits for
+    no idle transaction.
+    """
+    if database.engine.dialect.name != "postgresql":
+        return
+    while True:
+        with database.transaction() as t:
+            lacking = _lacking(t)
+            if not lacking:
+                return
+            if t.execute(text(f"SELECT pg_try_advisory_xact_lock({_LOCK})")).scalar_one():
+                t.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+                _build(database, lacking, t.execute(text("SELECT quote_ident(current_schema())")).scalar_one())
+                return
+        time.sleep(0.5)
+
+
+def _lacking(t: Transaction) -> list[Index]:
+    found = {row.name for row in t.rows(_VALID_INDEXES)}
+    return [index for index in sorted(tasks.indexes, key=lambda each: str(each.name)) if index.name not in found]
+
+
+_VALID_INDEXES = text(
+    "SELECT relname AS name FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid "
+    "WHERE indrelid = 'redrive_tasks'::regclass AND indisvalid".replace("::", r"\:\:")
+)
+
+
+def _build(database: Database, indexes: Sequence[Index], schema: str) -> None:
+    with (
+        database.saying_unreachable(),
+        database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+    ):
+        for index in indexes:
+            connection.exec_driver_sql(f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{index.name}")
+            words = str(CreateIndex(index).compile(dialect=connection.dialect))
+            words = words.replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY").replace(" ON ", f" ON {schema}.", 1)
+            connection.exec_driver_sql(words)
+
+
+def _not_validated(t: Transaction) -> set[str]:
     found = text("SELECT conname FROM pg_constraint WHERE conrelid = 'redrive_tasks'::regclass AND NOT convalidated")
-    names = {row.conname for row in t.rows(found)}
-    return [rule for rule in RULES if rule.name in names]
+    return {row.conname for row in t.rows(found)}
 
 
 def _validate(database: Database, rule: RowRule) -> None:

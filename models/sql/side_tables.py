@@ -4,13 +4,14 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Index,
+    Integer,
     String,
     Table,
     Text,
 )
 
 from ..states import Operation, SetAside
-from .table_parts import SINCE_0002, metadata, moment, moments_in_form, one_of
+from .table_parts import SINCE_0002, SINCE_0003, metadata, moment, moments_in_form, one_of
 from .types import BigId
 
 quarantine = Table(
@@ -64,8 +65,13 @@ deltas = Table(
     Column("id", BigId, primary_key=True, autoincrement=True),
     Column("account", String(64), nullable=False),
     moment("minute", now=True),
-    Column("name", String(64), nullable=False),
+    Column("name", String(255), nullable=False),
     Column("value", BigId, nullable=False),
+    # Of a step that a failure's counters or lessons are about; NULL is of no kind.
+    Column("kind", String(64), info=SINCE_0003),
+    Column("failure", String(64), info=SINCE_0003),
+    # Which of the spent attempts a lesson is about.
+    Column("number", Integer, info=SINCE_0003),
     *moments_in_form("minute"),
     sqlite_autoincrement=True,
     info=SINCE_0002,

@@ -30,6 +30,8 @@ metadata = MetaData(
 
 SINCE_0002 = {"since": 2}
 """Of a table or column that schema 0001 does not have; see :func:`columns`."""
+SINCE_0003 = {"since": 3}
+"""The same of schema 0002."""
 
 
 class moment_now(FunctionElement[datetime]):  # noqa: N801 - reads as an SQL function
@@ -56,11 +58,13 @@ def one_of(column: str, words: object) -> str:
     return f"{column} IN ({quoted})"
 
 
-def moment(name: str, *, now: bool = False) -> Column[object]:
+def moment(
+    name: str, *, now: bool = False, primary_key: bool = False, info: dict[str, int] | None = None
+) -> Column[object]:
     """A column for a moment; ``now`` is the moment of a bare ``INSERT`` that does not name it."""
     if now:
-        return Column(name, Moment, nullable=False, server_default=moment_now())
-    return Column(name, Moment)
+        return Column(name, Moment, nullable=False, server_default=moment_now(), info=info)
+    return Column(name, Moment, primary_key=primary_key, info=info)
 
 
 def moments_in_form(*columns: str) -> list[CheckConstraint]:
@@ -72,6 +76,21 @@ def moments_in_form(*columns: str) -> list[CheckConstraint]:
     ]
 
 
+def short_texts(*columns: str) -> list[CheckConstraint]:
+    """SQLite stores any type and length in any column; what PostgreSQL's types refuse is refused there, too."""
+    return [
+        CheckConstraint(
+            f"typeof({column}) IN ('null', 'text') AND coalesce(length({column}), 0) <= 64", name=f"{column}_form"
+        ).ddl_if(dialect="sqlite")
+        for column in columns
+    ]
+
+
 def columns(table: Table, level: int) -> list[ColumnElement[Any]]:
     """The columns of a table to be read at a schema level; those it does not have yet come as NULL."""
-    return [c if c.info.get("since", 1) <= level else null().label(c.name) for c in table.columns]
+    return [c if is_there(c, level) else null().label(c.name) for c in table.columns]
+
+
+def is_there(column: Column[Any], level: int) -> bool:
+    """Whether the schema of that level has the column."""
+    return bool(column.info.get("since", 1) <= level)

@@ -23,9 +23,21 @@ from sqlalchemy.sql.elements import ColumnElement, conv
 
 from ..outcome import OUTCOMES
 from ..states import BatchStatus, DeadReason, Operation, Status, Wish
+from .insight_tables import answers, failure_hours, failure_notes, failures, history, lessons
 from .migrations.row_rules_0002 import RULES
 from .side_tables import deltas, processes, quarantine, standstills
-from .table_parts import SINCE_0002, columns, metadata, moment, moment_now, moments_in_form, one_of
+from .table_parts import (
+    SINCE_0002,
+    SINCE_0003,
+    columns,
+    is_there,
+    metadata,
+    moment,
+    moment_now,
+    moments_in_form,
+    one_of,
+    short_texts,
+)
 from .types import BigId, Json, Moment
 
 RETRY_DUE = "next = 'retry' AND status IN ('failed', 'canceled') AND due_at IS NOT NULL"
@@ -35,6 +47,8 @@ CHECK_DUE = (
 )
 ENDED = "status IN ('succeeded', 'dead')"
 RESTING = "status IN ('pending', 'running', 'held') OR (status = 'canceled' AND due_at IS NULL)"
+UNCLASSIFIED = "failure IS NULL AND status <> 'succeeded'"
+CLASSIFIED = "failure IS NOT NULL AND status IN ('failed', 'canceled', 'held', 'dead')"
 """The predicates of the partial indexes. Queries repeat them as literals: bound values would hide the index."""
 
 tasks = Table(
@@ -66,6 +80,10 @@ tasks = Table(
     Column("provider_ref", String(255), nullable=False, server_default=""),
     Column("seen", Json),
     Column("last_error", Text, nullable=False, server_default=""),
+    # Why the work failed, as a short code. NULL: nobody has classified it yet.
+    Column("failure", String(64), info=SINCE_0003),
+    # The trace that the host's request belongs to, in the form of the header of that name.
+    Column("traceparent", String(64), info=SINCE_0003),
     moment("failed_at"),
     moment("status_since", now=True),
     moment("round_at", now=True),
@@ -100,6 +118,7 @@ tasks = Table(
         "status NOT IN ('in_flight', 'held', 'succeeded', 'dead') OR due_at IS NULL", name="resting_is_not_due"
     ),
     *moments_in_form("due_at", "failed_at", "status_since", "round_at", "created_at", "updated_at"),
+    *short_texts("failure", "traceparent"),
     # On SQLite each of these is a line of a trigger.
     *(CheckConstraint(rule.postgresql, name=conv(rule.name)).ddl_if(dialect="postgresql") for rule in RULES),
     sqlite_autoincrement=True,
@@ -122,6 +141,9 @@ attempts = Table(
     Column("provider_ref", String(255), nullable=False, server_default=""),
     Column("result", Text, nullable=False, server_default=""),
     moment("settled_at"),
+    # The failure that this attempt answers, and the bulk action that asked for it.
+    Column("cause", String(64), info=SINCE_0003),
+    Column("bulk_id", BigId, info=SINCE_0003),
     ForeignKeyConstraint(["task_id"], ["redrive_tasks.id"], ondelete="CASCADE"),
     CheckConstraint("number >= 1", name="number"),
     CheckConstraint("opened_at IS NOT NULL", name="opened"),
@@ -182,6 +204,8 @@ accounts = Table(
     Column("refusals", Integer, nullable=False, server_default=text("0")),
     Column("forbidden", Integer, nullable=False, server_default=text("0")),
     moment("created_at", now=True),
+    # When a pause that a person made ends by itself.
+    moment("paused_until", info=SINCE_0003),
     # The limit group it had last, so that another group takes its pace and penalties over.
     Column("limit_group", String(64), nullable=False, server_default="", info=SINCE_0002),
     CheckConstraint("(paused_at IS NULL) = (paused_cause IS NULL)", name="paused_has_cause"),
@@ -189,7 +213,7 @@ accounts = Table(
     CheckConstraint(
         "probe_at IS NULL OR (paused_cause IS NOT NULL AND paused_cause = 'balance')", name="probe_is_for_balance"
     ),
-    *moments_in_form("paused_at", "resumed_at", "probe_at", "created_at"),
+    *moments_in_form("paused_at", "resumed_at", "probe_at", "created_at", "paused_until"),
 )
 
 limits = Table(
@@ -216,7 +240,7 @@ totals = Table(
     "redrive_totals",
     metadata,
     Column("account", String(64), primary_key=True),
-    Column("name", String(64), primary_key=True),
+    Column("name", String(255), primary_key=True),
     Column("value", BigId, nullable=False, server_default=text("0")),
 )
 
@@ -231,6 +255,7 @@ actions = Table(
     Column("account", String(64), nullable=False),
     Column("task_id", BigId),
     Column("detail", Text, nullable=False, server_default=""),
+    Column("bulk_id", BigId, info=SINCE_0003),
     *moments_in_form("at"),
     sqlite_autoincrement=True,
 )
@@ -261,6 +286,9 @@ _partial("redrive_tasks_check_due_idx", CHECK_DUE, tasks.c.account, tasks.c.due_
 _partial("redrive_tasks_ended_idx", ENDED, tasks.c.status, tasks.c.account, tasks.c.status_since)
 # For counting what waits for somebody's word, not for a moment, without reading the table.
 _partial("redrive_tasks_resting_idx", RESTING, tasks.c.account, tasks.c.status)
+_partial("redrive_tasks_unclassified_idx", UNCLASSIFIED, tasks.c.id)
+# Only of tasks at rest: a retry that succeeds leaves it once and does not come back.
+_partial("redrive_tasks_failure_idx", CLASSIFIED, tasks.c.failure, tasks.c.account, tasks.c.id)
 _partial("redrive_batches_queued_idx", "status = 'queued'", batches.c.publish_at)
 _partial("redrive_batches_sending_idx", "status = 'sending'", batches.c.lease_until)
 _partial("redrive_batches_open_idx", "status IN ('queued', 'sending')", batches.c.account, batches.c.operation)
@@ -268,16 +296,25 @@ _partial("redrive_batches_ended_idx", "status IN ('done', 'lost')", batches.c.en
 
 __all__ = [
     "CHECK_DUE",
+    "CLASSIFIED",
     "ENDED",
     "RESTING",
     "RETRY_DUE",
+    "UNCLASSIFIED",
     "accounts",
     "actions",
+    "answers",
     "archives",
     "attempts",
     "batches",
     "columns",
     "deltas",
+    "failure_hours",
+    "failure_notes",
+    "failures",
+    "history",
+    "is_there",
+    "lessons",
     "limits",
     "metadata",
     "moment_now",

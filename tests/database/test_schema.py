@@ -22,6 +22,7 @@ from redrive.models.sql.migrations.row_rules_0002 import RULES
 from redrive.models.sql.tables import CHECK_DUE, ENDED, RETRY_DUE, metadata
 from redrive.models.sql.types import moment_text
 from redrive.models.states import DeadReason, Status
+from tests.support.schemas import go_back
 from tests.support.world import START, World
 
 MOMENT = "2026-03-01 12:00:00.000000"
@@ -117,6 +118,27 @@ def test_migrating_twice_changes_nothing(database_url: str) -> None:
     database = Database(database_url)
     migrate.check(database)
     database.close()
+
+
+def test_the_newest_revision_may_be_taken_back(world: World, database_url: str) -> None:
+    """And made again, with what the tables held before."""
+    task_id = world.add("1")
+    go_back(database_url, "0002")
+    assert migrate.upgrade(database_url) == ("0002", migrate.HEAD)
+    assert world.task(task_id).external_id == "1"
+    test_migrations_and_tables_say_the_same(database_url)
+
+
+def test_an_index_whose_build_was_broken_off_is_built_anew(request: pytest.FixtureRequest) -> None:
+    broken = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'redrive_tasks_failure_idx'::regclass"
+    valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'redrive_tasks_failure_idx'::regclass"
+    with request.getfixturevalue("postgres_databases").new() as url, closing(Database(url)) as database:
+        migrate.upgrade(url)
+        with database.transaction() as t:
+            t.connection.exec_driver_sql(broken)
+        migrate.upgrade(url)
+        with database.reading() as t:
+            assert t.connection.exec_driver_sql(valid).scalar_one()
 
 
 def test_two_programs_may_migrate_at_once(tmp_path: Any, request: pytest.FixtureRequest) -> None:
@@ -241,6 +263,8 @@ IMPOSSIBLE: list[tuple[str, str, dict[str, Any]]] = [
     ("redrive_accounts", "paused_has_cause", {"paused_cause": "operator"}),
     ("redrive_quarantine", "cause", {"cause": "boredom"}),
     ("redrive_standstills", "operation", {"operation": "dance"}),
+    ("redrive_history", "step", {"step": 61}),
+    ("redrive_answers", "operation", {"operation": "dance"}),
     ("redrive_accounts", "probe_is_for_balance", {"probe_at": MOMENT}),
     (
         "redrive_accounts", "probe_is_for_balance",
@@ -254,6 +278,8 @@ ROWS = {
     "redrive_accounts": ACCOUNT,
     "redrive_quarantine": {"task_id": 1, "account": "phones", "cause": "row"},
     "redrive_standstills": {"account": "phones", "operation": "retry"},
+    "redrive_history": {"account": "phones", "step": 60, "at": MOMENT, "counts": "{}"},
+    "redrive_answers": {"account": "phones", "operation": "retry", "path": "/x", "code": "1", "taken_as": "unknown"},
 }
 
 

@@ -29,7 +29,8 @@ def task(status: Status, **values: Any) -> Task:
         "id": 1, "account": "phones", "kind": "", "external_id": "1", "sub_id": "", "params": {}, "origin": "",
         "dead_reason": None, "next": Operation.RETRY, "due_at": None, "priority": 0, "attempts": 2, "spent": 1,
         "errors": 0, "refusals": 0, "max_retries": None, "granted": 0, "batch_id": None, "wish": None,
-        "held_from": None, "trigger": "due", "provider_ref": "", "seen": None, "last_error": "", "failed_at": None,
+        "held_from": None, "trigger": "due", "provider_ref": "", "seen": None, "last_error": "", "failure": None,
+        "traceparent": None, "failed_at": None,
         "status_since": LONG_AGO, "round_at": LONG_AGO, "created_at": LONG_AGO, "updated_at": LONG_AGO,
     }  # fmt: skip
     return Task(status=status, **(columns | values))

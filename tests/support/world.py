@@ -19,7 +19,7 @@ from redrive.models.providers import DOCFLOW, GEELARK, HUAWEI_WORKSPACE
 from redrive.models.rules import Rules
 from redrive.models.settings.policy import Policy
 from redrive.models.sql.db import Database, Transaction
-from redrive.models.sql.tables import accounts, attempts, batches, limits, tasks
+from redrive.models.sql.tables import accounts, attempts, batches, columns, limits, tasks
 from redrive.models.states import Operation, Status
 from redrive.models.task import Task
 
@@ -265,15 +265,17 @@ class World:
 
     def task(self, task_id: int) -> Task:
         with self.database.reading() as t:
-            return Task.of(t.rows(select(tasks).where(tasks.c.id == task_id))[0])
+            return Task.of(t.rows(select(*columns(tasks, t.level)).where(tasks.c.id == task_id))[0])
 
     def tasks(self) -> dict[int, Task]:
         with self.database.reading() as t:
-            return {row.id: Task.of(row) for row in t.rows(select(tasks).order_by(tasks.c.id))}
+            return {row.id: Task.of(row) for row in t.rows(select(*columns(tasks, t.level)).order_by(tasks.c.id))}
 
     def attempts(self, task_id: int) -> list[dict[str, Any]]:
         with self.database.reading() as t:
-            return t.mappings(select(attempts).where(attempts.c.task_id == task_id).order_by(attempts.c.number))
+            return t.mappings(
+                select(*columns(attempts, t.level)).where(attempts.c.task_id == task_id).order_by(attempts.c.number)
+            )
 
     def batch(self, batch_id: UUID) -> dict[str, Any]:
         with self.database.reading() as t:

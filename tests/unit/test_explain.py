@@ -40,6 +40,7 @@ def task(status: Status = Status.FAILED, **values: Any) -> Task:
     """Task 4711: a week old as far as anybody knows, failed an hour ago."""
     row: dict[str, Any] = dict.fromkeys(("provider_ref", "origin", "sub_id", "kind", "last_error"), "")
     row |= dict.fromkeys(("dead_reason", "due_at", "max_retries", "batch_id", "wish", "held_from", "seen"))
+    row |= dict.fromkeys(("failure", "traceparent"))
     row |= dict.fromkeys(("attempts", "spent", "errors", "refusals", "granted", "priority"), 0)
     row |= {"id": 4711, "account": "phones", "external_id": "5912", "params": {}, "trigger": "due"}
     row |= {"next": Operation.RETRY, "failed_at": before(hours=1)}
