@@ -18,7 +18,9 @@ def events(path: Path) -> Iterator[str]:
     """What a file logs by a literal name, or by one that begins with a chore's."""
     for node in ast.walk(ast.parse(path.read_text())):
         match node:
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=level), args=[event]) if level in LEVELS:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="log") | ast.Call(), attr=level), args=[event]) if (
+                level in LEVELS
+            ):
                 yield from named(event)
             case ast.Call(func=ast.Name(id=alias), args=[event]) if alias in ALIASES:
                 yield from named(event)
