@@ -12,7 +12,7 @@ class Stream(Protocol):
 
 
 def safe(text: str) -> str:
-    r"""Somebody else's text on one line: blanks for what breaks lines, ``\x1b`` and the like for what steers."""
+    r"""Somebody else's text on one line: spaces for what breaks lines, ``\x1b`` and the like for what steers."""
     return text if text.isprintable() else "".join(map(_shown, text))
 
 

@@ -17,6 +17,7 @@ FORMS = {
     r"hear(?:s|d)?\b": "nothing is heard; something is received, answered or reported",
     r"(?<!there )(?:is|are|was|were) no (?!longer|more|less)": 'translated; write "is not a"',
     r"(?:is|are) (?:due|paused|held|open|there) since\b": 'translated; write "has been due for"',
+    r"blanks\b": 'translated; write "spaces"',
     r"mend(?:s|ed|ing)?\b": 'for clothes; write "fix" or "correct"',
     r"look(?:s|ed|ing)?\b(?! like| for| up| it up| as if)": "the word is check; or read, search, ask, watch",
 }

@@ -56,7 +56,7 @@ def _decoded_once(view: str, least: int, *, words: bool) -> Iterator[str]:
 
 
 def compact(text: str) -> str:
-    """The text without its blanks and whatever cannot be seen."""
+    """The text without its spaces and whatever cannot be seen."""
     joined = "".join(text.split())
     return joined if joined.isprintable() else "".join(filter(str.isprintable, joined))
 
@@ -76,7 +76,7 @@ def _percent(text: str) -> str:
 
 
 def _form(text: str) -> str:
-    """As forms are sent: a plus is a blank, and blanks do not count."""
+    """As forms are sent: a plus is a space, and spaces do not count."""
     return text.replace("+", "")
 
 

@@ -292,7 +292,7 @@ def _json(value: object) -> bytes:
 @lru_cache(maxsize=256)
 def _parsed(text: str, query: tuple[tuple[str, str], ...]) -> httpx.URL:
     """The parsed URL. An account calls the same few for ever."""
-    # A blank is %20 everywhere; httpx would write "+", which not everybody reads, and no signature means.
+    # A space is %20 everywhere; httpx would write "+", which not everybody reads, and no signature means.
     return httpx.URL(f"{text}?{urlencode(query, quote_via=quote)}" if query else text)
 
 

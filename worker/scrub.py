@@ -1,7 +1,7 @@
 """No secret in anything that is stored, shown or logged, however a provider writes it.
 
 Lists of spellings have gaps, so texts are compared by what they decode to: a text is clean when no reading of it (see
-:mod:`.decoding`), without regard to blanks and case, holds a secret.
+:mod:`.decoding`), without regard to spaces and case, holds a secret.
 """
 
 from collections import deque

@@ -67,7 +67,7 @@ def _is_whole(value: object) -> TypeGuard[Integral | Decimal]:
 
 
 def unwrapped(text: str) -> str:
-    """The text without blanks and without what marks it as text: ``="734"``, ``'734``, ``'734'``, ``"734"``."""
+    """The text without spaces and without what marks it as text: ``="734"``, ``'734``, ``'734'``, ``"734"``."""
     text = text.strip()
     # Import calls this for every cell of millions of rows, and nearly all are plain.
     found = _WRAPPED.fullmatch(text) if text.startswith(("=", "'", '"')) else None
@@ -84,7 +84,7 @@ def _says_no_value(text: str) -> bool:
 
 
 def _is_foreign(character: str) -> bool:
-    """Digits, blanks, dashes and quotes of other scripts; letters only where they imitate ASCII, as full-width do."""
+    """Digits, spaces, dashes and quotes of other scripts; letters only where they imitate ASCII, as full-width do."""
     return not character.isascii() and (not character.isalpha() or unicodedata.normalize("NFKC", character).isascii())
 
 

@@ -95,7 +95,7 @@ def unwrapped(text: str) -> str:
     """What an ``.env`` file or a copy has left nothing around: an address or a path.
 
     Raises:
-        ValueError: there are quotes or blanks.
+        ValueError: there are quotes or spaces.
     """
     if text[:1] in _QUOTES or text[-1:] in _QUOTES:
         raise ValueError("is in quotes; remove them")

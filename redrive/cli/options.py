@@ -37,7 +37,7 @@ def _task_ids(text: str) -> list[int]:
 
 
 def _ids_of(text: str) -> list[int]:
-    """Ids between blanks or commas, or in what ``redrive list --json`` writes."""
+    """Ids between spaces or commas, or in what ``redrive list --json`` writes."""
     if not text.lstrip().startswith("["):
         return [_task_id(word) for word in re.split(r"[\s,]+", text) if word]
     try:

@@ -120,8 +120,8 @@ class Grid:
         plain = ""
         for place in places:
             cell, gap = row[place], " " * GAP if place != places[0] else ""
-            blanks = " " * (natural[place] - _width_of(cell))
-            before, after = (gap + blanks, "") if self._columns[place].right else (gap, blanks)
+            spaces = " " * (natural[place] - _width_of(cell))
+            before, after = (gap + spaces, "") if self._columns[place].right else (gap, spaces)
             if isinstance(cell, str):
                 plain += before + cell + after
             else:
@@ -214,7 +214,7 @@ class Paragraph:
 
     Args:
         text: what it says.
-        indent: blanks before each line.
+        indent: spaces before each line.
         heading: stands before the first line; the others begin below its end.
     """
 

@@ -90,7 +90,7 @@ def _facts(task: Task, rules: Rules | None, now: datetime) -> Iterator[Paragraph
 
 
 _NAMES = 14
-"""As wide as the longest name of a fact, and two blanks."""
+"""As wide as the longest name of a fact, and two spaces."""
 
 
 def _rows(task: Task, rules: Rules | None, now: datetime) -> Iterator[tuple[str, str]]:
