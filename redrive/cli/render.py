@@ -31,7 +31,7 @@ STYLES = {
 """What a status looks like on a terminal."""
 
 GAP = 2
-"""Blanks between columns."""
+"""Spaces between columns."""
 
 FEWEST_WORDS = 24
 """Columns that prose needs beside whole ones; with less it goes below them."""

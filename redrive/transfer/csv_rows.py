@@ -154,7 +154,7 @@ def _records(feed: _Feed, delimiter: str) -> Iterator[_Record]:
     """Every record, also what is none."""
 
     def parser() -> Iterator[list[str]]:
-        # Blanks before a quoted cell are nobody's: without this the quotes would be part of the cell.
+        # Spaces before a quoted cell mean nothing: without this the quotes would be part of the cell.
         return csv.reader(feed, delimiter=delimiter, skipinitialspace=True, strict=True)
 
     parsed = parser()
