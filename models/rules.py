@@ -1,6 +1,7 @@
 """What the ledger must know of an account to decide: one value, made from settings, without secrets."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,7 @@ class Rules:
         timeout_seconds: the longest one call may take.
         lease_seconds: how long a worker may work on a batch, from its begin.
         archives: whether the provider's result is kept before a retry overwrites it.
+        failures: failure code, or part of one → the code that is stored instead.
     """
 
     account: str
@@ -61,6 +63,7 @@ class Rules:
     lease_seconds: float = 120
     archives: bool = False
     breaker: BreakerRules = BreakerRules()
+    failures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def provider(self) -> str:
@@ -118,6 +121,7 @@ def account_rules(settings: "Settings", account: "AccountSettings") -> Rules:
         timeout_seconds=limits.timeout_seconds,
         lease_seconds=limits.lease_seconds,
         archives=bool(account.options.get("archive_results")),
+        failures=account.failures,
         breaker=BreakerRules(
             failures=breaker.failures,
             open_seconds=breaker.open_seconds,

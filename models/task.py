@@ -137,14 +137,14 @@ class Task:
         return asked_at if asked_at is not None and asked_at <= now else None
 
     def limit(self, rules: Rules) -> int:
-        """Retries allowed: the task's own limit or the policy's, and what was granted, under the provider's cap."""
-        own = rules.policy.max_retries if self.max_retries is None else self.max_retries
+        """Retries allowed, by its own limit or its failure's policy, and what was granted, under the provider's cap."""
+        own = self.round_of_retries(rules)
         cap = rules.capabilities.retry_cap
         return own + self.granted if cap is None else min(cap, own + self.granted)
 
     def round_of_retries(self, rules: Rules) -> int:
         """How many more retries a revival grants."""
-        return rules.policy.max_retries if self.max_retries is None else self.max_retries
+        return rules.policy.of_failure(self.failure).max_retries if self.max_retries is None else self.max_retries
 
 
 COLUMNS = tuple(field.name for field in fields(Task))

@@ -63,6 +63,7 @@ class TaskInfo:
         wish: ``hold`` or ``stop``, to be granted when the retry under way has failed.
         provider_ref: the new id its provider gave the last retry, if any.
         last_error: the last words about its failure.
+        failure: why its work failed, as a short code; None while nobody has classified it.
         failed_at: when it failed, as far as is known; in UTC.
         status_since, created_at, updated_at: in UTC.
         hint: what an operation that changed nothing, or nothing yet, has to say.
@@ -86,6 +87,7 @@ class TaskInfo:
     wish: Wish | None
     provider_ref: str
     last_error: str
+    failure: str | None
     failed_at: datetime | None
     status_since: datetime
     created_at: datetime
@@ -104,6 +106,7 @@ class AttemptInfo:
         opened_at, closed_at: in UTC; ``closed_at`` and ``outcome`` are None while its answer is not recorded.
         outcome: ``accepted``, ``already``, ``refused``, ``deferred``, ``throttled``, ``blocked``, ``unknown`` …
         spent: whether it counts against the limit.
+        cause: the failure that it answered; None where that had no code yet.
         http_status, provider_code, message: the provider's answer.
         provider_ref: the new id the provider gave, if any.
         result, settled_at: what became of the run it started, and when that was known.
@@ -116,6 +119,7 @@ class AttemptInfo:
     closed_at: datetime | None
     outcome: str | None
     spent: bool
+    cause: str | None
     http_status: int | None
     provider_code: str
     message: str

@@ -33,6 +33,7 @@ _GENERAL = """\
 #track_results = true              # false: a retry the provider accepts counts as succeeded
 #check_before_retry = "auto"       # auto (where the provider may retry by itself) | always | never
 #on_unknown = "hold"               # when nobody can say what became of an attempt: hold | retry
+#on_failure = {}                   # by failure code, such as { "20130" = "never", "20201" = { max_retries = 1 } }
 
 [broker]
 #installation = "redrive"          # in the names of the queues; not set: the name of the database
@@ -89,6 +90,8 @@ def _account(provider: str, *, active: bool) -> str:
         *(f"#{key} = {_toml(value)}" for key, value in _limits(name, capabilities).items()),
         f"\n{off}[accounts.{name}.policy]",
         "#base_seconds = 30",
+        f"\n{off}[accounts.{name}.failures]",
+        '#"out of memory" = "oom"          # part of the words, or a code = the failure code to store',
     ]
     return "\n".join([*lines, ""])
 

@@ -34,6 +34,8 @@ ADOPT_SECONDS = 3600.0
 """How often the tasks at rest are searched for those that today's policy would not leave there."""
 ENSURE_SECONDS = 5.0
 """How often an account's row that somebody holds is tried again."""
+CLASSIFY_SECONDS = 1.0
+"""How often tasks are searched for whose failure has no code yet."""
 NEWS_SECONDS = 5.0
 """How often the log says what came in the way of accounts meanwhile."""
 
@@ -88,6 +90,7 @@ class Scheduler:
             "beat": (self._beat, BEAT_SECONDS),
             "adopt": (self._claims.adopt, ADOPT_SECONDS),
             "revise": (self._claims.revise, REVISE_SECONDS),
+            "classify": (self._classify, CLASSIFY_SECONDS),
             "ensure": (self._ensure_held, ENSURE_SECONDS),
             "news": (self._say_news, NEWS_SECONDS),
         }
@@ -127,6 +130,10 @@ class Scheduler:
     def _beat(self) -> int:
         self._presence.beat()
         return 0
+
+    def _classify(self) -> int:
+        with self.database.transaction() as t:
+            return ledger.classify(t, self.rules)
 
     def _say_news(self) -> int:
         with self.database.reading() as t:

@@ -107,5 +107,6 @@ def _why(known: Known) -> str:
         DeadReason.TOO_OLD: f"it still failed {duration(policy.give_up_after_seconds)} after its first failure here",
         DeadReason.EXPIRED: f"its retry was accepted and did not end within {duration(policy.check_timeout_seconds)}",
         DeadReason.STOPPED: stopped or "an operator stopped it",
+        DeadReason.RULED_OUT: f'on_failure says "never" of its failure, {known.task.failure}',
     }
     return words[DeadReason(known.task.dead_reason or "")]

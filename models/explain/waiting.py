@@ -7,7 +7,7 @@ from uuid import UUID
 from ..lifecycle import CheckFirst, Leave, SetAsideTask, consider, wakes
 from ..policy import backoff_seconds
 from ..settings.policy import Policy
-from ..states import BatchStatus, Operation, Status
+from ..states import BatchStatus, DeadReason, Operation, Status
 from .facts import BatchFacts, Known
 from .obstacles import lasting, obstacles
 from .past import by, last_attempt, spent
@@ -87,6 +87,9 @@ def _retried(known: Known) -> Iterator[str]:
     """Its next turn is a retry, unless the claim will decide otherwise."""
     task = known.task
     match consider(task, _NO_BATCH, known.context, busy=known.facts.busy):
+        case Leave(then) if then.dead_reason == DeadReason.RULED_OUT:
+            yield f'on_failure says "never" of its failure ({task.failure}): the next claim declares it dead.'
+            return
         case Leave(then) if then.dead_reason is not None:
             yield f"All of them are spent: its next claim declares it dead ({then.dead_reason})."
             return
@@ -136,7 +139,7 @@ def _backoff(known: Known) -> str:
     if not turns or known.task.trigger != "due":
         return ""
     after = f"{many(turns, 'try')} without delivery" if known.task.errors else many(turns, "retry")
-    return f": after {after} the policy waits {wait(known.rules.policy, turns)}"
+    return f": after {after} the policy waits {wait(known.rules.policy.of_failure(known.task.failure), turns)}"
 
 
 def wait(policy: Policy, turns: int) -> str:
@@ -169,8 +172,11 @@ def _in_turn(known: Known, operation: Operation) -> Iterator[str]:
 
 
 def _afterwards(known: Known) -> Iterator[str]:
-    task, policy = known.task, known.rules.policy
+    task = known.task
+    policy = known.rules.policy.of_failure(task.failure)
     left = known.limit - task.spent
+    if policy is not known.rules.policy and task.max_retries is None:
+        yield f"on_failure has rules of its own for its failure, {task.failure}."
     if left == 1:
         yield "It is the last retry: if that fails, the task is dead (limit_reached)."
     elif known.context.passed(policy.give_up_after_seconds, task.round_at):

@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 
 from ..capabilities import Capabilities, Kind
 from ..errors import BadInput
+from ..failure import LONGEST
 from ..ledger import NewTask
 from ..states import OWNER_STATES, Status
 from . import cells, values
 from .refusal import refused
 
 COLUMNS = (
-    "account", "kind", "external_id", "sub_id", "origin", "status", "failed_at", "reason", "priority", "max_retries",
-    "params",
+    "account", "kind", "external_id", "sub_id", "origin", "status", "failed_at", "reason", "failure", "priority",
+    "max_retries", "params",
 )  # fmt: skip
 """What a row may say. ``account`` and ``external_id`` are needed."""
 
@@ -57,6 +58,7 @@ def new_task(row: Mapping[str, Any], capabilities_of: CapabilitiesOf) -> NewTask
         status=owner_status(row.get("status")),
         failed_at=values.moment("failed_at", row.get("failed_at")),
         reason=values.words("reason", row.get("reason")),
+        failure=values.line("failure", _as_text(row.get("failure")), LONGEST),
         priority=values.integer("priority", row.get("priority"), -1, 1) or 0,
         max_retries=_max_retries(row.get("max_retries"), capabilities_of[who.account]),
         params=values.json_object("params", row.get("params")),

@@ -49,6 +49,7 @@ from .breaker import load as stored_breaker
 from .breaker import row_path as breaker_path
 from .check_step import advance_checks
 from .claims import Batch, Claim, busy_ones, claim
+from .classifying import classify
 from .due import Due
 from .due import due as due_accounts
 from .due_tasks import due_ids
@@ -123,6 +124,7 @@ __all__ = [
     "call_of",
     "claim",
     "claim_seconds",
+    "classify",
     "clear_trouble",
     "due_accounts",
     "due_ids",

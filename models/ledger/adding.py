@@ -11,11 +11,12 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import REGCLASS
 
 from ..errors import Locked
+from ..failure import failure_code
 from ..lifecycle import Context, add_again
 from ..rules import Rules
 from ..sql.db import Transaction, insert_for
 from ..sql.rowset import rowset
-from ..sql.tables import tasks
+from ..sql.tables import is_there, tasks
 from ..states import AT_WORK_STATES, Operation, Status
 from ..task import Task, replace
 from .rows import Change, by_id, locked_by_ids, store
@@ -24,7 +25,7 @@ _Identity = tuple[str, str, str, str]
 _IDENTITY = ("account", "kind", "external_id", "sub_id")
 _INSERTED = (
     *_IDENTITY, "params", "origin", "status", "due_at", "priority", "max_retries", "last_error", "failed_at",
-    "status_since", "round_at", "created_at", "updated_at",
+    "status_since", "round_at", "created_at", "updated_at", "failure",
 )  # fmt: skip
 
 
@@ -46,6 +47,7 @@ class NewTask:
     priority: int = 0
     max_retries: int | None = None
     reason: str = ""
+    failure: str = ""
     failed_at: datetime | None = None
 
     @property
@@ -118,9 +120,10 @@ def _in_one_order(t: Transaction, rows: Sequence[Mapping[str, Any]]) -> Select[A
     PostgreSQL inserts them in the order of their identities, whatever order they were given in: two transactions
     that add the same tasks would otherwise wait for each other. SQLite has one writer at a time.
     """
-    r = rowset(t.dialect, rows, tasks, _INSERTED)
+    names = [name for name in _INSERTED if is_there(tasks.c[name], t.level)]
+    r = rowset(t.dialect, rows, tasks, names)
     # SQLite cannot tell "ON CONFLICT" from a join's ON without a WHERE between them.
-    given = select(*(r[name].label(name) for name in _INSERTED)).where(r[_INSERTED[0]].is_not(None))
+    given = select(*(r[name].label(name) for name in names)).where(r[names[0]].is_not(None))
     if t.dialect == "sqlite":
         return given
     ids = func.nextval(sql_cast(func.pg_get_serial_sequence(tasks.name, tasks.c.id.name), REGCLASS))
@@ -151,7 +154,7 @@ def _after(
     for task in found:
         if (rules := rules_of.get(task.account)) is not None:
             context = Context(rules, t.now, Random())  # noqa: S311 - no dice are thrown here
-            changes.append((task, add_again(task, _as_task(task, known[task.id]), context)))
+            changes.append((task, add_again(task, _as_task(task, known[task.id], rules), context)))
     return changes
 
 
@@ -168,6 +171,7 @@ def _row(new: NewTask, now: datetime, rules_of: Mapping[str, Rules]) -> dict[str
         "priority": new.priority,
         "max_retries": new.max_retries,
         "last_error": new.reason,
+        "failure": _failure(new, rules_of.get(new.account)),
         "failed_at": new.failed_at,
         "status_since": now,
         "round_at": now,
@@ -176,13 +180,17 @@ def _row(new: NewTask, now: datetime, rules_of: Mapping[str, Rules]) -> dict[str
     }
 
 
+def _failure(new: NewTask, rules: Rules | None) -> str:
+    return failure_code(new.failure, new.reason, rules.failures if rules is not None else None)
+
+
 def _rests(new: NewTask, rules: Rules | None) -> bool:
     if new.status in AT_WORK_STATES:
         return True
     return new.status is Status.CANCELED and rules is not None and not rules.policy.retry_canceled
 
 
-def _as_task(task: Task, new: NewTask) -> Task:
+def _as_task(task: Task, new: NewTask, rules: Rules) -> Task:
     """What the second telling says, in the shape of a task."""
     return replace(
         task,
@@ -191,6 +199,7 @@ def _as_task(task: Task, new: NewTask) -> Task:
         origin=new.origin,
         max_retries=new.max_retries,
         last_error=new.reason,
+        failure=_failure(new, rules),
         failed_at=new.failed_at,
         next=Operation.RETRY,
     )

@@ -11,10 +11,11 @@ from ..lifecycle.answers import SPENT
 from ..outcome import Accepted, Outcome
 from ..sql.db import Transaction
 from ..sql.rowset import rowset
-from ..sql.tables import attempts
+from ..sql.tables import attempts, is_there
 from ..task import Task
 from .totals import Steps
 
+_OPENED = ("task_id", "number", "batch_id", "trigger", "opened_at", "cause")
 _CLOSED = ("outcome", "spent", "http_status", "provider_code", "message", "provider_ref")
 
 
@@ -44,12 +45,15 @@ class Closing:
 def open_attempts(t: Transaction, tasks: Iterable[Task]) -> None:
     """Open the next attempt of each task, for the batch it is in. The schema refuses a second open one."""
     rows = [
-        {"task_id": x.id, "number": x.attempts, "batch_id": x.batch_id, "trigger": x.trigger, "opened_at": t.now}
+        {
+            "task_id": x.id, "number": x.attempts, "batch_id": x.batch_id, "trigger": x.trigger, "opened_at": t.now,
+            "cause": x.failure,
+        }
         for x in tasks
-    ]
+    ]  # fmt: skip
     if not rows:
         return
-    names = ("task_id", "number", "batch_id", "trigger", "opened_at")
+    names = [name for name in _OPENED if is_there(attempts.c[name], t.level)]
     r = rowset(t.dialect, rows, attempts, names)
     t.execute(insert(attempts).from_select(names, select(*(r[name] for name in names))))
 

@@ -69,6 +69,8 @@ def consider(task: Task, batch_id: UUID, context: Context, *, busy: bool, archiv
         return Leave(rested)
     if busy:
         return Leave(replace(task, due_at=context.after(context.rules.policy.check_after_seconds)))
+    if ruled_out(task, context.rules):
+        return Leave(moves.dead(task, DeadReason.RULED_OUT, context.now))
     if task.spent >= task.limit(context.rules):
         return Leave(moves.dead(task, DeadReason.LIMIT_REACHED, context.now))
     if checks_first(task, context, archived=archived):
@@ -83,6 +85,12 @@ def consider(task: Task, batch_id: UUID, context: Context, *, busy: bool, archiv
             status_since=context.now,
         )
     )
+
+
+def ruled_out(task: Task, rules: Rules) -> bool:
+    """Whether ``on_failure`` says never, and neither the task's own limit nor an operator says otherwise."""
+    rule = rules.policy.rule_of(task.failure)
+    return rule is not None and rule.never and task.max_retries is None and task.trigger == "due"
 
 
 def _unfit(task: Task, rules: Rules) -> tuple[SetAside, str] | None:

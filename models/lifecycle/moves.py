@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
+from ..failure import failure_code
 from ..policy import Dead, Event, RetryAt, Stood, TaskStanding, age_of, decide, has_passed, never_stood
 from ..rules import Rules
 from ..sql.migrations.row_rules_0002 import MOST
@@ -50,6 +51,12 @@ class Context:
         if since is task.status_since and round_at is task.round_at:
             return task
         return replace(task, status_since=since, round_at=round_at)
+
+
+def blamed(task: Task, code: str, words: str, context: Context) -> Task:
+    """The task with what its work failed of; without news of that it keeps what it has."""
+    failure = failure_code(code, words, context.rules.failures)
+    return replace(task, failure=failure) if failure else task
 
 
 def one_more(count: int) -> int:
@@ -124,7 +131,7 @@ def came_back(task: Task, event: Event, context: Context, *, status: Status = St
     """Failed again after an attempt: the policy decides when, or whether, it is tried again."""
     if task.wish is not None:
         return failed(task, context.now, context.now, status=status)
-    policy, now = context.rules.policy, context.now
+    policy, now = context.rules.policy.of_failure(task.failure), context.now
     match decide(policy, standing(task, context.rules), event, now=now, rng=context.rng, stood=context.stood):
         case Dead(reason):
             return dead(task, reason, context.now)

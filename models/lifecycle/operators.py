@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ..states import AT_WORK_STATES, ENDED_STATES, FAILED_STATES, FOLLOWED_STATES, DeadReason, Operation, Status, Wish
 from ..task import Task, replace
 from . import moves
+from .claiming import ruled_out
 from .moves import Context
 
 
@@ -90,7 +91,11 @@ def revive(task: Task, context: Context) -> ActionReply:
         return ActionReply(task, f"not ended: its status is {task.status}")
     if _used_up(task, context):
         return ActionReply(task, _cap(context))
-    return ActionReply(_reopened(moves.granted_a_round(task, context), context))
+    revived = _reopened(moves.granted_a_round(task, context), context)
+    return ActionReply(revived, _RULED_OUT.format(revived) if ruled_out(revived, context.rules) else "")
+
+
+_RULED_OUT = 'on_failure says "never" of its failure, {0.failure}: only `redrive retry --force {0.id}` retries it'
 
 
 def _reopened(task: Task, context: Context) -> Task:

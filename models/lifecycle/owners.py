@@ -15,9 +15,9 @@ def add_again(task: Task, new: Task, context: Context) -> Task:
     A nightly export must not reopen what succeeded, nor reset what is under way.
     """
     if task.status in AT_WORK_STATES and new.status in FAILED_STATES:
-        return moves.new_round(replace(_filled(task, new), failed_at=new.failed_at), new.status, context)
+        return moves.new_round(replace(_failed_anew(task, new), failed_at=new.failed_at), new.status, context)
     if _fails_anew(task, new.status):
-        return moves.new_round(moves.granted_a_round(_filled(task, new), context), new.status, context)
+        return moves.new_round(moves.granted_a_round(_failed_anew(task, new), context), new.status, context)
     if task.status in FAILED_STATES:
         return _filled(task, new)
     return task
@@ -28,6 +28,12 @@ def _fails_anew(task: Task, status: Status) -> bool:
     return status is Status.FAILED and moves.rests(task)
 
 
+def _failed_anew(task: Task, new: Task) -> Task:
+    """The same, but what it failed of is news."""
+    words, failure = new.last_error or task.last_error, new.failure or task.failure
+    return replace(_filled(task, new), last_error=words, failure=failure)
+
+
 def _filled(task: Task, new: Task) -> Task:
     """Fields that were empty take what the second telling knows."""
     return replace(
@@ -36,6 +42,7 @@ def _filled(task: Task, new: Task) -> Task:
         origin=task.origin or new.origin,
         max_retries=new.max_retries if task.max_retries is None else task.max_retries,
         last_error=task.last_error or new.last_error,
+        failure=task.failure or new.failure,
         failed_at=task.failed_at or new.failed_at,
     )
 
@@ -85,7 +92,7 @@ def _reopened(task: Task, context: Context) -> Task:
 
 
 def _reported_failure(task: Task, status: Status, at: datetime, reason: str, context: Context) -> ActionReply:
-    news = replace(task, last_error=reason or task.last_error, failed_at=at)
+    news = moves.blamed(replace(task, last_error=reason or task.last_error, failed_at=at), "", reason, context)
     forgotten = replace(news, seen=None)  # it was seen before a run that somebody else has made
     match task.status:
         case Status.PENDING | Status.RUNNING:

@@ -64,7 +64,7 @@ def _read_waiting(task: Task, reading: Reading, seen: Seen, context: Context) ->
 
 def _failed_before_retry(task: Task, reading: Reading, seen: Seen, context: Context) -> Task:
     status = Status(reading.state.value)
-    task = replace(task, last_error=reading.message or task.last_error)
+    task = _blamed(task, reading, context)
     if task.status in AT_WORK_STATES:
         task = replace(task, failed_at=context.now, round_at=context.now)
     # Due since the check was asked, so that "always check first" sees that it has just been checked.
@@ -144,7 +144,7 @@ def _running(task: Task, context: Context) -> Settled:
 
 def _failed_again(task: Task, reading: Reading, context: Context) -> Task:
     status = Status(reading.state.value)
-    task = replace(task, last_error=reading.message or task.last_error, failed_at=context.now)
+    task = replace(_blamed(task, reading, context), failed_at=context.now)
     if task.refusals:
         return moves.came_back(moves.erred(task), Event.DISPUTED, context, status=status)
     return moves.came_back(task, Event.FAILED, context, status=status)
@@ -158,8 +158,14 @@ def _missing_again(task: Task, context: Context) -> Task:
 
 
 def _gone(task: Task, reading: Reading, context: Context) -> Task:
-    task = replace(task, last_error=reading.message or task.last_error)
+    task = _blamed(task, reading, context)
     return moves.dead(task, reading.reason or DeadReason.RESOURCE_GONE, context.now)
+
+
+def _blamed(task: Task, reading: Reading, context: Context) -> Task:
+    """With the words and the code of the failure that the provider reports."""
+    task = replace(task, last_error=reading.message or task.last_error)
+    return moves.blamed(task, reading.code, reading.message, context)
 
 
 def _missing(reading: Reading) -> str:

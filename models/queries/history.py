@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from ..sql.db import Transaction
-from ..sql.tables import actions, archives, attempts
+from ..sql.tables import actions, archives, attempts, columns
 from ..task import Task
 from .tasks import get
 
@@ -19,6 +19,7 @@ class Attempt:
     """One call about a task; ``outcome`` is None while its answer is not recorded.
 
     Attributes:
+        cause: the failure that it answered; None where that had no code yet.
         result: what became of the run it started, and ``settled_at`` when that was known.
     """
 
@@ -29,6 +30,7 @@ class Attempt:
     closed_at: datetime | None
     outcome: str | None
     spent: bool
+    cause: str | None
     http_status: int | None
     provider_code: str
     message: str
@@ -76,18 +78,18 @@ def history(t: Transaction, task_id: int) -> History | None:
 
 
 def _attempts(t: Transaction, task_id: int) -> tuple[Attempt, ...]:
-    columns = [attempts.c[name] for name in Attempt.__slots__]
-    statement = select(*columns).where(attempts.c.task_id == task_id).order_by(attempts.c.number)
-    return tuple(Attempt(**row) for row in t.mappings(statement))
+    there = {column.name: column for column in columns(attempts, t.level)}
+    mine = select(*(there[name] for name in Attempt.__slots__)).where(attempts.c.task_id == task_id)
+    return tuple(Attempt(**row) for row in t.mappings(mine.order_by(attempts.c.number)))
 
 
 def _actions(t: Transaction, task_id: int) -> tuple[Action, ...]:
-    columns = [actions.c[name] for name in Action.__slots__]
-    statement = select(*columns).where(actions.c.task_id == task_id).order_by(actions.c.id)
+    wanted = [actions.c[name] for name in Action.__slots__]
+    statement = select(*wanted).where(actions.c.task_id == task_id).order_by(actions.c.id)
     return tuple(Action(**row) for row in t.mappings(statement))
 
 
 def _archives(t: Transaction, task_id: int) -> tuple[Archive, ...]:
-    columns = [archives.c[name] for name in Archive.__slots__]
-    statement = select(*columns).where(archives.c.task_id == task_id).order_by(archives.c.number)
+    wanted = [archives.c[name] for name in Archive.__slots__]
+    statement = select(*wanted).where(archives.c.task_id == task_id).order_by(archives.c.number)
     return tuple(Archive(**row) for row in t.mappings(statement))

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field, InstanceOf
 
 from ..capabilities import Capabilities
+from ..failure import LONGEST
 from ..providers import known_providers
 from .findings import Findings
 from .limits import NAME, NAME_WORDS, Limits, read_limits
@@ -20,7 +21,8 @@ from .secrets import FromEnv, FromFile, Reference
 from .section import Section, as_table
 from .urls import api_url
 
-OWN_KEYS = ("provider", "base_url", "allow_http", "ca_file", "proxy", "limits", "policy")
+SUBTABLES = ("limits", "policy", "failures")
+OWN_KEYS = ("provider", "base_url", "allow_http", "ca_file", "proxy", *SUBTABLES)
 """The keys of an account's table that do not depend on its provider."""
 
 
@@ -37,6 +39,7 @@ class AccountSettings(Section):
         options: the provider's own keys.
         limits: how fast and in what portions it is called.
         policy: the whole policy, within the provider's own cap.
+        failures: failure code, or part of one → the code that is stored instead.
     """
 
     name: str
@@ -48,6 +51,7 @@ class AccountSettings(Section):
     options: Mapping[str, Value]
     limits: Limits
     policy: Policy
+    failures: Mapping[str, str] = {}
 
     @property
     def provider(self) -> str:
@@ -127,6 +131,7 @@ def read_account(name: str, table: dict[str, Any], shared: Shared, findings: Fin
     limits = read_limits(name, as_table(table.get("limits", {}), below), capabilities, below)
     below = findings.under("policy")
     policy = read_policy(as_table(table.get("policy", {}), below), shared.policy, capabilities, below)
+    failures = _failures(as_table(table.get("failures", {}), below := findings.under("failures")), below)
     if base_url is None or limits is None or policy is None or findings.reported(""):
         return None
     return AccountSettings(
@@ -139,7 +144,15 @@ def read_account(name: str, table: dict[str, Any], shared: Shared, findings: Fin
         options=options,
         limits=limits,
         policy=policy,
+        failures=failures,
     )
+
+
+def _failures(table: Mapping[str, Any], findings: Findings) -> dict[str, str]:
+    for part, code in table.items():
+        if not isinstance(code, str) or not 1 <= len(code) <= LONGEST or not code.isprintable():
+            findings.wrong(part, f"must be a failure code: text of 1 to {LONGEST} characters")
+    return {part: str(code) for part, code in table.items()}
 
 
 def _capabilities(provider: object, shared: Shared, findings: Findings) -> Capabilities | None:

@@ -1,8 +1,17 @@
 """The retry policy's knobs. The rule that turns them into moments is ``redrive.models.policy.decide``."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import ErrorDetails
 
 from ..capabilities import Capabilities
@@ -19,6 +28,46 @@ def _within_cap(value: int, info: ValidationInfo) -> int:
     if isinstance(info.context, Capabilities) and (cap := info.context.retry_cap) is not None and value > cap:
         raise ValueError(f"is above the provider's cap; {info.context.title} takes at most {cap} per task")
     return value
+
+
+RetryLimit = Annotated[int, Field(ge=0, le=1000), AfterValidator(_within_cap)]
+
+WORDS_OF_RULES: Mapping[str, dict[str, Any]] = {"retry": {}, "never": {"never": True}}
+
+
+class FailureRule(Section):
+    """What is different for tasks whose work failed in one way.
+
+    Attributes:
+        never: it is not retried at all.
+        max_retries: retries per task; None: as for others.
+        base_seconds: the wait after the first attempt; None: as for others.
+        max_seconds: the longest wait; None: as for others.
+    """
+
+    never: bool = False
+    max_retries: RetryLimit | None = None
+    base_seconds: Seconds | None = None
+    max_seconds: Seconds | None = None
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The policy's keys that it replaces. A wait that begins above the policy's longest one makes that longer."""
+        return {key: value for key, value in self if key != "never" and value is not None}
+
+
+def _rule_of(value: object) -> object:
+    if isinstance(value, str):
+        if value not in WORDS_OF_RULES:
+            raise ValueError(f"must be {' or '.join(WORDS_OF_RULES)}, or a table such as {{ max_retries = 1 }}")
+        return WORDS_OF_RULES[value]
+    if isinstance(value, dict) and "never" in value:
+        raise ValueError('never is a word of its own: write "never" instead of the table')
+    return value
+
+
+FailureCode = Annotated[str, Field(min_length=1, max_length=64)]
+OnFailure = Mapping[FailureCode, Annotated[FailureRule, BeforeValidator(_rule_of)]]
 
 
 class Policy(Section):
@@ -43,9 +92,10 @@ class Policy(Section):
         check_before_retry: whether a task is checked before it is retried; ``auto``: where the provider retries
             by itself.
         on_unknown: what becomes of a task whose doubtful attempt nobody can be asked about.
+        on_failure: failure code → ``retry``, ``never``, or what is different for tasks that failed so.
     """
 
-    max_retries: Annotated[int, Field(ge=0, le=1000), AfterValidator(_within_cap)] = 5
+    max_retries: RetryLimit = 5
     retry_canceled: bool = True
     backoff: Curve | tuple[float, ...] = "exponential"
     base_seconds: Seconds = 30
@@ -61,6 +111,16 @@ class Policy(Section):
     track_results: bool = True
     check_before_retry: Literal["auto", "always", "never"] = "auto"
     on_unknown: Literal["hold", "retry"] = "hold"
+    on_failure: OnFailure = Field(default={})
+
+    def rule_of(self, failure: str | None) -> FailureRule | None:
+        """What ``on_failure`` says of a failure code, if anything."""
+        return self.on_failure.get(failure) if failure else None
+
+    def of_failure(self, failure: str | None) -> "Policy":
+        """The policy for tasks whose work failed so."""
+        rule = self.rule_of(failure)
+        return self.model_copy(update=rule.changes) if rule is not None and rule.changes else self
 
     @field_validator("backoff", mode="plain")
     @classmethod

@@ -101,6 +101,7 @@ def _rows(task: Task, rules: Rules | None, now: datetime) -> Iterator[tuple[str,
     yield "held from", task.held_from or ""
     yield "batch", str(task.batch_id or "")
     yield "seen", f"{task.seen.state}, {moment(task.seen.asked_at, now)}" if task.seen is not None else ""
+    yield "failure", task.failure or ""
     yield "last error", task.last_error
     yield "provider ref", task.provider_ref
     yield "origin", task.origin
@@ -114,7 +115,7 @@ def _attempts(attempts: Sequence[Attempt], now: datetime) -> Grid | None:
     lines = Grid(
         [
             Column("#", right=True, names=True), Column("Opened", names=True), Column("Outcome"), Column("Spent"),
-            Column("HTTP"), Column("Code"), Column("Words", prose=True),
+            Column("Answers"), Column("HTTP"), Column("Code"), Column("Words", prose=True),
         ],
         "Attempts",
     )  # fmt: skip
@@ -122,7 +123,8 @@ def _attempts(attempts: Sequence[Attempt], now: datetime) -> Grid | None:
         words = " → ".join(filter(None, (each.message, each.provider_ref and f"ref {each.provider_ref}", each.result)))
         outcome = Text(each.outcome or "open", "" if each.outcome else "cyan")
         spent, status = "yes" if each.spent else "", str(each.http_status or "")
-        lines.add(str(each.number), clock(each.opened_at, now), outcome, spent, status, each.provider_code, words)
+        moment_, cause = clock(each.opened_at, now), each.cause or ""
+        lines.add(str(each.number), moment_, outcome, spent, cause, status, each.provider_code, words)
     return lines if attempts else None
 
 

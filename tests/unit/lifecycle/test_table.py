@@ -30,6 +30,7 @@ from redrive.models.outcome import (
     Unsent,
 )
 from redrive.models.rules import Rules
+from redrive.models.settings.policy import FailureRule
 from redrive.models.sql.migrations.row_rules_0002 import MOST
 from redrive.models.states import FAILED_STATES, FOLLOWED_STATES, DeadReason, Operation, Status, Wish
 from redrive.models.task import Seen, Task
@@ -162,6 +163,9 @@ EVENTS: dict[str, Event] = {
     "reported succeeded": reported(Status.SUCCEEDED),
     "reported, but older than status_since": reported(Status.SUCCEEDED, at=LONG_AGO - timedelta(seconds=1)),
     "claimed": claimed(),
+    "claimed, its failure ruled out by on_failure": claimed(
+        given={"failure": "20130"}, rules=with_policy(RULES, on_failure={"20130": FailureRule(never=True)})
+    ),
     "claimed, all retries spent": claimed(given=SPENT),
     "claimed, to be checked before its first retry": claimed(given={"origin": "client_ui"}),
     "claimed, what its last attempt brought not archived yet": claimed(

@@ -10,7 +10,7 @@ import pytest
 from redrive.models.errors import BadInput
 from redrive.models.providers import BUILT_IN
 from redrive.models.settings import SECTIONS, Limits, Settings
-from redrive.models.settings.accounts import OWN_KEYS
+from redrive.models.settings.accounts import OWN_KEYS, SUBTABLES
 from redrive.models.settings.environment import NAMES, Environment
 from redrive.models.settings.limits import default_limits
 from redrive.template import render
@@ -48,7 +48,7 @@ def test_every_key_of_an_account_stands_in_the_template(provider: str) -> None:
     account = uncommented(text)["accounts"][name]
     start = text.index(f"[accounts.{name}]")
     written = text[start : text.index(f"[accounts.{name}.limits]")]
-    for key in {*OWN_KEYS, *capabilities.options} - {"limits", "policy"}:
+    for key in {*OWN_KEYS, *capabilities.options} - {*SUBTABLES}:
         assert re.search(rf"\b{key} = ", written), key
     defaults = {key: field.default for key, field in Limits.model_fields.items()} | default_limits(name, capabilities)
     assert account["limits"] == defaults
@@ -143,7 +143,7 @@ def test_the_page_has_each_providers_own_default(key: str) -> None:
 
 
 def test_the_page_has_every_key_of_an_account() -> None:
-    assert set(rows("## [accounts.NAME]")) == set(OWN_KEYS) - {"limits", "policy"}
+    assert set(rows("## [accounts.NAME]")) == set(OWN_KEYS) - {*SUBTABLES}
 
 
 @pytest.mark.parametrize("provider", BUILT_IN)
