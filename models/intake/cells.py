@@ -38,7 +38,7 @@ def read(row: Mapping[str, object]) -> dict[str, object]:
     return {name: _meant(name, value) for name, value in row.items()}
 
 
-_SENTENCES = frozenset(("reason", "params"))
+_SENTENCES = frozenset(("reason", "failure", "params"))
 """What says what it says, whatever that looks like."""
 
 
