@@ -167,7 +167,7 @@ def test_a_task_is_shown_in_plain_words(client: Client) -> None:
     assert task == TaskInfo(
         id=task.id, account="phones", kind="", external_id="591", sub_id="", params={"a": 1}, origin="", priority=0,
         status="failed", dead_reason=None, next="retry", due_at=task.created_at, attempts=0, spent=0, limit=5,
-        wish=None, provider_ref="", last_error="", failure=None, failed_at=datetime(2026, 8, 18, 12, tzinfo=UTC),
+        wish=None, provider_ref="", last_error="", failure="", failed_at=datetime(2026, 8, 18, 12, tzinfo=UTC),
         status_since=task.created_at, created_at=task.created_at, updated_at=task.created_at,
     )  # fmt: skip
 
