@@ -66,7 +66,7 @@ def _columns(sqlite: bool) -> None:
         rule = ""
         if sqlite and table == "redrive_tasks":
             short = f"typeof({column}) IN ('null', 'text') AND coalesce(length({column}), 0) <= 64"
-            rule = f" CONSTRAINT redrive_tasks_{column}_form_check CHECK ({short})"
+            rule = f"\n CONSTRAINT redrive_tasks_{column}_form_check CHECK ({short})\n"  # a line each, for who reads it
         if sqlite and column == "paused_until":
             form = f"paused_until IS NULL OR paused_until LIKE '{FORM}'"
             rule = f" CONSTRAINT redrive_accounts_paused_until_form_check CHECK ({form})"
