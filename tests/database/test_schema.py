@@ -71,7 +71,10 @@ def test_migrations_and_tables_say_the_same(database_url: str) -> None:
 def checks_found(found: Any, table: str) -> dict[str, str]:
     """Name → condition; PostgreSQL rewrites conditions into words of its own, so there the names must do."""
     checks = found.get_check_constraints(table)
-    return {check["name"]: condition(check["sqltext"], found.dialect.name) for check in checks}
+    # SQLAlchemy 2.0 reads a rule of an added column up to the end of its line, where the next column begins.
+    return {
+        check["name"]: condition(check["sqltext"].split("), traceparent")[0], found.dialect.name) for check in checks
+    }
 
 
 def checks_said(table: Table, dialect: str) -> dict[str, str]:
